@@ -1,0 +1,78 @@
+package clustermesh
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Selector picks objects by their labels; an empty one picks all. It has the
+// meaning of a Kubernetes label selector: every part must hold.
+type Selector struct {
+	MatchLabels      map[string]string
+	MatchExpressions []Requirement
+}
+
+// Requirement is one expression of a selector.
+type Requirement struct {
+	Key string
+	// Operator is In, NotIn, Exists or DoesNotExist.
+	Operator string
+	Values   []string
+}
+
+// BGPPeer is a router with which nodes keep a BGP session.
+type BGPPeer struct {
+	Name    string
+	Address netip.Addr
+	// Port is the router's, 179 by default.
+	Port uint16
+	// ASN is the router's, LocalASN ours.
+	ASN, LocalASN uint32
+	// Interface binds the session to a device; needed for a link-local address.
+	Interface string
+	// HoldTime is zero (never expires; refused for a peer, RFC 4271 4.2 allows
+	// 0 or >= 3 s) or at least 3 s; Keepalive a third of it by default.
+	HoldTime, Keepalive time.Duration
+	// ConnectRetry is the time between two attempts to connect.
+	ConnectRetry time.Duration
+	// RestartTime is how long the router keeps our routes while the session is
+	// down (RFC 4724), 1 s to 4095 s.
+	RestartTime time.Duration
+	// PasswordFile holds the key of TCP MD5 (RFC 2385); empty is none.
+	PasswordFile string
+	// Multihop is the TTL of packets to a router that is not on the link; 0 is direct.
+	Multihop uint8
+	// NodeSelector picks the nodes that peer.
+	NodeSelector Selector
+	// Families are those offered; both by default.
+	Families []Family
+}
+
+// Family is an address family of BGP.
+type Family uint8
+
+// The address families.
+const (
+	IPv4Unicast Family = iota
+	IPv6Unicast
+)
+
+// BGPAdvertisement says what is advertised, and how.
+type BGPAdvertisement struct {
+	Name string
+	// PodCIDRs advertises the prefixes of the node's pods.
+	PodCIDRs bool
+	// LoadBalancerIPs advertises the addresses of LoadBalancer services that
+	// ServiceSelector picks.
+	LoadBalancerIPs bool
+	ServiceSelector Selector
+	// Peers names the BGPPeers this holds for; empty means all.
+	Peers []string
+	// NodeSelector picks the nodes that advertise.
+	NodeSelector Selector
+	// Communities are attached to every path: "65000:1" (RFC 1997),
+	// "65000:1:2" (RFC 8092), or a well-known name such as no-export.
+	Communities []string
+	// LocalPref is sent to iBGP peers; zero leaves it to the default.
+	LocalPref uint32
+}

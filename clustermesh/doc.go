@@ -1,0 +1,10 @@
+// Package clustermesh holds the nouns of the mesh – Cluster, Node, Service,
+// EndpointSlice, Identity and the BGP objects – and how they lie in etcd.
+//
+// A source turns the objects of a cluster into these values; Encode writes
+// them under the key that Key names; a mirror copies a peer's export/ into
+// mirror/<peer>/; and every reader gets them back through ParseKey and
+// Decode, which refuse whatever is not exactly well formed. The types are
+// plain values: nothing here reads, writes, waits or logs, and nothing here
+// imports more than the standard library and the generated meshpb.
+package clustermesh

@@ -1,0 +1,33 @@
+package clustermesh
+
+import "net/netip"
+
+// IdentityID is a number that is unique in the mesh: cluster id << 16 | local number.
+type IdentityID uint32
+
+// NewIdentityID returns the identity with this local number in this cluster.
+func NewIdentityID(cluster uint16, local uint16) IdentityID {
+	return IdentityID(cluster)<<16 | IdentityID(local)
+}
+
+// Cluster returns the id of the cluster that gave the identity out.
+func (id IdentityID) Cluster() uint16 { return uint16(id >> 16) }
+
+// Local returns the number within its cluster.
+func (id IdentityID) Local() uint16 { return uint16(id) }
+
+// Identity is a set of labels that workloads share, and its number.
+type Identity struct {
+	ID     IdentityID
+	Labels map[string]string
+}
+
+// EndpointIdentity says which identity an address has.
+type EndpointIdentity struct {
+	Address  netip.Addr
+	Identity IdentityID
+	PodUID   string
+	Node     string
+	// Pod is the workload's name, namespace/name, for people.
+	Pod string
+}

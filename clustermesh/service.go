@@ -1,0 +1,140 @@
+package clustermesh
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ServiceName names a service; the same name in several clusters is the same
+// global service (namespace sameness).
+type ServiceName struct {
+	Namespace, Name string
+}
+
+// String returns namespace/name.
+func (n ServiceName) String() string { return n.Namespace + "/" + n.Name }
+
+// Protocol is a transport protocol, by its IANA protocol number.
+type Protocol uint8
+
+// The protocols that services use.
+const (
+	TCP  Protocol = 6
+	UDP  Protocol = 17
+	SCTP Protocol = 132
+)
+
+// Affinity says which clusters' backends a global service prefers, as the
+// cluster that looks wants it.
+type Affinity uint8
+
+// The affinities, as in the annotation tombolo.io/affinity.
+const (
+	AffinityNone   Affinity = iota // all clusters alike
+	AffinityLocal                  // this cluster's backends while one is ready
+	AffinityRemote                 // other clusters' backends while one is ready
+)
+
+// TrafficPolicy is Kubernetes' external or internal traffic policy.
+type TrafficPolicy uint8
+
+// The traffic policies.
+const (
+	TrafficCluster TrafficPolicy = iota // every backend
+	TrafficLocal                        // backends on the same node only
+)
+
+// ServiceType is Kubernetes' type of a service.
+type ServiceType uint8
+
+// The service types.
+const (
+	ClusterIP ServiceType = iota
+	NodePort
+	LoadBalancer
+	ExternalName
+)
+
+// Service is one service as one cluster defines it.
+type Service struct {
+	Name ServiceName
+	Type ServiceType
+	// Ports are in the order of the object; names are unique, and empty only
+	// when there is one port.
+	Ports []ServicePort
+	// ClusterIPs are the service's addresses inside its own cluster; they mean
+	// nothing in another one. Empty for a headless service.
+	ClusterIPs []netip.Addr
+	// LoadBalancerIPs are the addresses from status.loadBalancer or given by a pool.
+	LoadBalancerIPs []netip.Addr
+	// LoadBalancerClass is spec.loadBalancerClass.
+	LoadBalancerClass string
+	// ExternalPolicy and InternalPolicy are the traffic policies.
+	ExternalPolicy, InternalPolicy TrafficPolicy
+	// Global: merge the endpoints of all clusters that share this service.
+	Global bool
+	// Shared: other clusters may use this cluster's endpoints. Meaningful only
+	// with Global; decides whether the service lies in export/ or private/.
+	Shared bool
+	// Affinity is this cluster's own wish and does not bind others.
+	Affinity Affinity
+	// Priority orders clusters when more than one could serve: lower first, 0 to 255.
+	Priority uint8
+	// Weight is the share of this cluster's endpoints, 0 to 65535; the default is 100.
+	Weight uint16
+	// SessionAffinity keeps a client on one backend for this long; zero is off.
+	SessionAffinity time.Duration
+	// PublishNotReady serves endpoints before they are ready.
+	PublishNotReady bool
+	// TableSize is the number of slots of each of the service's Maglev tables,
+	// given out by the cluster's leader so that all nodes build the same; zero
+	// means that none was given yet.
+	TableSize uint32
+	// Labels are the object's; the service selectors of BGP objects look at them.
+	Labels map[string]string
+	// Created is the object's creation time, to the second; the older object
+	// wins where two disagree.
+	Created time.Time
+}
+
+// ServicePort is one port of a service.
+type ServicePort struct {
+	Name     string
+	Protocol Protocol
+	Port     uint16
+	// NodePort is zero when the service has none.
+	NodePort uint16
+}
+
+// EndpointSlice is up to MaxSliceEndpoints endpoints of one service, of one
+// address family.
+type EndpointSlice struct {
+	Service ServiceName
+	// Name is unique in the service's namespace and cluster.
+	Name string
+	// Ports are those that every endpoint of the slice serves; the name ties a
+	// port to the service's.
+	Ports     []EndpointPort
+	Endpoints []Endpoint
+}
+
+// MaxSliceEndpoints bounds a slice, so that a change rewrites little.
+const MaxSliceEndpoints = 100
+
+// EndpointPort is the port on which the endpoints of a slice listen.
+type EndpointPort struct {
+	Name     string
+	Protocol Protocol
+	Port     uint16
+}
+
+// Endpoint is one pod (or host) behind a service.
+type Endpoint struct {
+	Address netip.Addr
+	// PodUID tells two pods apart that had the same address one after the other.
+	PodUID string
+	// Node is the endpoint's node in its cluster, Zone that node's zone; either may be empty.
+	Node, Zone string
+	// Ready, Serving and Terminating are the conditions of an EndpointSlice.
+	Ready, Serving, Terminating bool
+}
