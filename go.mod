@@ -4,6 +4,7 @@ go 1.26.0
 
 // Listening with MPTCP would drop TCP_MD5SIG and TTL with only a warning (design, bgp.md).
 godebug multipathtcp=0
+
 require (
 	github.com/cilium/ebpf v0.22.0
 	github.com/fsnotify/fsnotify v1.6.0

@@ -1,0 +1,81 @@
+# Tombolo's tasks. `make help` lists them; each target's comment is its help.
+
+GO      ?= go
+BIN     := bin/tombolo
+TOOLS   := $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# clang is pinned: another version compiles the eBPF objects to other bytes,
+# and `make check` compares them.
+CLANG_VERSION := 19
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# Debian's packages that the tests run against or are built with.
+TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
+	frr bird2 nftables iptables iproute2 tcpdump procps
+
+# Packages whose tests need neither root nor another component.
+UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/source/... \
+	./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./api/...
+
+.DEFAULT_GOAL := build
+
+.PHONY: help
+help: ## Lists the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+
+.PHONY: build
+build: need-go ## Builds bin/tombolo.
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tombolo
+
+.PHONY: demo
+demo: need-root build ## Builds, and plays the demo: two clusters on this machine, failover, routes.
+	@./$(BIN) lab demo
+
+.PHONY: test
+test: need-root deps build ## Installs what the tests need and runs all of them (root).
+	@.ci/leftovers before
+	$(GO) test -race -timeout 30m ./...
+	@.ci/leftovers after
+
+.PHONY: test-unit
+test-unit: need-go ## Runs the tests that need neither root nor another component.
+	$(GO) test -race $(UNIT)
+
+.PHONY: check
+check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+	$(GO) mod tidy -diff
+	cd internal/tools && $(GO) mod tidy -diff
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb].go' '*_bpfe[lb].o' \
+		|| { echo "generated files differ from their sources: commit what make generate made"; exit 1; }
+
+.PHONY: generate
+generate: deps ## Generates the protobuf code and the eBPF objects.
+	$(GO) generate ./...
+
+.PHONY: deps
+deps: need-go ## Installs Debian's packages that the tests need (root), or names them.
+	@missing=$$(for p in $(TEST_PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing" $$missing; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "missing:" $$missing; echo "as root: apt-get install" $$missing; exit 1; fi
+
+.PHONY: clean
+clean: ## Removes what was built.
+	rm -rf bin
+
+.PHONY: need-go
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: apt-get install golang-go (1.26 or newer), or see go.dev/doc/install"; exit 1; }
+
+.PHONY: need-root
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root (network namespaces, eBPF): sudo make $(MAKECMDGOALS)"; exit 1; }
