@@ -1,0 +1,69 @@
+package source
+
+import (
+	"net/netip"
+)
+
+// Kind is a kind of object that sources deliver, by its Kubernetes name.
+type Kind string
+
+// The kinds.
+const (
+	Node             Kind = "Node"
+	Namespace        Kind = "Namespace"
+	Service          Kind = "Service"
+	EndpointSlice    Kind = "EndpointSlice"
+	Pod              Kind = "Pod"
+	ClusterPeer      Kind = "ClusterPeer"
+	BGPPeer          Kind = "BGPPeer"
+	BGPAdvertisement Kind = "BGPAdvertisement"
+)
+
+// Kinds are all kinds.
+var Kinds = [...]Kind{Node, Namespace, Service, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement}
+
+// Namespaced says whether objects of the kind lie in a namespace.
+func (k Kind) Namespaced() bool {
+	return k == Service || k == EndpointSlice || k == Pod
+}
+
+// Key names an object of a source.
+type Key struct {
+	Kind Kind
+	// Namespace is empty for kinds that have none.
+	Namespace, Name string
+}
+
+// String returns the key for people: "Service shop/web", "Node n1".
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return string(k.Kind) + " " + k.Name
+	}
+	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
+}
+
+// Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer
+// or BGPAdvertisement, or *Labels or *Workload of this package. It is
+// immutable once delivered.
+type Object any
+
+// Labels are those of a namespace, which are part of the identity of its pods.
+type Labels struct {
+	Namespace string
+	Labels    map[string]string
+}
+
+// Workload is a pod as far as the mesh cares: what it is and which addresses
+// are its own.
+type Workload struct {
+	Namespace, Name string
+	UID             string
+	// Node is where it runs, empty until it is scheduled.
+	Node string
+	// Addresses are the pod's own; none while it has none yet, when it has
+	// ended, or when it uses those of its node.
+	Addresses []netip.Addr
+	Labels    map[string]string
+	// ServiceAccount is the account that it runs as, or empty.
+	ServiceAccount string
+}

@@ -1,0 +1,65 @@
+package source
+
+import (
+	"context"
+	"time"
+)
+
+// Change is the new state of one object of a source.
+type Change struct {
+	Key Key
+	// Objects are what the object means to the mesh: one noun, or several for
+	// an EndpointSlice of more than clustermesh.MaxSliceEndpoints endpoints.
+	// None means that the object is gone, or means nothing to the mesh.
+	Objects []Object
+}
+
+// Update is a batch of changes. Objects that it does not name are as they were.
+type Update struct {
+	Changes []Change
+	// Synced names the kinds whose complete set the reader has with this
+	// update; what the reader holds of them beyond that set is gone.
+	Synced []Kind
+	// Full is set when the changes were found by comparing everything anew and
+	// not by watching: a mass of deletions in it is suspect, see Shrink.
+	Full bool
+}
+
+// Source delivers the objects of a cluster.
+type Source interface {
+	// Run sends updates until ctx ends. It returns an error only when it
+	// cannot go on; what it can try again it reports in Status.
+	Run(ctx context.Context, out chan<- Update) error
+	// Status returns what people should know; it may be called at any time.
+	Status() Status
+}
+
+// Status is what a source says of itself. It is immutable.
+type Status struct {
+	// From names what is read, for people: "manifests in /etc/tombolo/manifests".
+	From string
+	// Synced is set once the complete set was delivered.
+	Synced bool
+	// Err says why the source cannot be read at this moment; empty when it can.
+	Err string
+	// Since is when Err last changed.
+	Since time.Time
+	// Objects is the number of objects that were delivered and still exist.
+	Objects int
+	// Problems are the objects that could not be taken as they are written.
+	Problems []Problem
+	// Skipped counts, by apiVersion and kind, objects of kinds that no source
+	// delivers.
+	Skipped map[string]int
+}
+
+// Problem is something that its owner should mend. While it lasts, what was
+// known of the object before stays.
+type Problem struct {
+	// Place is where it was found: file:line.
+	Place string
+	// Object is empty when not even that could be read.
+	Object string
+	// Reason says what is wrong and what would be right.
+	Reason string
+}
