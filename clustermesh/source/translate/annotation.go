@@ -1,0 +1,97 @@
+package translate
+
+import (
+	"strconv"
+	"strings"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// The annotations of a Service. Those of Cilium mean the same; where both are
+// set, ours holds.
+const (
+	own    = "tombolo.io/"
+	cilium = "service.cilium.io/"
+
+	annotationGlobal   = "global"
+	annotationShared   = "shared"
+	annotationAffinity = "affinity"
+	annotationPriority = "priority"
+	annotationWeight   = "weight"
+)
+
+// defaultWeight is that of a cluster's endpoints when the service names none.
+const defaultWeight = 100
+
+// wishes are what annotations say of a service.
+type wishes struct {
+	global, shared bool
+	affinity       clustermesh.Affinity
+	priority       uint8
+	weight         uint16
+}
+
+func (c *checker) wishes(annotations map[string]string) wishes {
+	w := wishes{shared: true, weight: defaultWeight}
+	c.flag(annotations, annotationGlobal, &w.global)
+	c.flag(annotations, annotationShared, &w.shared)
+	if key, v, ok := lookup(annotations, annotationAffinity); ok {
+		switch strings.ToLower(v) {
+		case "none", "":
+			w.affinity = clustermesh.AffinityNone
+		case "local":
+			w.affinity = clustermesh.AffinityLocal
+		case "remote":
+			w.affinity = clustermesh.AffinityRemote
+		default:
+			c.annotation(key, v, "local, remote or none")
+		}
+	}
+	if v, ok := annotations[own+annotationPriority]; ok {
+		w.priority = uint8(c.number(own+annotationPriority, v, 8))
+	}
+	if v, ok := annotations[own+annotationWeight]; ok {
+		w.weight = uint16(c.number(own+annotationWeight, v, 16))
+	}
+	return w
+}
+
+// lookup finds an annotation under our name or under Cilium's.
+func lookup(annotations map[string]string, name string) (key, value string, ok bool) {
+	for _, prefix := range []string{own, cilium} {
+		if v, ok := annotations[prefix+name]; ok {
+			return prefix + name, strings.TrimSpace(v), true
+		}
+	}
+	return "", "", false
+}
+
+func (c *checker) flag(annotations map[string]string, name string, to *bool) {
+	key, v, ok := lookup(annotations, name)
+	if !ok {
+		return
+	}
+	switch strings.ToLower(v) {
+	case "true":
+		*to = true
+	case "false":
+		*to = false
+	default:
+		c.annotation(key, v, `"true" or "false"`)
+	}
+}
+
+func (c *checker) number(key, v string, bits int) uint64 {
+	n, err := strconv.ParseUint(strings.TrimSpace(v), 10, bits)
+	if err != nil {
+		c.annotation(key, v, "a whole number from 0 to "+strconv.Itoa(1<<bits-1))
+	}
+	return n
+}
+
+func (c *checker) annotation(key, value, allowed string) {
+	c.errs = append(c.errs, &FieldError{
+		Path:   []string{"metadata", "annotations", key},
+		Reason: strconv.Quote(value) + " is not " + allowed,
+	})
+}

@@ -1,0 +1,422 @@
+package translate
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"sigs.k8s.io/yaml"
+
+	"tombolo.io/tombolo/api/v1alpha1"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// row is one object, as YAML, and what it becomes: a noun, or mistakes, one a line.
+type row struct {
+	name, yaml string
+	want       any
+	mistakes   string
+}
+
+func run[O any, N any](t *testing.T, translate func(*O) (N, error), rows []row) {
+	t.Helper()
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			var object O
+			if err := yaml.UnmarshalStrict([]byte(r.yaml), &object); err != nil {
+				t.Fatal(err)
+			}
+			got, err := translate(&object)
+			var lines []string
+			for _, m := range Mistakes(err) {
+				lines = append(lines, m.Error())
+			}
+			if d := cmp.Diff(strings.TrimSpace(r.mistakes), strings.Join(lines, "\n")); d != "" {
+				t.Errorf("mistakes (-want +got):\n%s", d)
+			}
+			if err != nil {
+				return
+			}
+			if d := cmp.Diff(r.want, any(got), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{})); d != "" {
+				t.Errorf("noun (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func addrs(s string) (out []netip.Addr) {
+	for f := range strings.FieldsSeq(s) {
+		out = append(out, netip.MustParseAddr(f))
+	}
+	return out
+}
+
+func prefixes(s string) (out []netip.Prefix) {
+	for f := range strings.FieldsSeq(s) {
+		out = append(out, netip.MustParsePrefix(f))
+	}
+	return out
+}
+
+func TestService(t *testing.T) {
+	web := clustermesh.ServiceName{Namespace: "shop", Name: "web"}
+	run(t, Service, []row{
+		{name: "defaults are filled in", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.10, ports: [{port: 80}]}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, ClusterIPs: addrs("10.96.0.10"),
+				Ports: []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: 80}}},
+		},
+		{name: "everything", yaml: `
+metadata:
+  name: web
+  namespace: shop
+  creationTimestamp: "2026-01-02T03:04:05Z"
+  labels: {tier: front}
+  annotations:
+    tombolo.io/global: "true"
+    tombolo.io/shared: "false"
+    tombolo.io/affinity: local
+    tombolo.io/priority: "7"
+    tombolo.io/weight: "0"
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.10
+  clusterIPs: [10.96.0.10, "fd00:96::a"]
+  loadBalancerIP: 192.0.2.99
+  loadBalancerClass: tombolo.io/bgp
+  externalTrafficPolicy: Local
+  internalTrafficPolicy: Local
+  sessionAffinity: ClientIP
+  sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
+  publishNotReadyAddresses: true
+  ports:
+  - {name: http, port: 80, nodePort: 30080}
+  - {name: dns, port: 53, protocol: UDP}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, {ip: "2001:db8::10"}]}}`,
+			want: &clustermesh.Service{
+				Name: web, Type: clustermesh.LoadBalancer, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+				Labels: map[string]string{"tier": "front"}, Global: true, Affinity: clustermesh.AffinityLocal, Priority: 7,
+				ClusterIPs: addrs("10.96.0.10 fd00:96::a"), LoadBalancerIPs: addrs("192.0.2.10 2001:db8::10"),
+				LoadBalancerClass: "tombolo.io/bgp",
+				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
+				SessionAffinity: time.Minute, PublishNotReady: true,
+				Ports: []clustermesh.ServicePort{
+					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080},
+					{Name: "dns", Protocol: clustermesh.UDP, Port: 53},
+				},
+			},
+		},
+		{name: "Cilium's annotations mean the same, a global service is shared", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "True", service.cilium.io/affinity: remote}}
+spec: {clusterIP: None}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Global: true, Shared: true, Affinity: clustermesh.AffinityRemote},
+		},
+		{name: "ours hold against Cilium's", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "true", tombolo.io/global: "false"}}`,
+			want: &clustermesh.Service{Name: web, Weight: 100},
+		},
+		{name: "the address asked for, before one is given", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.99, sessionAffinity: ClientIP}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer,
+				LoadBalancerIPs: addrs("192.0.2.99"), SessionAffinity: 3 * time.Hour},
+		},
+		{name: "addresses of a load balancer count only for one", yaml: `
+metadata: {name: web, namespace: shop}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.10}]}}`,
+			want: &clustermesh.Service{Name: web, Weight: 100},
+		},
+		{name: "wrong annotations name themselves and what is allowed", yaml: `
+metadata:
+  name: web
+  namespace: shop
+  annotations: {tombolo.io/global: "yes", service.cilium.io/shared: "1", tombolo.io/affinity: near, tombolo.io/priority: "256", tombolo.io/weight: "-1"}`,
+			mistakes: `
+metadata.annotations["tombolo.io/global"]: "yes" is not "true" or "false"
+metadata.annotations["service.cilium.io/shared"]: "1" is not "true" or "false"
+metadata.annotations["tombolo.io/affinity"]: "near" is not local, remote or none
+metadata.annotations["tombolo.io/priority"]: "256" is not a whole number from 0 to 255
+metadata.annotations["tombolo.io/weight"]: "-1" is not a whole number from 0 to 65535`,
+		},
+		{name: "every mistake at once", yaml: `
+metadata: {name: a/b, namespace: Shop}
+spec:
+  type: Balanced
+  clusterIPs: [10.96.0.1, nonsense]
+  externalTrafficPolicy: local
+  sessionAffinity: Cookie
+  ports: [{port: 70000}, {name: a, port: 1, protocol: QUIC}, {name: a, port: 2}]`,
+			mistakes: `
+metadata.name: "a/b" is not a name: lower case letters, digits, '-' and '.', at most 253
+metadata.namespace: "Shop" is not a namespace: lower case letters, digits and '-', at most 63
+spec.type: "Balanced" is not ClusterIP, NodePort, LoadBalancer or ExternalName
+spec.ports[0].name: is missing; each of several ports needs one
+spec.ports[0].port: 70000 is not between 1 and 65535
+spec.ports[1].protocol: "QUIC" is not TCP, UDP or SCTP
+spec.ports[2].name: "a" is another port's
+spec.clusterIPs[1]: "nonsense" is not the address of one host, such as 10.1.2.3 or fd00::1
+spec.externalTrafficPolicy: "local" is not Cluster or Local
+spec.sessionAffinity: "Cookie" is not None or ClientIP`,
+		},
+	})
+}
+
+func TestEndpointSlices(t *testing.T) {
+	none := []*clustermesh.EndpointSlice(nil)
+	run(t, func(s *discoveryv1.EndpointSlice) ([]*clustermesh.EndpointSlice, error) { return EndpointSlices(s) }, []row{
+		{name: "conditions, in the order of the addresses", yaml: `
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}, {name: dns, protocol: UDP, port: 53}]
+endpoints:
+- {addresses: [10.1.0.3], conditions: {ready: false, serving: true, terminating: true}}
+- {addresses: [10.1.0.2], conditions: {ready: false}}
+- {addresses: [10.1.0.1, 10.1.0.9], nodeName: n1, zone: z1, targetRef: {kind: Pod, uid: u1}}
+- {addresses: [10.1.0.1]}`,
+			want: []*clustermesh.EndpointSlice{{
+				Service: clustermesh.ServiceName{Namespace: "shop", Name: "web"}, Name: "web-1",
+				Ports: []clustermesh.EndpointPort{{Name: "http", Protocol: clustermesh.TCP, Port: 8080}, {Name: "dns", Protocol: clustermesh.UDP, Port: 53}},
+				Endpoints: []clustermesh.Endpoint{
+					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u1", Node: "n1", Zone: "z1", Ready: true, Serving: true},
+					{Address: netip.MustParseAddr("10.1.0.2")},
+					{Address: netip.MustParseAddr("10.1.0.3"), Serving: true, Terminating: true},
+				},
+			}},
+		},
+		{name: "of no service", want: none, yaml: `
+metadata: {name: web-1, namespace: shop}
+addressType: IPv6
+endpoints: [{addresses: ["fd00::1"]}]`},
+		{name: "of host names", want: none, yaml: `
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: FQDN
+endpoints: [{addresses: [a.example.org]}]`},
+		{name: "mistakes", yaml: `
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: a/b}}
+addressType: IPv6
+ports: [{name: http}]
+endpoints: [{addresses: [10.1.0.1]}, {addresses: []}, {addresses: ["fe80::1%eth0"]}]`,
+			mistakes: `
+metadata.labels["kubernetes.io/service-name"]: "a/b" is not the name of a service
+ports[0].port: is missing; a port that means all ports is not supported
+endpoints[0].addresses[0]: 10.1.0.1 is not of the slice's address type IPv6
+endpoints[1].addresses: is empty
+endpoints[2].addresses[0]: "fe80::1%eth0" is not the address of one host, such as 10.1.2.3 or fd00::1`},
+		{name: "an address type that there is not", yaml: `
+metadata: {name: web-1, namespace: shop}
+addressType: IPX`,
+			mistakes: `addressType: "IPX" is not IPv4, IPv6 or FQDN`},
+	})
+}
+
+func bigSlice(n int) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4}
+	s.Namespace, s.Name, s.Labels = "shop", "web-1", map[string]string{discoveryv1.LabelServiceName: "web"}
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{a.String()}})
+	}
+	return s
+}
+
+func TestSplitKeepsEveryEndpointAndChangesLittle(t *testing.T) {
+	for _, n := range []int{0, 1, 100, 101, 1000, 5000} {
+		parts, err := EndpointSlices(bigSlice(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, names := map[netip.Addr]bool{}, map[string]bool{}
+		for _, p := range parts {
+			if len(p.Endpoints) > clustermesh.MaxSliceEndpoints || names[p.Name] {
+				t.Errorf("%d endpoints: part %q has %d, name used before: %v", n, p.Name, len(p.Endpoints), names[p.Name])
+			}
+			names[p.Name] = true
+			for _, e := range p.Endpoints {
+				seen[e.Address] = true
+			}
+		}
+		if len(seen) != n {
+			t.Errorf("%d endpoints: %d are left", n, len(seen))
+		}
+		if n <= 100 && (len(parts) != 1 || parts[0].Name != "web-1") {
+			t.Errorf("%d endpoints: %d parts, first %q", n, len(parts), parts[0].Name)
+		}
+	}
+}
+
+func TestSplitOneEndpointLessChangesOnePart(t *testing.T) {
+	whole, less := bigSlice(1000), bigSlice(1000)
+	less.Endpoints = append(less.Endpoints[:123], less.Endpoints[124:]...)
+	before, err := EndpointSlices(whole)
+	after, err2 := EndpointSlices(less)
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	changed := 0
+	for i := range before {
+		if !cmp.Equal(before[i], after[i], cmpopts.EquateComparable(netip.Addr{})) {
+			changed++
+		}
+	}
+	if len(before) != len(after) || changed != 1 {
+		t.Errorf("%d of %d parts changed, now %d parts", changed, len(before), len(after))
+	}
+}
+
+func TestNode(t *testing.T) {
+	run(t, Node, []row{
+		{name: "internal addresses, CIDRs, zone", yaml: `
+metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}
+spec: {podCIDR: 10.1.0.0/24, podCIDRs: [10.1.0.0/24, "fd00:1::/64"]}
+status:
+  addresses: [{type: Hostname, address: n1}, {type: InternalIP, address: 192.168.0.1}, {type: ExternalIP, address: 192.0.2.1}, {type: InternalIP, address: "fd00::1"}]
+  nodeInfo: {bootID: b1}`,
+			want: &clustermesh.Node{Name: "n1", Addresses: addrs("192.168.0.1 fd00::1"), PodCIDRs: prefixes("10.1.0.0/24 fd00:1::/64"),
+				Zone: "z1", Labels: map[string]string{"topology.kubernetes.io/zone": "z1"}, BootID: "b1"}},
+		{name: "one CIDR of the old field", yaml: "metadata: {name: n1}\nspec: {podCIDR: 10.1.0.0/24}",
+			want: &clustermesh.Node{Name: "n1", PodCIDRs: prefixes("10.1.0.0/24")}},
+		{name: "mistakes", yaml: `
+metadata: {name: ""}
+spec: {podCIDRs: [10.1.0.1/24, x]}
+status: {addresses: [{type: InternalIP, address: 0.0.0.0}]}`,
+			mistakes: `
+metadata.name: is missing
+spec.podCIDRs[0]: "10.1.0.1/24" has bits set behind its length; 10.1.0.0/24 was meant?
+spec.podCIDRs[1]: "x" is not a CIDR such as 10.1.0.0/24 or fd00:1::/64
+status.addresses[0].address: "0.0.0.0" is not the address of one host, such as 10.1.2.3 or fd00::1`},
+	})
+}
+
+func TestPod(t *testing.T) {
+	bare := &source.Workload{Namespace: "shop", Name: "web-0"}
+	run(t, Pod, []row{
+		{name: "runs", yaml: `
+metadata: {name: web-0, namespace: shop, uid: u1, labels: {app: web}}
+spec: {nodeName: n1, serviceAccountName: web}
+status: {phase: Running, podIP: 10.1.0.1, podIPs: [{ip: 10.1.0.1}, {ip: "fd00:1::1"}]}`,
+			want: &source.Workload{Namespace: "shop", Name: "web-0", UID: "u1", Node: "n1", ServiceAccount: "web",
+				Addresses: addrs("10.1.0.1 fd00:1::1"), Labels: map[string]string{"app": "web"}}},
+		{name: "has ended: its address may be another's", want: bare, yaml: `
+metadata: {name: web-0, namespace: shop}
+status: {phase: Succeeded, podIP: 10.1.0.1}`},
+		{name: "in its node's network", want: bare, yaml: `
+metadata: {name: web-0, namespace: shop}
+spec: {hostNetwork: true}
+status: {podIP: 192.168.0.1}`},
+		{name: "mistake", yaml: "metadata: {name: web-0, namespace: shop}\nstatus: {podIP: ff02::1}",
+			mistakes: `status.podIP: "ff02::1" is not the address of one host, such as 10.1.2.3 or fd00::1`},
+	})
+}
+
+func TestNamespace(t *testing.T) {
+	run(t, func(n *corev1.Namespace) (*source.Labels, error) { return Namespace(n) }, []row{
+		{name: "labels", yaml: "metadata: {name: shop, labels: {team: a}}",
+			want: &source.Labels{Namespace: "shop", Labels: map[string]string{"team": "a"}}},
+	})
+}
+
+func TestClusterPeer(t *testing.T) {
+	run(t, func(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) { return ClusterPeer(p) }, []row{
+		{name: "whole", yaml: `
+metadata: {name: west}
+spec: {endpoints: ["https://192.0.2.1:2379"], tls: {caFile: /a, certFile: /b, keyFile: /c}}`,
+			want: &clustermesh.Peer{Name: "west", Endpoints: []string{"https://192.0.2.1:2379"}, TLS: clustermesh.TLSFiles{CA: "/a", Cert: "/b", Key: "/c"}}},
+		{name: "mistakes", yaml: `
+metadata: {name: west.example}
+spec: {endpoints: ["https://192.0.2.1:2379", "192.0.2.1:2379"], tls: {caFile: ca.pem, certFile: /b}}`,
+			mistakes: `
+metadata.name: "west.example" is not a cluster's name: lower case letters, digits and '-', at most 63
+spec.endpoints[1]: "192.0.2.1:2379" is not https://address:port
+spec.tls.caFile: "ca.pem" is not an absolute path
+spec.tls.keyFile: is missing; https endpoints need it`},
+		{name: "nowhere", yaml: "metadata: {name: west}",
+			mistakes: `spec.endpoints: is empty; name at least one, such as https://192.0.2.1:2379`},
+	})
+}
+
+func TestBGPPeer(t *testing.T) {
+	both := []clustermesh.Family{clustermesh.IPv4Unicast, clustermesh.IPv6Unicast}
+	run(t, BGPPeer, []row{
+		{name: "defaults", yaml: "metadata: {name: tor}\nspec: {address: 192.0.2.1, asn: 64512, localASN: 64513}",
+			want: &clustermesh.BGPPeer{Name: "tor", Address: netip.MustParseAddr("192.0.2.1"), Port: 179, ASN: 64512, LocalASN: 64513,
+				HoldTime: 90 * time.Second, Keepalive: 30 * time.Second, ConnectRetry: 5 * time.Second, RestartTime: 2 * time.Minute, Families: both}},
+		{name: "everything", yaml: `
+metadata: {name: tor}
+spec:
+  address: fe80::1
+  interface: eth0
+  port: 1179
+  asn: 4294967295
+  localASN: 1
+  holdTime: 9s
+  keepalive: 2s
+  connectRetry: 1s
+  restartTime: 4095s
+  passwordFile: /etc/tombolo/tor.key
+  multihop: 3
+  families: [ipv6, ipv6]
+  nodeSelector: {matchLabels: {rack: a}, matchExpressions: [{key: bgp, operator: NotIn, values: ["off"]}]}`,
+			want: &clustermesh.BGPPeer{Name: "tor", Address: netip.MustParseAddr("fe80::1"), Interface: "eth0", Port: 1179, ASN: 4294967295, LocalASN: 1,
+				HoldTime: 9 * time.Second, Keepalive: 2 * time.Second, ConnectRetry: time.Second, RestartTime: 4095 * time.Second,
+				PasswordFile: "/etc/tombolo/tor.key", Multihop: 3, Families: []clustermesh.Family{clustermesh.IPv6Unicast},
+				NodeSelector: clustermesh.Selector{MatchLabels: map[string]string{"rack": "a"},
+					MatchExpressions: []clustermesh.Requirement{{Key: "bgp", Operator: "NotIn", Values: []string{"off"}}}}}},
+		{name: "mistakes", yaml: `
+metadata: {name: tor}
+spec:
+  address: fe80::1
+  port: 65536
+  asn: 0
+  localASN: 4294967296
+  holdTime: 0s
+  keepalive: 1500ms
+  restartTime: 4096s
+  multihop: 256
+  families: [vpnv4]
+  nodeSelector: {matchExpressions: [{key: a, operator: Near}]}`,
+			mistakes: `
+spec.interface: is missing; the link-local address fe80::1 needs it
+spec.asn: 0 is not between 1 and 4294967295
+spec.localASN: 4294967296 is not between 1 and 4294967295
+spec.multihop: 256 is not between 0 and 255
+spec.nodeSelector: "Near" is not a valid label selector operator
+spec.families[0]: "vpnv4" is not ipv4 or ipv6
+spec.port: 65536 is not between 1 and 65535
+spec.holdTime: 0s is not a number of whole seconds from 3s to 65535s
+spec.keepalive: 1.5s is not a number of whole seconds from 1s to 21845s
+spec.restartTime: 1h8m16s is not a number of whole seconds from 1s to 4095s`},
+		{name: "a keepalive as long as the hold time", yaml: "metadata: {name: tor}\nspec: {address: 192.0.2.1, asn: 1, localASN: 2, holdTime: 9s, keepalive: 9s}",
+			mistakes: `spec.keepalive: 9s is not shorter than the hold time, 9s`},
+	})
+}
+
+func TestBGPAdvertisement(t *testing.T) {
+	run(t, BGPAdvertisement, []row{
+		{name: "everything", yaml: `
+metadata: {name: all}
+spec:
+  podCIDRs: true
+  loadBalancerIPs: true
+  serviceSelector: {matchLabels: {public: "yes"}}
+  nodeSelector: {matchLabels: {rack: a}}
+  peers: [tor]
+  communities: ["65000:1", "65000:1:2", no-export]
+  localPref: 200`,
+			want: &clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true, LoadBalancerIPs: true,
+				ServiceSelector: clustermesh.Selector{MatchLabels: map[string]string{"public": "yes"}},
+				NodeSelector:    clustermesh.Selector{MatchLabels: map[string]string{"rack": "a"}},
+				Peers:           []string{"tor"}, Communities: []string{"65000:1", "65000:1:2", "no-export"}, LocalPref: 200}},
+		{name: "mistakes", yaml: "metadata: {name: all}\nspec: {peers: [A], localPref: -1}",
+			mistakes: `
+spec.localPref: -1 is not between 0 and 4294967295
+spec: advertises nothing; set podCIDRs or loadBalancerIPs
+spec.peers[0]: "A" is not the name of a BGPPeer`},
+	})
+}
