@@ -1,0 +1,296 @@
+package global
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMerge(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"all alike without affinity",
+			"east: 10.1.0.2, 10.1.0.1; west: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 east/10.1.0.2:8080 west/10.2.0.1:8080
+			 east 2/0/0
+			 west 1/0/0`},
+		{"affinity local keeps the others back",
+			"west: 10.2.0.1; east local: 10.1.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"affinity local falls back",
+			"east local: 10.1.0.1 unready; west: 10.2.0.1",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 0/0/1 (no ready endpoint)
+			 west 1/0/0`},
+		{"affinity remote",
+			"east remote: 10.1.0.1; west: 10.2.0.1",
+			`172.20.0.1:80: west/10.2.0.1:8080 | east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"affinity remote falls back",
+			"east remote: 10.1.0.1; west: 10.2.0.1 gone",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 0/0/1 (no ready endpoint)`},
+		{"another cluster's affinity does not bind",
+			"east: 10.1.0.1; west local: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"priority orders clusters, the third waits",
+			"east prio=2: 10.1.0.1; west prio=1: 10.2.0.1; north: 10.3.0.1",
+			`172.20.0.1:80: north/10.3.0.1:8080 | west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0
+			 north 1/0/0`},
+		{"affinity comes before priority",
+			"east local prio=9: 10.1.0.1; west prio=1: 10.2.0.1; north prio=2: 10.3.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0
+			 north 1/0/0`},
+		{"weight is each endpoint's share, none at zero",
+			"east weight=50: 10.1.0.1, 10.1.0.2; west weight=0: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080*50 east/10.1.0.2:8080*50
+			 east 2/0/0
+			 west 1/0/0 (weight 0)`},
+		{"one that ends is no backend beside a ready one of any cluster",
+			"east local: 10.1.0.1 ending; west: 10.2.0.1",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 0/1/0
+			 west 1/0/0`},
+		{"one that ends is the last resort",
+			"east local: 10.1.0.1 ending, 10.1.0.2 unready; west: 10.2.0.1 gone, 10.2.0.2 ending",
+			`172.20.0.1:80: east/10.1.0.1:8080! | west/10.2.0.2:8080!
+			 east 0/1/1
+			 west 0/1/1`},
+		{"published before ready, where its own cluster says so",
+			"east publish: 10.1.0.1 unready; west: 10.2.0.1 unready",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 0/0/1 (no ready endpoint)`},
+		{"a service not defined here has no address",
+			"west: 10.2.0.1",
+			`none: not defined in this cluster
+			 west 1/0/0 (not global in this cluster)`},
+		{"slices without a definition here",
+			"east undefined: 10.1.0.1; west: 10.2.0.1",
+			`none: not defined in this cluster
+			 east 1/0/0 (no definition there)
+			 west 1/0/0 (not global in this cluster)`},
+		{"slices without a definition there",
+			"east: 10.1.0.1; west undefined: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (no definition there)`},
+		{"neither global nor a load balancer",
+			"east plain: 10.1.0.1; west: 10.2.0.1",
+			`none: neither global nor of type LoadBalancer
+			 east 1/0/0
+			 west 1/0/0 (not global in this cluster)`},
+		{"a load balancer that is not global has its own endpoints",
+			"east plain lb weight=0: 10.1.0.1; west: 10.2.0.1",
+			`172.20.0.1:80:192.0.2.1:80:external: east/10.1.0.1:8080*1
+			 east 1/0/0
+			 west 1/0/0 (not global in this cluster)`},
+		{"global here, not there, and not shared",
+			"east unshared: 10.1.0.1; west plain: 10.2.0.1; north unshared: 10.3.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (not global there)
+			 north 1/0/0 (not shared)`},
+		{"an external name is nobody's to serve",
+			"east external: 10.1.0.1",
+			`none: of type ExternalName
+			 east 1/0/0`},
+		{"headless",
+			"east headless: 10.1.0.1",
+			`none: has no address
+			 east 1/0/0`},
+		{"no endpoint at all",
+			"east: ; west: ",
+			`172.20.0.1:80: -
+			 east 0/0/0 (no endpoint)
+			 west 0/0/0 (no endpoint)`},
+		{"families apart",
+			"east dual local: 10.1.0.1 | fd01::1 unready; west: 10.2.0.1 | fd02::1",
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			 [fd20::1]:80: west/[fd02::1]:8080
+			 east 1/0/1
+			 west 2/0/0`},
+		{"a family without a frontend is left out",
+			"east: 10.1.0.1 | fd01::1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 2/0/0`},
+		{"ports by name and protocol, whatever their number",
+			"east ports=web/TCP/80,dns/UDP/53: 10.1.0.1; west ports=dns/UDP/5353,web/TCP/8000: [web/TCP/9000 dns/UDP/54] 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 west/10.2.0.1:9000
+			 172.20.0.1:53: east/10.1.0.1:8080 west/10.2.0.1:54
+			 east 1/0/0
+			 west 1/0/0`},
+		{"a name with another protocol is another port",
+			"east: 10.1.0.1; west ports=http/UDP/80: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (no port in common)`},
+		{"other names do not match, whatever the number",
+			"east: 10.1.0.1; west ports=web/TCP/80: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (no port in common)`},
+		{"an unnamed port here, by number",
+			"east ports=/TCP/80: 10.1.0.1; west ports=metrics/TCP/9090,web/TCP/80: [metrics/TCP/9091 web/TCP/9000] 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 west/10.2.0.1:9000
+			 east 1/0/0
+			 west 1/0/0`},
+		{"an unnamed port there, by number",
+			"east ports=metrics/TCP/9090,web/TCP/80: 10.1.0.1; west ports=/TCP/80: [/TCP/9000] 10.2.0.1",
+			`172.20.0.1:9090: east/10.1.0.1:8080
+			 172.20.0.1:80: east/10.1.0.1:8080 west/10.2.0.1:9000
+			 east 1/0/0
+			 west 1/0/0`},
+		{"two single ports, one unnamed, whatever the number",
+			"east ports=/TCP/80: 10.1.0.1; west ports=web/TCP/8000: [web/TCP/9000] 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 west/10.2.0.1:9000
+			 east 1/0/0
+			 west 1/0/0`},
+		{"an unnamed port among several is none by number alone",
+			"east ports=/TCP/80: 10.1.0.1; west ports=a/TCP/8000,b/TCP/8001: 10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (no port in common)`},
+		{"a slice without the port",
+			"east ports=web/TCP/80,dns/UDP/53: [web/TCP/8080] 10.1.0.1 | [dns/UDP/53] 10.1.0.2",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 172.20.0.1:53: east/10.1.0.2:53
+			 east 2/0/0`},
+		{"named in two slices, the ready one counts",
+			"east: 10.1.0.1@a unready, 10.1.0.2 ending | 10.1.0.1@b, 10.1.0.2",
+			`172.20.0.1:80: east/10.1.0.1:8080 east/10.1.0.2:8080
+			 east 2/0/0`},
+		{"one address on two ports is two backends",
+			"east: [http/TCP/8080] 10.1.0.1 | [http/TCP/8081] 10.1.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 east/10.1.0.1:8081
+			 east 1/0/0`},
+		{"an address of ours is nobody else's",
+			"west created=1: 10.1.0.1, 10.2.0.1; east created=9: 10.1.0.1 unready",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 0/0/1 (no ready endpoint)
+			 west 2/0/0
+			 10.1.0.1 of west is east's`},
+		{"of two others the older service keeps an address",
+			"east: 10.1.0.1; west created=9: 10.3.0.1 | 10.3.0.1; north created=5: 10.3.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 north/10.3.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (another cluster has its addresses)
+			 north 1/0/0
+			 10.3.0.1 of west is north's`},
+		{"of two as old the lower id",
+			"east: 10.1.0.1; north created=5: 10.3.0.1; west created=5: 10.3.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 west/10.3.0.1:8080
+			 east 1/0/0
+			 west 1/0/0
+			 north 1/0/0 (another cluster has its addresses)
+			 10.3.0.1 of north is west's`},
+		{"who takes no part claims nothing",
+			"east: 10.1.0.1; west unshared created=1: 10.3.0.1; north created=5: 10.3.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080 north/10.3.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (not shared)
+			 north 1/0/0`},
+		{"local nodes under an external policy local",
+			"east lb etp remote: 10.1.0.1@e2, 10.1.0.2@e1, 10.1.0.3@e1, 10.1.0.4@e3 ending, 10.1.0.5; west: 10.2.0.1@w1",
+			`172.20.0.1:80:192.0.2.1:80:external: west/10.2.0.1:8080 | east/10.1.0.1:8080 east/10.1.0.2:8080 east/10.1.0.3:8080 east/10.1.0.5:8080 @e1,e2
+			 east 4/1/0
+			 west 1/0/0`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(lines(c.want), text(Merge(parseInput(t, c.in)))); diff != "" {
+				t.Errorf("%s\n(-want +got)\n%s", c.in, diff)
+			}
+		})
+	}
+}
+
+func TestMergeInternalPolicyLocal(t *testing.T) {
+	in := parseInput(t, "east lb itp: 10.1.0.1@e1, 10.1.0.2@e2 ending; west: 10.2.0.1@e1")
+	for node, want := range map[string]string{
+		"e1": "172.20.0.1:80: east/10.1.0.1:8080\n",
+		"e2": "172.20.0.1:80: east/10.1.0.2:8080!\n",
+		"e3": "172.20.0.1:80: -\n",
+		"":   "172.20.0.1:80: -\n",
+	} {
+		in.Node = node
+		got := Merge(in).Ports
+		if len(got) != 2 {
+			t.Fatalf("node %q: %d ports, want one for each way to select", node, len(got))
+		}
+		if text := portText(got[0]); text != want {
+			t.Errorf("node %q: got %s want %s", node, text, want)
+		}
+		outside := "192.0.2.1:80:external: east/10.1.0.1:8080 west/10.2.0.1:8080\n"
+		if text := portText(got[1]); text != outside {
+			t.Errorf("node %q: got %s want %s", node, text, outside)
+		}
+	}
+}
+
+// What Merge hands out is the caller's: two ports never share memory to append to.
+func TestMergeKeepsItsInput(t *testing.T) {
+	in := parseInput(t, "east dual local lb: 10.1.0.2, 10.1.0.1 | 10.1.0.2; west: 10.2.0.1")
+	before := parseInput(t, "east dual local lb: 10.1.0.2, 10.1.0.1 | 10.1.0.2; west: 10.2.0.1")
+	s := Merge(in)
+	_ = append(s.Ports[0].Frontends, Frontend{})
+	_ = append(s.Ports[0].Primary, Backend{Cluster: "nobody"})
+	if diff := cmp.Diff(before, in, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("the input changed:\n%s", diff)
+	}
+	if diff := cmp.Diff(text(Merge(in)), text(s)); diff != "" {
+		t.Errorf("two merges differ:\n%s", diff)
+	}
+}
+
+func TestServedBy(t *testing.T) {
+	for _, c := range []struct {
+		in, node, ip string
+		want         bool
+	}{
+		{"east lb: 10.1.0.1@e1", "e2", "192.0.2.1", true},
+		{"east lb: 10.1.0.1@e1", "e2", "192.0.2.2", false},
+		{"east lb: 10.1.0.1@e1", "e2", "172.20.0.1", false},
+		{"east lb: 10.1.0.1@e1 unready", "e1", "192.0.2.1", false},
+		{"east lb: 10.1.0.1@e1 ending", "e1", "192.0.2.1", false},
+		{"east lb: fd01::1@e1", "e1", "192.0.2.1", false},
+		{"east lb: 10.1.0.1@e1 unready; west: 10.2.0.1", "e1", "192.0.2.1", true},
+		{"east lb etp: 10.1.0.1@e1", "e1", "192.0.2.1", true},
+		{"east lb etp: 10.1.0.1@e1", "e2", "192.0.2.1", false},
+		{"east lb etp: 10.1.0.1@e1 unready; west: 10.2.0.1@e1", "e1", "192.0.2.1", false},
+		{"east lb etp prio=3: 10.1.0.1@e1; west prio=2: 10.2.0.1; north: 10.3.0.1", "e1", "192.0.2.1", true},
+		{"west lb: 10.2.0.1", "e1", "192.0.2.1", false},
+	} {
+		if got := Merge(parseInput(t, c.in)).ServedBy(c.node, netip.MustParseAddr(c.ip)); got != c.want {
+			t.Errorf("%s: served by %s at %s: %v, want %v", c.in, c.node, c.ip, got, c.want)
+		}
+	}
+}
+
+func TestMergeAgainstObvious(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	withPorts := 0
+	for i := range 20_000 {
+		in := randomInput(r)
+		want, got := obvious(in), portLines(Merge(in))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("input %d: (-obvious +merge)\n%s", i, diff)
+		}
+		if len(got) > 0 {
+			withPorts++
+		}
+	}
+	if withPorts < 5_000 {
+		t.Errorf("only %d of the random inputs have ports: they show nothing", withPorts)
+	}
+}

@@ -1,0 +1,263 @@
+package global
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+func randomInput(r *rand.Rand) Input {
+	in := Input{Self: "east", Node: pick(r, "", "n1", "n2")}
+	for name, id := range ids {
+		if chance(r, 85) {
+			in.Exports = append(in.Exports, Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r)})
+		}
+	}
+	r.Shuffle(len(in.Exports), func(i, j int) { in.Exports[i], in.Exports[j] = in.Exports[j], in.Exports[i] })
+	return in
+}
+
+func randomService(r *rand.Rand) *clustermesh.Service {
+	if chance(r, 5) {
+		return nil
+	}
+	s := &clustermesh.Service{
+		Type:   pick(r, clustermesh.ClusterIP, clustermesh.ClusterIP, clustermesh.LoadBalancer, clustermesh.ExternalName),
+		Global: chance(r, 80), Shared: chance(r, 80), Affinity: clustermesh.Affinity(r.IntN(3)),
+		Priority: uint8(r.IntN(3)), Weight: uint16(r.IntN(4)), PublishNotReady: chance(r, 10),
+		InternalPolicy: clustermesh.TrafficPolicy(r.IntN(2)), ExternalPolicy: clustermesh.TrafficPolicy(r.IntN(2)),
+		Created: time.Unix(int64(r.IntN(3)), 0),
+	}
+	for _, a := range []string{"172.20.0.1", "fd20::1"} {
+		if chance(r, 70) {
+			s.ClusterIPs = append(s.ClusterIPs, netip.MustParseAddr(a))
+		}
+	}
+	for _, a := range []string{"192.0.2.1", "fd02::1", "192.0.2.2"} {
+		if chance(r, 30) {
+			s.LoadBalancerIPs = append(s.LoadBalancerIPs, netip.MustParseAddr(a))
+		}
+	}
+	s.Ports = randomPorts(r)
+	return s
+}
+
+func randomPorts(r *rand.Rand) []clustermesh.ServicePort {
+	number := func() uint16 { return uint16(80 + r.IntN(2)) }
+	if chance(r, 40) {
+		return []clustermesh.ServicePort{{Name: "", Protocol: pick(r, clustermesh.TCP, clustermesh.UDP), Port: number()}}
+	}
+	var ports []clustermesh.ServicePort
+	for _, name := range []string{"a", "b"} {
+		if chance(r, 70) {
+			ports = append(ports, clustermesh.ServicePort{Name: name, Protocol: pick(r, clustermesh.TCP, clustermesh.UDP), Port: number()})
+		}
+	}
+	return ports
+}
+
+func randomSlices(r *rand.Rand) []*clustermesh.EndpointSlice {
+	var out []*clustermesh.EndpointSlice
+	for i := range r.IntN(4) {
+		s := &clustermesh.EndpointSlice{Name: fmt.Sprint("s", i)}
+		for _, name := range []string{"", "a", "b"} {
+			for _, p := range []clustermesh.Protocol{clustermesh.TCP, clustermesh.UDP} {
+				if chance(r, 70) {
+					s.Ports = append(s.Ports, clustermesh.EndpointPort{Name: name, Protocol: p, Port: uint16(8080 + r.IntN(2))})
+				}
+			}
+		}
+		for range r.IntN(4) {
+			address := netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(6))})
+			if i%2 == 1 {
+				address = netip.AddrFrom16([16]byte{0xfd, 15: byte(r.IntN(6))})
+			}
+			s.Endpoints = append(s.Endpoints, clustermesh.Endpoint{Address: address, Node: pick(r, "", "n1", "n2"),
+				Ready: chance(r, 40), Serving: chance(r, 60), Terminating: chance(r, 50)})
+		}
+		out = append(out, s)
+	}
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// obvious says for each frontend, one after the other, what lies behind it,
+// and asks every question anew for every endpoint.
+func obvious(in Input) []string {
+	var own *clustermesh.Service
+	for _, e := range in.Exports {
+		if e.Cluster == in.Self {
+			own = e.Service
+		}
+	}
+	if own == nil || own.Type == clustermesh.ExternalName || !own.Global && own.Type != clustermesh.LoadBalancer {
+		return nil
+	}
+	groups := map[string]string{} // what lies behind, and the frontends that have it
+	var order []string
+	for _, sp := range own.Ports {
+		for i, vip := range slices.Concat(own.ClusterIPs, own.LoadBalancerIPs) {
+			internal := i < len(own.ClusterIPs)
+			onlyNode := internal && own.InternalPolicy == clustermesh.TrafficLocal
+			behind := obviousBackends(in, own, sp, vip.Is4(), onlyNode)
+			key := fmt.Sprint(sp, vip.Is4(), onlyNode)
+			if _, ok := groups[key]; !ok {
+				order = append(order, key+"\x00"+behind)
+			}
+			groups[key] += fmt.Sprintf("%s:", netip.AddrPortFrom(vip, sp.Port))
+			if !internal {
+				groups[key] += "external:"
+			}
+		}
+	}
+	var out []string
+	for _, o := range order {
+		key, behind, _ := strings.Cut(o, "\x00")
+		out = append(out, groups[key]+behind+"\n")
+	}
+	slices.Sort(out)
+	return out
+}
+
+func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServicePort, v4, onlyNode bool) string {
+	var all []obviousBackend
+	var nodes []string
+	for _, e := range in.Exports {
+		for _, b := range obviousOf(in, own, e, sp) {
+			if b.Address.Is4() != v4 || onlyNode && (!b.own || in.Node == "" || b.Node != in.Node) {
+				continue
+			}
+			all = append(all, b)
+			if b.Ready && b.own && b.Node != "" && own.ExternalPolicy == clustermesh.TrafficLocal && !slices.Contains(nodes, b.Node) {
+				nodes = append(nodes, b.Node)
+			}
+		}
+	}
+	if slices.ContainsFunc(all, func(b obviousBackend) bool { return b.Ready }) {
+		all = slices.DeleteFunc(all, func(b obviousBackend) bool { return !b.Ready })
+	}
+	var tiers []string
+	for place := 0; place < 1000 && len(tiers) < 2; place++ {
+		var tier []Backend
+		for _, b := range all {
+			if b.place == place {
+				tier = append(tier, b.Backend)
+			}
+		}
+		if len(tier) > 0 {
+			slices.SortFunc(tier, Backend.Compare)
+			tiers = append(tiers, tierText(tier))
+		}
+	}
+	if len(tiers) == 0 {
+		tiers = []string{"-"}
+	}
+	out := " " + strings.Join(tiers, " | ")
+	if len(nodes) > 0 {
+		slices.Sort(nodes)
+		out += " @" + strings.Join(nodes, ",")
+	}
+	return out
+}
+
+type obviousBackend struct {
+	Backend
+	own   bool
+	place int
+}
+
+// obviousOf returns what one cluster has behind a port: for each address and
+// port that it names, the best endpoint that bears it.
+func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.ServicePort) []obviousBackend {
+	if !obviousPart(in, own, e) {
+		return nil
+	}
+	weight := e.Service.Weight
+	if weight == 0 {
+		weight = 1
+	}
+	place := int(e.Service.Priority)
+	if own.Affinity == clustermesh.AffinityLocal && e.Cluster != in.Self || own.Affinity == clustermesh.AffinityRemote && e.Cluster == in.Self {
+		place += 500
+	}
+	found := map[netip.AddrPort]obviousBackend{}
+	for _, wantReady := range []bool{true, false} {
+		for _, s := range slices.SortedFunc(slices.Values(e.Slices), func(a, b *clustermesh.EndpointSlice) int { return strings.Compare(a.Name, b.Name) }) {
+			number := obviousPort(own, sp, e.Service, s)
+			for _, ep := range s.Endpoints {
+				ready := ep.Ready || e.Service.PublishNotReady
+				at := netip.AddrPortFrom(ep.Address, number)
+				_, taken := found[at]
+				if number == 0 || taken || ready != wantReady || !ready && !(ep.Serving && ep.Terminating) || obviousHolder(in, own, ep.Address) != e.Cluster {
+					continue
+				}
+				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: Backend{Cluster: e.Cluster,
+					ClusterID: e.ClusterID, Address: ep.Address, Port: number, Node: ep.Node, Weight: weight, Ready: ready}}
+			}
+		}
+	}
+	var out []obviousBackend
+	for _, b := range found {
+		out = append(out, b)
+	}
+	return out
+}
+
+func obviousPart(in Input, own *clustermesh.Service, e Export) bool {
+	s := e.Service
+	if s == nil || s.Global && s.Weight == 0 {
+		return false
+	}
+	return e.Cluster == in.Self || own.Global && s.Global && s.Shared
+}
+
+func obviousHolder(in Input, own *clustermesh.Service, a netip.Addr) string {
+	var holder Export
+	for _, e := range in.Exports {
+		if !obviousPart(in, own, e) || !slices.ContainsFunc(e.Slices, func(s *clustermesh.EndpointSlice) bool {
+			return slices.ContainsFunc(s.Endpoints, func(ep clustermesh.Endpoint) bool { return ep.Address == a })
+		}) {
+			continue
+		}
+		switch {
+		case e.Cluster == in.Self:
+			return e.Cluster
+		case holder.Service == nil || e.Service.Created.Before(holder.Service.Created),
+			e.Service.Created.Equal(holder.Service.Created) && e.ClusterID < holder.ClusterID:
+			holder = e
+		}
+	}
+	return holder.Cluster
+}
+
+// obviousPort returns the number on which a slice serves our port, or 0.
+func obviousPort(own *clustermesh.Service, sp clustermesh.ServicePort, theirs *clustermesh.Service, s *clustermesh.EndpointSlice) uint16 {
+	name, found := "", false
+	for _, p := range theirs.Ports {
+		if p.Protocol == sp.Protocol && p.Name == sp.Name {
+			name, found = p.Name, true
+		}
+	}
+	single := len(own.Ports) == 1 && len(theirs.Ports) == 1
+	oneUnnamed := sp.Name == "" || len(theirs.Ports) == 1 && theirs.Ports[0].Name == ""
+	for _, p := range theirs.Ports {
+		if !found && oneUnnamed && p.Protocol == sp.Protocol && (single || p.Port == sp.Port) {
+			name, found = p.Name, true
+		}
+	}
+	for _, p := range s.Ports {
+		if found && p.Protocol == sp.Protocol && p.Name == name {
+			return p.Port
+		}
+	}
+	return 0
+}

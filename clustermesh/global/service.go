@@ -1,0 +1,155 @@
+package global
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Input is one service as the mesh knows it.
+type Input struct {
+	Name clustermesh.ServiceName
+	// Self is the name of the cluster that looks.
+	Self string
+	// Node is the node that looks: an internal traffic policy Local keeps
+	// cluster IPs to its endpoints. Empty for a reader that is no node.
+	Node string
+	// Exports are what the clusters say, at most one for each, in any order.
+	Exports []Export
+}
+
+// Export is one cluster's part of a service. Merge only reads it.
+type Export struct {
+	Cluster   string
+	ClusterID uint16
+	// Service is the cluster's definition; nil when only slices are known.
+	Service *clustermesh.Service
+	Slices  []*clustermesh.EndpointSlice
+}
+
+// Service is a service as this cluster uses it.
+type Service struct {
+	Name clustermesh.ServiceName
+	// Definition is this cluster's own, nil when it has none. It carries what
+	// holds for the service as a whole: session affinity, table size, external
+	// traffic policy, labels.
+	Definition *clustermesh.Service
+	// Reason says why the service has no ports here; empty when it has.
+	Reason string
+	// Ports are in the order of the definition; of one service port, IPv4
+	// comes before IPv6.
+	Ports []Port
+	// Parts say what each cluster adds: this cluster first, the others by id.
+	Parts []Part
+	// Conflicts are the endpoints refused because another cluster has their
+	// address, by cluster and address.
+	Conflicts []Conflict
+}
+
+// Port is a port of the service in one address family: frontends that select
+// from the same backends. A service port has a second Port in a family when
+// its cluster IPs and its load-balancer IPs select differently.
+type Port struct {
+	// Name, Protocol and Port are the definition's.
+	Name     string
+	Protocol clustermesh.Protocol
+	Port     uint16
+	// Frontends are at least one, all of one family, in the definition's order.
+	Frontends []Frontend
+	// Primary are the backends to use, and Backup those to use while none of
+	// the primary lives; of the frontends' family, ordered by cluster id,
+	// address and port. Without a primary there is no backup.
+	Primary, Backup []Backend
+	// LocalNodes are the nodes of this cluster with a ready endpoint, sorted;
+	// filled only under an external traffic policy Local, which asks for them.
+	LocalNodes []string
+}
+
+// Scope says who reaches a frontend.
+type Scope uint8
+
+// The scopes.
+const (
+	// Internal is a cluster IP: this cluster's own pods and nodes.
+	Internal Scope = iota
+	// External is a load-balancer IP: clients outside, and those inside too.
+	External
+)
+
+// String returns the scope in a word.
+func (s Scope) String() string {
+	if s == External {
+		return "external"
+	}
+	return "internal"
+}
+
+// Frontend is an address under which a port of the service is reached.
+type Frontend struct {
+	Address  netip.Addr
+	Port     uint16
+	Protocol clustermesh.Protocol
+	Scope    Scope
+}
+
+// Backend is an endpoint as one port of the service uses it.
+type Backend struct {
+	Cluster   string
+	ClusterID uint16
+	Address   netip.Addr
+	Port      uint16
+	// Node and Zone are names in the backend's cluster; either may be empty.
+	Node, Zone string
+	PodUID     string
+	// Weight is the backend's share beside others of its tier, at least 1.
+	Weight uint16
+	// Ready is false for a last resort: an endpoint that still serves while it
+	// ends, used because no cluster has a ready one.
+	Ready bool
+	// Terminating is set when the endpoint's pod is being deleted.
+	Terminating bool
+}
+
+// Part is what one cluster adds to a service, for people.
+type Part struct {
+	Cluster   string
+	ClusterID uint16
+	// Ready, Ending and NotReady count endpoint addresses: ready, terminating
+	// but still serving, and neither.
+	Ready, Ending, NotReady int
+	// Reason says why none of the cluster's endpoints is used, empty when some
+	// may be.
+	Reason string
+}
+
+// Conflict is an address that two clusters claim for the same service.
+type Conflict struct {
+	Address netip.Addr
+	// Cluster is refused; Holder keeps the address.
+	Cluster, Holder string
+}
+
+// Compare orders backends as tiers are ordered: by cluster id, address and port.
+func (b Backend) Compare(o Backend) int {
+	return cmp.Or(cmp.Compare(b.ClusterID, o.ClusterID), b.Address.Compare(o.Address), cmp.Compare(b.Port, o.Port))
+}
+
+// ServedBy reports whether a node of this cluster can serve a load-balancer IP
+// of the service: some port under that address has a ready backend, and under
+// an external traffic policy Local one on that node. A last resort does not
+// count: it ends, and no new client should be led to it from outside.
+func (s Service) ServedBy(node string, ip netip.Addr) bool {
+	local := s.Definition != nil && s.Definition.ExternalPolicy == clustermesh.TrafficLocal
+	return slices.ContainsFunc(s.Ports, func(p Port) bool {
+		if !slices.ContainsFunc(p.Frontends, func(f Frontend) bool { return f.Address == ip && f.Scope == External }) {
+			return false
+		}
+		if local {
+			return slices.Contains(p.LocalNodes, node)
+		}
+		// A tier is ready as a whole or not at all.
+		return len(p.Primary) > 0 && p.Primary[0].Ready
+	})
+}

@@ -1,0 +1,238 @@
+package global
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// The notation of these tests. Clusters are separated by ";", each is
+//
+//	NAME WORD... : SLICE | SLICE
+//
+// and a slice is "[NAME/PROTOCOL/PORT ...] ENDPOINT, ENDPOINT"; without brackets it
+// serves every port of its cluster's service on 8080. An endpoint is
+// "ADDRESS[@NODE] [ready|unready|ending|gone]", ready by default; ending is
+// terminating and serving, gone terminating and not serving. The cluster that
+// looks is east. See parseService for the words.
+
+var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
+
+func parseInput(t *testing.T, text string) Input {
+	t.Helper()
+	in := Input{Name: clustermesh.ServiceName{Namespace: "shop", Name: "cart"}, Self: "east"}
+	for c := range strings.SplitSeq(text, ";") {
+		head, tail, _ := strings.Cut(c, ": ")
+		words := strings.Fields(head)
+		if len(words) == 0 || ids[words[0]] == 0 {
+			t.Fatalf("no known cluster in %q", c)
+		}
+		e := Export{Cluster: words[0], ClusterID: ids[words[0]], Service: parseService(t, in.Name, words[1:])}
+		for i, s := range strings.Split(tail, "|") {
+			if strings.TrimSpace(s) != "" {
+				e.Slices = append(e.Slices, parseSlice(t, e.Service, fmt.Sprintf("cart-%d", i), s))
+			}
+		}
+		in.Exports = append(in.Exports, e)
+	}
+	return in
+}
+
+func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *clustermesh.Service {
+	t.Helper()
+	s := &clustermesh.Service{Name: name, Global: true, Shared: true, Weight: 100,
+		ClusterIPs: []netip.Addr{netip.MustParseAddr("172.20.0.1")},
+		Ports:      []clustermesh.ServicePort{{Name: "http", Protocol: clustermesh.TCP, Port: 80}}}
+	for _, w := range words {
+		word, value, _ := strings.Cut(w, "=")
+		switch word {
+		case "undefined":
+			return nil
+		case "plain":
+			s.Global = false
+		case "unshared":
+			s.Shared = false
+		case "lb":
+			s.Type = clustermesh.LoadBalancer
+			s.LoadBalancerIPs = append(s.LoadBalancerIPs, netip.MustParseAddr("192.0.2.1"))
+		case "external":
+			s.Type = clustermesh.ExternalName
+		case "dual":
+			s.ClusterIPs = append(s.ClusterIPs, netip.MustParseAddr("fd20::1"))
+		case "headless":
+			s.ClusterIPs = nil
+		case "local":
+			s.Affinity = clustermesh.AffinityLocal
+		case "remote":
+			s.Affinity = clustermesh.AffinityRemote
+		case "etp":
+			s.ExternalPolicy = clustermesh.TrafficLocal
+		case "itp":
+			s.InternalPolicy = clustermesh.TrafficLocal
+		case "publish":
+			s.PublishNotReady = true
+		case "prio":
+			s.Priority = uint8(number(t, value))
+		case "weight":
+			s.Weight = uint16(number(t, value))
+		case "created":
+			s.Created = time.Unix(int64(number(t, value)), 0)
+		case "ports":
+			s.Ports = nil
+			for p := range strings.SplitSeq(value, ",") {
+				e := parsePort(t, p)
+				s.Ports = append(s.Ports, clustermesh.ServicePort{Name: e.Name, Protocol: e.Protocol, Port: e.Port})
+			}
+		default:
+			t.Fatalf("no such word: %q", w)
+		}
+	}
+	return s
+}
+
+func number(t *testing.T, s string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		t.Fatalf("reading number: %v", err)
+	}
+	return n
+}
+
+func parsePort(t *testing.T, s string) clustermesh.EndpointPort {
+	t.Helper()
+	f := strings.Split(s, "/")
+	p := map[string]clustermesh.Protocol{"TCP": clustermesh.TCP, "UDP": clustermesh.UDP}
+	if len(f) != 3 || p[f[1]] == 0 {
+		t.Fatalf("no port: %q", s)
+	}
+	return clustermesh.EndpointPort{Name: f[0], Protocol: p[f[1]], Port: uint16(number(t, f[2]))}
+}
+
+func parseSlice(t *testing.T, svc *clustermesh.Service, name, text string) *clustermesh.EndpointSlice {
+	t.Helper()
+	s := &clustermesh.EndpointSlice{Name: name}
+	text = strings.TrimSpace(text)
+	if rest, ok := strings.CutPrefix(text, "["); ok {
+		var ports string
+		ports, text, _ = strings.Cut(rest, "]")
+		for p := range strings.FieldsSeq(ports) {
+			s.Ports = append(s.Ports, parsePort(t, p))
+		}
+	} else if svc != nil {
+		for _, p := range svc.Ports {
+			s.Ports = append(s.Ports, clustermesh.EndpointPort{Name: p.Name, Protocol: p.Protocol, Port: 8080})
+		}
+	}
+	for e := range strings.SplitSeq(text, ",") {
+		s.Endpoints = append(s.Endpoints, parseEndpoint(t, strings.Fields(e)))
+	}
+	return s
+}
+
+func parseEndpoint(t *testing.T, words []string) clustermesh.Endpoint {
+	t.Helper()
+	address, node, _ := strings.Cut(words[0], "@")
+	e := clustermesh.Endpoint{Address: netip.MustParseAddr(address), Node: node, PodUID: "uid-" + address}
+	state := "ready"
+	if len(words) > 1 {
+		state = words[1]
+	}
+	switch state {
+	case "ready":
+		e.Ready, e.Serving = true, true
+	case "unready":
+	case "ending":
+		e.Serving, e.Terminating = true, true
+	case "gone":
+		e.Terminating = true
+	default:
+		t.Fatalf("no such state: %q", state)
+	}
+	return e
+}
+
+// text writes what a merge found, one line a port, part and conflict.
+func text(s Service) string {
+	var b strings.Builder
+	if s.Reason != "" {
+		fmt.Fprintf(&b, "none: %s\n", s.Reason)
+	}
+	for _, p := range s.Ports {
+		b.WriteString(portText(p))
+	}
+	for _, p := range s.Parts {
+		fmt.Fprintf(&b, "%s %d/%d/%d", p.Cluster, p.Ready, p.Ending, p.NotReady)
+		if p.Reason != "" {
+			fmt.Fprintf(&b, " (%s)", p.Reason)
+		}
+		b.WriteString("\n")
+	}
+	for _, c := range s.Conflicts {
+		fmt.Fprintf(&b, "%s of %s is %s's\n", c.Address, c.Cluster, c.Holder)
+	}
+	return b.String()
+}
+
+func portText(p Port) string {
+	var b strings.Builder
+	for _, f := range p.Frontends {
+		fmt.Fprintf(&b, "%s:", netip.AddrPortFrom(f.Address, f.Port))
+		if f.Scope == External {
+			b.WriteString("external:")
+		}
+	}
+	fmt.Fprintf(&b, " %s", tierText(p.Primary))
+	if len(p.Backup) > 0 {
+		fmt.Fprintf(&b, " | %s", tierText(p.Backup))
+	}
+	if len(p.LocalNodes) > 0 {
+		fmt.Fprintf(&b, " @%s", strings.Join(p.LocalNodes, ","))
+	}
+	return b.String() + "\n"
+}
+
+func tierText(tier []Backend) string {
+	var out []string
+	for _, b := range tier {
+		s := fmt.Sprintf("%s/%s", b.Cluster, netip.AddrPortFrom(b.Address, b.Port))
+		if b.Weight != 100 {
+			s += fmt.Sprintf("*%d", b.Weight)
+		}
+		if !b.Ready {
+			s += "!"
+		}
+		out = append(out, s)
+	}
+	if len(out) == 0 {
+		return "-"
+	}
+	return strings.Join(out, " ")
+}
+
+// lines cuts the indentation off a wanted text.
+func lines(s string) string {
+	var out []string
+	for l := range strings.SplitSeq(s, "\n") {
+		if l = strings.TrimSpace(l); l != "" {
+			out = append(out, l+"\n")
+		}
+	}
+	return strings.Join(out, "")
+}
+
+// portLines returns the text of the ports alone, sorted.
+func portLines(s Service) []string {
+	var out []string
+	for _, p := range s.Ports {
+		out = append(out, portText(p))
+	}
+	slices.Sort(out)
+	return out
+}
