@@ -57,7 +57,7 @@ func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort
 				Cluster: m.Cluster, ClusterID: m.ClusterID,
 				Address: e.Address, Port: s.Ports[at].Port,
 				Node: e.Node, Zone: e.Zone, PodUID: e.PodUID,
-				Weight: m.weight(), Ready: c == ready, Terminating: e.Terminating,
+				Weight: m.weight(), Terminating: c == ending,
 			}})
 		}
 	}
@@ -70,10 +70,10 @@ func bySliceName(a, b *clustermesh.EndpointSlice) int { return cmp.Compare(a.Nam
 // one, or else the first. The slices' order is that of their names.
 func once(cs []candidate) []candidate {
 	slices.SortStableFunc(cs, func(a, b candidate) int {
-		if c := a.Compare(b.Backend); c != 0 || a.Ready == b.Ready {
+		if c := a.Compare(b.Backend); c != 0 || a.Terminating == b.Terminating {
 			return c
 		}
-		if a.Ready {
+		if b.Terminating {
 			return -1
 		}
 		return 1

@@ -81,10 +81,12 @@ const (
 // condition returns that of an endpoint of this member.
 func (m *member) condition(e *clustermesh.Endpoint) condition {
 	switch {
+	case e.Terminating && e.Serving:
+		return ending
+	case e.Terminating:
+		return notReady
 	case e.Ready || m.Service != nil && m.Service.PublishNotReady:
 		return ready
-	case e.Serving && e.Terminating:
-		return ending
 	}
 	return notReady
 }

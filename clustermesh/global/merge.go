@@ -109,7 +109,7 @@ func newPort(def *clustermesh.Service, sp clustermesh.ServicePort, fs []Frontend
 	p.Backup, _ = firstRank(usable)
 	if def.ExternalPolicy == clustermesh.TrafficLocal {
 		for _, c := range found {
-			if c.Ready && c.own && c.Node != "" {
+			if !c.Terminating && c.own && c.Node != "" {
 				p.LocalNodes = append(p.LocalNodes, c.Node)
 			}
 		}
@@ -122,10 +122,10 @@ func newPort(def *clustermesh.Service, sp clustermesh.ServicePort, fs []Frontend
 // best returns the candidates that are ready or, if none is, those that still
 // serve, ordered by rank and then as Backend.Compare says.
 func best(found []candidate) []candidate {
-	ready := slices.ContainsFunc(found, func(c candidate) bool { return c.Ready })
+	ready := slices.ContainsFunc(found, func(c candidate) bool { return !c.Terminating })
 	var out []candidate
 	for _, c := range found {
-		if c.Ready == ready {
+		if c.Terminating != ready {
 			out = append(out, c)
 		}
 	}

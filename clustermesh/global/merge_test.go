@@ -68,9 +68,9 @@ func TestMerge(t *testing.T) {
 			 east 0/1/1
 			 west 0/1/1`},
 		{"published before ready, where its own cluster says so",
-			"east publish: 10.1.0.1 unready; west: 10.2.0.1 unready",
+			"east publish: 10.1.0.1 unready, 10.1.0.2 gone; west: 10.2.0.1 unready",
 			`172.20.0.1:80: east/10.1.0.1:8080
-			 east 1/0/0
+			 east 1/0/1
 			 west 0/0/1 (no ready endpoint)`},
 		{"a service not defined here has no address",
 			"west: 10.2.0.1",

@@ -137,13 +137,13 @@ func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServiceP
 				continue
 			}
 			all = append(all, b)
-			if b.Ready && b.own && b.Node != "" && own.ExternalPolicy == clustermesh.TrafficLocal && !slices.Contains(nodes, b.Node) {
+			if !b.Terminating && b.own && b.Node != "" && own.ExternalPolicy == clustermesh.TrafficLocal && !slices.Contains(nodes, b.Node) {
 				nodes = append(nodes, b.Node)
 			}
 		}
 	}
-	if slices.ContainsFunc(all, func(b obviousBackend) bool { return b.Ready }) {
-		all = slices.DeleteFunc(all, func(b obviousBackend) bool { return !b.Ready })
+	if slices.ContainsFunc(all, func(b obviousBackend) bool { return !b.Terminating }) {
+		all = slices.DeleteFunc(all, func(b obviousBackend) bool { return b.Terminating })
 	}
 	var tiers []string
 	for place := 0; place < 1000 && len(tiers) < 2; place++ {
@@ -194,14 +194,14 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 		for _, s := range slices.SortedFunc(slices.Values(e.Slices), func(a, b *clustermesh.EndpointSlice) int { return strings.Compare(a.Name, b.Name) }) {
 			number := obviousPort(own, sp, e.Service, s)
 			for _, ep := range s.Endpoints {
-				ready := ep.Ready || e.Service.PublishNotReady
+				ready := !ep.Terminating && (ep.Ready || e.Service.PublishNotReady)
 				at := netip.AddrPortFrom(ep.Address, number)
 				_, taken := found[at]
 				if number == 0 || taken || ready != wantReady || !ready && !(ep.Serving && ep.Terminating) || obviousHolder(in, own, ep.Address) != e.Cluster {
 					continue
 				}
 				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: Backend{Cluster: e.Cluster,
-					ClusterID: e.ClusterID, Address: ep.Address, Port: number, Node: ep.Node, Weight: weight, Ready: ready}}
+					ClusterID: e.ClusterID, Address: ep.Address, Port: number, Node: ep.Node, Weight: weight, Terminating: !ready}}
 			}
 		}
 	}

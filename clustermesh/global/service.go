@@ -105,10 +105,9 @@ type Backend struct {
 	PodUID     string
 	// Weight is the backend's share beside others of its tier, at least 1.
 	Weight uint16
-	// Ready is false for a last resort: an endpoint that still serves while it
-	// ends, used because no cluster has a ready one.
-	Ready bool
-	// Terminating is set when the endpoint's pod is being deleted.
+	// Terminating is set for a last resort: an endpoint that still serves while
+	// it ends, used because no cluster has a ready one. A tier has only such or
+	// none.
 	Terminating bool
 }
 
@@ -149,7 +148,6 @@ func (s Service) ServedBy(node string, ip netip.Addr) bool {
 		if local {
 			return slices.Contains(p.LocalNodes, node)
 		}
-		// A tier is ready as a whole or not at all.
-		return len(p.Primary) > 0 && p.Primary[0].Ready
+		return len(p.Primary) > 0 && !p.Primary[0].Terminating
 	})
 }

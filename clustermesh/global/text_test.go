@@ -205,7 +205,7 @@ func tierText(tier []Backend) string {
 		if b.Weight != 100 {
 			s += fmt.Sprintf("*%d", b.Weight)
 		}
-		if !b.Ready {
+		if b.Terminating {
 			s += "!"
 		}
 		out = append(out, s)
