@@ -5,38 +5,25 @@ import (
 	"time"
 )
 
-// Selector picks objects by their labels; an empty one picks all. It has the
-// meaning of a Kubernetes label selector: every part must hold.
-type Selector struct {
-	MatchLabels      map[string]string
-	MatchExpressions []Requirement
-}
-
-// Requirement is one expression of a selector.
-type Requirement struct {
-	Key string
-	// Operator is In, NotIn, Exists or DoesNotExist.
-	Operator string
-	Values   []string
-}
-
 // BGPPeer is a router with which nodes keep a BGP session.
 type BGPPeer struct {
 	Name    string
 	Address netip.Addr
-	// Port is the router's, 179 by default.
+	// Port is the router's; zero means 179.
 	Port uint16
 	// ASN is the router's, LocalASN ours.
 	ASN, LocalASN uint32
 	// Interface binds the session to a device; needed for a link-local address.
 	Interface string
-	// HoldTime is zero (never expires; refused for a peer, RFC 4271 4.2 allows
-	// 0 or >= 3 s) or at least 3 s; Keepalive a third of it by default.
+	// HoldTime and Keepalive are whole seconds, the former at least 3 (RFC 4271
+	// 4.2) and longer than the latter. Zero means the speaker's default, for
+	// Keepalive a third of HoldTime; a session that never expires is not offered.
 	HoldTime, Keepalive time.Duration
-	// ConnectRetry is the time between two attempts to connect.
+	// ConnectRetry is the time between two attempts to connect; zero means the
+	// speaker's default.
 	ConnectRetry time.Duration
 	// RestartTime is how long the router keeps our routes while the session is
-	// down (RFC 4724), 1 s to 4095 s.
+	// down (RFC 4724): whole seconds, 1 to 4095; zero means the speaker's default.
 	RestartTime time.Duration
 	// PasswordFile holds the key of TCP MD5 (RFC 2385); empty is none.
 	PasswordFile string

@@ -2,6 +2,7 @@ package clustermesh
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +36,6 @@ const (
 	KindSlices     Kind = "slices"
 	KindIdentities Kind = "identities"
 	KindEndpoints  Kind = "endpoints"
-	KindDrains     Kind = "drains"
 	KindSynced     Kind = "synced"
 	KindPeers      Kind = "peers"
 	KindBGPPeers   Kind = "bgp/peers"
@@ -43,12 +43,35 @@ const (
 	KindProcess    Kind = "process"
 )
 
-// parts is the number of names that follow a kind in a key.
-var parts = map[Kind]int{
-	KindCluster: 0, KindState: 0,
-	KindNodes: 1, KindServices: 2, KindSlices: 3,
-	KindIdentities: 1, KindEndpoints: 1, KindDrains: 2, KindSynced: -1,
-	KindPeers: 1, KindBGPPeers: 1, KindBGPAdverts: 1,
+// layout says of each kind how many names follow it in a key, and in which
+// areas it may lie; a peer that exports BGP objects is refused here.
+var layout = map[Kind]struct {
+	names int
+	areas []Area
+}{
+	KindCluster:    {0, []Area{Export, Mirror}},
+	KindState:      {0, []Area{Mirror}},
+	KindNodes:      {1, []Area{Export, Private, Mirror}},
+	KindServices:   {2, []Area{Export, Private, Mirror}},
+	KindSlices:     {3, []Area{Export, Private, Mirror}},
+	KindIdentities: {1, []Area{Export, Private, Mirror}},
+	KindEndpoints:  {1, []Area{Export, Private, Mirror}},
+	KindPeers:      {1, []Area{Private}},
+	KindBGPPeers:   {1, []Area{Private}},
+	KindBGPAdverts: {1, []Area{Private}},
+}
+
+// Tables returns the kinds that are tables of an area, sorted: those that have
+// a marker.
+func Tables(a Area) []Kind {
+	var out []Kind
+	for k, l := range layout {
+		if l.names > 0 && slices.Contains(l.areas, a) {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Key is a key of the store, taken apart.
@@ -102,58 +125,74 @@ func (k Key) Marker() (Key, bool) {
 // ParseKey takes a stored key apart. A key that is not of the layout is an
 // error that names it; the epoch is not of the layout.
 func ParseKey(s string) (Key, error) {
+	k, reason := parseKey(s)
+	if reason == "" && k.String() != s {
+		reason = "is not in the form in which keys are written"
+	}
+	if reason != "" {
+		return Key{}, fmt.Errorf("parsing key %q: it %s", s, reason)
+	}
+	return k, nil
+}
+
+func parseKey(s string) (k Key, reason string) {
 	rest, ok := strings.CutPrefix(s, Root)
 	if !ok {
-		return Key{}, fmt.Errorf("key %q does not begin with %q", s, Root)
+		return k, "does not begin with " + Root
 	}
 	area, rest, _ := strings.Cut(rest, "/")
-	k := Key{Area: Area(area)}
+	k.Area = Area(area)
 	switch k.Area {
 	case Export, Private:
 	case Mirror:
-		if k.Cluster, rest, _ = strings.Cut(rest, "/"); k.Cluster == "" {
-			return Key{}, fmt.Errorf("key %q names no cluster", s)
+		if k.Cluster, rest, _ = strings.Cut(rest, "/"); !isLabel(k.Cluster) {
+			return k, "names no cluster"
 		}
 	case Status:
 		k.Kind, k.Name = KindProcess, rest
-		return k, checkName(s, rest, 2)
+		return k, wrongNames(rest, 2)
 	default:
-		return Key{}, fmt.Errorf("key %q is in no known area", s)
+		return k, "is in no known area"
 	}
-	kind, name, _ := strings.Cut(rest, "/")
-	if kind == "bgp" {
-		second, more, _ := strings.Cut(name, "/")
-		kind, name = kind+"/"+second, more
-	}
-	k.Kind, k.Name = Kind(kind), name
-	want, ok := parts[k.Kind]
-	if !ok {
-		return Key{}, fmt.Errorf("key %q is of no known kind", s)
-	}
+	k.Kind, k.Name = cutKind(rest)
 	if k.Kind == KindSynced {
-		if n, table := parts[Kind(name)]; !table || n <= 0 {
-			return Key{}, fmt.Errorf("key %q marks no known table", s)
+		if !slices.Contains(Tables(k.Area), Kind(k.Name)) {
+			return k, "marks no known table"
 		}
-		return k, nil
+		return k, ""
 	}
-	return k, checkName(s, name, want)
+	l, ok := layout[k.Kind]
+	if !ok || !slices.Contains(l.areas, k.Area) {
+		return k, "is of no known kind"
+	}
+	return k, wrongNames(k.Name, l.names)
 }
 
-func checkName(key, name string, want int) error {
-	if want == 0 {
-		if name != "" {
-			return fmt.Errorf("key %q has a name where its kind takes none", key)
+// cutKind splits what follows the area into the kind, which may have two
+// parts, and the name.
+func cutKind(s string) (Kind, string) {
+	kind, name, _ := strings.Cut(s, "/")
+	if kind == "bgp" {
+		second, rest, _ := strings.Cut(name, "/")
+		kind, name = kind+"/"+second, rest
+	}
+	return Kind(kind), name
+}
+
+// wrongNames says what is wrong with the names that follow a kind, or nothing.
+func wrongNames(name string, want int) string {
+	if want == 0 && name == "" {
+		return ""
+	}
+	got := 0
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" {
+			return "has an empty name"
 		}
-		return nil
+		got++
 	}
-	fields := strings.Split(name, "/")
-	if len(fields) != want {
-		return fmt.Errorf("key %q has %d names after its kind, want %d", key, len(fields), want)
+	if got != want {
+		return fmt.Sprintf("has %d names after its kind, want %d", got, want)
 	}
-	for _, f := range fields {
-		if f == "" {
-			return fmt.Errorf("key %q has an empty name", key)
-		}
-	}
-	return nil
+	return ""
 }

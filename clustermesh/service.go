@@ -74,7 +74,7 @@ type Service struct {
 	// Global: merge the endpoints of all clusters that share this service.
 	Global bool
 	// Shared: other clusters may use this cluster's endpoints. Meaningful only
-	// with Global; decides whether the service lies in export/ or private/.
+	// with Global; a service that is both lies in export/, any other in private/.
 	Shared bool
 	// Affinity is this cluster's own wish and does not bind others.
 	Affinity Affinity
@@ -82,13 +82,14 @@ type Service struct {
 	Priority uint8
 	// Weight is the share of this cluster's endpoints, 0 to 65535; the default is 100.
 	Weight uint16
-	// SessionAffinity keeps a client on one backend for this long; zero is off.
+	// SessionAffinity keeps a client on one backend for this long: whole
+	// seconds, at most a day; zero is off.
 	SessionAffinity time.Duration
 	// PublishNotReady serves endpoints before they are ready.
 	PublishNotReady bool
 	// TableSize is the number of slots of each of the service's Maglev tables,
-	// given out by the cluster's leader so that all nodes build the same; zero
-	// means that none was given yet.
+	// given out by the cluster's leader so that all nodes build the same: a
+	// prime from MinTableSize to MaxTableSize, or zero while none was given.
 	TableSize uint32
 	// Labels are the object's; the service selectors of BGP objects look at them.
 	Labels map[string]string
@@ -96,6 +97,12 @@ type Service struct {
 	// wins where two disagree.
 	Created time.Time
 }
+
+// Bounds of a Maglev table; see Service.TableSize.
+const (
+	MinTableSize = 251
+	MaxTableSize = 131071
+)
 
 // ServicePort is one port of a service.
 type ServicePort struct {
@@ -114,7 +121,9 @@ type EndpointSlice struct {
 	Name string
 	// Ports are those that every endpoint of the slice serves; the name ties a
 	// port to the service's.
-	Ports     []EndpointPort
+	Ports []EndpointPort
+	// Endpoints are all of one family. An address occurs twice only with
+	// different pod UIDs: a pod that is going and the one that follows it.
 	Endpoints []Endpoint
 }
 
@@ -135,6 +144,8 @@ type Endpoint struct {
 	PodUID string
 	// Node is the endpoint's node in its cluster, Zone that node's zone; either may be empty.
 	Node, Zone string
-	// Ready, Serving and Terminating are the conditions of an EndpointSlice.
+	// Ready, Serving and Terminating are the conditions of an EndpointSlice,
+	// except that a terminating endpoint is never ready: where Kubernetes says
+	// both (it publishes not-ready addresses) a source says terminating.
 	Ready, Serving, Terminating bool
 }

@@ -14,10 +14,20 @@ type Synced struct {
 	Count int
 }
 
+// MirrorPhase is how far a mirror is, in one word.
+type MirrorPhase string
+
+// The phases of a mirror.
+const (
+	MirrorConnecting MirrorPhase = "Connecting" // never synced so far
+	MirrorSynced     MirrorPhase = "Synced"
+	MirrorStale      MirrorPhase = "Stale"   // was synced; the connection is lost
+	MirrorRefused    MirrorPhase = "Refused" // the peer may not join; Reason says why
+)
+
 // MirrorState is what the mirror of a peer says of itself.
 type MirrorState struct {
-	// Phase is one word: Connecting, Synced, Stale, Refused.
-	Phase string
+	Phase MirrorPhase
 	// Reason is for people; empty when Synced.
 	Reason string
 	// Epoch and Revision are the peer's, as far as they are mirrored.
@@ -25,16 +35,27 @@ type MirrorState struct {
 	Revision int64
 	// Since is when the phase began.
 	Since time.Time
-	// Cluster is what the peer last said of itself.
+	// Cluster is what the peer last said of itself; the zero value when it
+	// never did.
 	Cluster Cluster
 }
+
+// Health is the state of a process in one word.
+type Health string
+
+// The states of a process.
+const (
+	HealthOK       Health = "OK"
+	HealthDegraded Health = "Degraded"
+	HealthStopped  Health = "Stopped"
+)
 
 // ProcessStatus is what a process reports of itself under status/<role>/<node>.
 type ProcessStatus struct {
 	Role, Node string
 	Version    string
 	Started    time.Time
-	// Health is OK, Degraded or Stopped; Reasons say why it is not OK.
-	Health  string
+	Health     Health
+	// Reasons say why Health is not OK; there are none when it is.
 	Reasons []string
 }

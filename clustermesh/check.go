@@ -1,0 +1,259 @@
+package clustermesh
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits that Kubernetes sets to names, and those that bound our lists.
+const (
+	maxLabel     = 63
+	maxSubdomain = 253
+	maxText      = 1024
+	maxLabels    = 1000
+	maxPorts     = 1000
+)
+
+func isLower(b byte) bool { return 'a' <= b && b <= 'z' || '0' <= b && b <= '9' }
+func isAlnum(b byte) bool { return isLower(b) || 'A' <= b && b <= 'Z' }
+
+// isLabel says whether s is a label of RFC 1123 in lower case.
+func isLabel(s string) bool {
+	if len(s) == 0 || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if !isLower(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isSubdomain says whether s is labels joined by dots, 253 bytes at most.
+func isSubdomain(s string) bool {
+	if len(s) > maxSubdomain {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNamePart says whether s is the name part of a label's key, or a label's
+// value that is not empty.
+func isNamePart(s string) bool {
+	if len(s) == 0 || len(s) > maxLabel || !isAlnum(s[0]) || !isAlnum(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !isAlnum(s[i]) && !strings.Contains("-_.", s[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isQualified says whether s is a label's key, such as app.kubernetes.io/name.
+func isQualified(s string) bool {
+	if prefix, name, ok := strings.Cut(s, "/"); ok {
+		return isSubdomain(prefix) && isNamePart(name)
+	}
+	return isNamePart(s)
+}
+
+func (c *checker) label(field, s string) {
+	if !isLabel(s) {
+		c.fail(field, s, "must be an RFC 1123 label: 1 to 63 of a-z, 0-9 and -, no - at its ends")
+	}
+}
+
+func (c *checker) subdomain(field, s string) {
+	if !isSubdomain(s) {
+		c.fail(field, s, "must be an RFC 1123 subdomain: labels joined by dots, at most 253 bytes")
+	}
+}
+
+// value checks a label's value, which may be empty.
+func (c *checker) value(field, s string) {
+	if s != "" && !isNamePart(s) {
+		c.fail(field, s, "must be a label's value: at most 63 of A-Z, a-z, 0-9, -, _ and ., alphanumeric at its ends")
+	}
+}
+
+// token checks an opaque word: printable ASCII without spaces, at most 253 bytes.
+func (c *checker) token(field, s string) {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' }
+	if len(s) > maxSubdomain || strings.ContainsFunc(s, bad) {
+		c.fail(field, s, "must be at most 253 printable ASCII characters without spaces")
+	}
+}
+
+// required is token for a word that may not be empty.
+func (c *checker) required(field, s string) {
+	if s == "" {
+		c.fail(field, s, "must not be empty")
+	}
+	c.token(field, s)
+}
+
+// text checks a line for people.
+func (c *checker) text(field, s string) {
+	if len(s) > maxText || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		c.fail(field, s, "must be at most %d bytes of UTF-8 without control characters", maxText)
+	}
+}
+
+func (c *checker) labels(field string, m map[string]string) {
+	c.labelsOf(field, m, isQualified)
+}
+
+func (c *checker) labelsOf(field string, m map[string]string, key func(string) bool) {
+	if len(m) > maxLabels {
+		c.fail(field, len(m), "must be at most %d labels", maxLabels)
+	}
+	for k, v := range m {
+		if !key(k) || v != "" && !isNamePart(v) {
+			c.badLabels(field, m, key)
+			return
+		}
+	}
+}
+
+// badLabels reports what labelsOf found, in an order that does not change.
+func (c *checker) badLabels(field string, m map[string]string, key func(string) bool) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if !key(k) {
+			c.fail(field, k, "must have keys that are qualified names")
+		}
+		c.value(field, m[k])
+	}
+}
+
+// count checks the length of a list.
+func (c *checker) count(field string, n, most int) {
+	if n > most {
+		c.fail(field, n, "must be at most %d", most)
+	}
+}
+
+// notAddress says what makes a useless as the address of a machine or a
+// service, or nothing. Special addresses would lead a reader to itself or to
+// its own link.
+func notAddress(a netip.Addr) string {
+	switch {
+	case !a.IsValid():
+		return "must be an address of 4 or 16 bytes"
+	case a.Is4In6():
+		return "must be written as IPv4, not mapped"
+	case a.Zone() != "":
+		return "must have no zone"
+	case a.IsUnspecified(), a.IsLoopback(), a.IsMulticast(), a.IsLinkLocalUnicast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "must not be unspecified, loopback, link-local, multicast or broadcast"
+	}
+	return ""
+}
+
+func (c *checker) address(field string, a netip.Addr) {
+	if reason := notAddress(a); reason != "" {
+		c.fail(field, a, "%s", reason)
+	}
+}
+
+// addresses checks a list of different addresses.
+func (c *checker) addresses(field string, as []netip.Addr, most int) {
+	c.count(field, len(as), most)
+	for i, a := range as[:min(len(as), most)] {
+		c.address(field, a)
+		if slices.Contains(as[:i], a) {
+			c.fail(field, a, "must not occur twice")
+		}
+	}
+}
+
+// specialPrefixes are those that no cluster can own.
+var specialPrefixes = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("224.0.0.0/4"),
+	netip.MustParsePrefix("::/127"), netip.MustParsePrefix("::ffff:0:0/96"),
+	netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8"),
+}
+
+// prefixes checks a list of prefixes that do not overlap.
+func (c *checker) prefixes(field string, ps []netip.Prefix, most int) {
+	c.count(field, len(ps), most)
+	for i, p := range ps[:min(len(ps), most)] {
+		switch {
+		case !p.IsValid():
+			c.fail(field, p, "must be an address of 4 or 16 bytes and a length that fits it")
+			continue
+		case p.Masked() != p:
+			c.fail(field, p, "must be %s: bits are set beyond its length", p.Masked())
+		case slices.ContainsFunc(specialPrefixes, p.Overlaps):
+			c.fail(field, p, "must not reach into loopback, link-local, multicast or mapped addresses")
+		}
+		if j := slices.IndexFunc(ps[:i], p.Overlaps); j >= 0 {
+			c.fail(field, p, "must not overlap with %s", ps[j])
+		}
+	}
+}
+
+// distinct checks that no element of a list occurs twice.
+func distinct[T comparable](c *checker, field string, list []T) {
+	for i, v := range list {
+		if slices.Contains(list[:i], v) {
+			c.fail(field, v, "must not occur twice")
+		}
+	}
+}
+
+// seconds checks a duration of whole seconds between bounds, or zero.
+func (c *checker) seconds(field string, d, least, most time.Duration) {
+	if d != 0 && (d < least || d > most || d%time.Second != 0) {
+		c.fail(field, d, "must be whole seconds from %s to %s, or zero", least, most)
+	}
+}
+
+// nonZero checks a port.
+func (c *checker) nonZero(field string, port uint16) {
+	if port == 0 {
+		c.fail(field, port, "must be 1 to 65535")
+	}
+}
+
+func (c *checker) protocol(p Protocol) {
+	if p != TCP && p != UDP && p != SCTP {
+		c.fail("protocol", uint8(p), "must be 6 (TCP), 17 (UDP) or 132 (SCTP)")
+	}
+}
+
+// atMost checks an enumeration, whose values count from zero.
+func atMost[T ~uint8](c *checker, field string, v, last T) {
+	if v > last {
+		c.fail(field, uint8(v), "must be 0 to %d: this version knows no other", last)
+	}
+}
+
+func (c *checker) absolute(field, path string) {
+	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) || len(path) > 4095 {
+		c.fail(field, path, "must be an absolute path")
+	}
+}
+
+// isPrime is trial division, good enough below MaxTableSize.
+func isPrime(n uint32) bool {
+	for d := uint32(2); d*d <= n; d++ {
+		if n%d == 0 {
+			return false
+		}
+	}
+	return n > 1
+}

@@ -1,0 +1,256 @@
+package clustermesh
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// NamespaceLabel is what precedes the key of a namespace's label among the
+// labels of an Identity; the pod's own labels stand as they are.
+const NamespaceLabel = "namespace:"
+
+func (cl *Cluster) check(c *checker) {
+	c.label("name", cl.Name)
+	if cl.ID < MinClusterID || cl.ID > MaxClusterID {
+		c.fail("id", cl.ID, "must be %d to %d", MinClusterID, MaxClusterID)
+	}
+	c.prefixes("pod CIDRs", cl.PodCIDRs, 256)
+	c.prefixes("node CIDRs", cl.NodeCIDRs, 256)
+	c.prefixes("service CIDRs", cl.ServiceCIDRs, 256)
+	c.count("capabilities", len(cl.Capabilities), 256)
+	for i, s := range cl.Capabilities {
+		c.label("capabilities", s)
+		if i > 0 && cl.Capabilities[i-1] >= s {
+			c.fail("capabilities", s, "must be sorted, each once")
+		}
+	}
+}
+
+func (n *Node) check(c *checker) {
+	c.subdomain("name", n.Name)
+	c.addresses("addresses", n.Addresses, 64)
+	c.prefixes("pod CIDRs", n.PodCIDRs, 64)
+	c.value("zone", n.Zone)
+	c.labels("labels", n.Labels)
+	if n.Gossip != (netip.AddrPort{}) {
+		c.address("gossip", n.Gossip.Addr())
+		c.nonZero("gossip port", n.Gossip.Port())
+	}
+	c.token("boot id", n.BootID)
+}
+
+func (n ServiceName) check(c *checker) {
+	c.label("namespace", n.Namespace)
+	c.label("name", n.Name)
+}
+
+func (s *Service) check(c *checker) {
+	s.Name.check(c)
+	atMost(c, "type", s.Type, ExternalName)
+	s.checkPorts(c)
+	c.addresses("cluster IPs", s.ClusterIPs, 2)
+	if len(s.ClusterIPs) == 2 && s.ClusterIPs[0].Is4() == s.ClusterIPs[1].Is4() {
+		c.fail("cluster IPs", s.ClusterIPs[1], "must be of another family than the first")
+	}
+	c.addresses("load balancer IPs", s.LoadBalancerIPs, 64)
+	if s.LoadBalancerClass != "" && !isQualified(s.LoadBalancerClass) {
+		c.fail("load balancer class", s.LoadBalancerClass, "must be a qualified name")
+	}
+	atMost(c, "external policy", s.ExternalPolicy, TrafficLocal)
+	atMost(c, "internal policy", s.InternalPolicy, TrafficLocal)
+	atMost(c, "affinity", s.Affinity, AffinityRemote)
+	c.seconds("session affinity", s.SessionAffinity, time.Second, 24*time.Hour)
+	if n := s.TableSize; n != 0 && (n < MinTableSize || n > MaxTableSize || !isPrime(n)) {
+		c.fail("table size", n, "must be zero or a prime from %d to %d", MinTableSize, MaxTableSize)
+	}
+	c.labels("labels", s.Labels)
+	if s.Created.Nanosecond() != 0 {
+		c.fail("created", s.Created, "must be a whole second")
+	}
+}
+
+func (s *Service) checkPorts(c *checker) {
+	type number struct {
+		protocol Protocol
+		port     uint16
+	}
+	c.count("ports", len(s.Ports), maxPorts)
+	names := make(map[string]bool, len(s.Ports))
+	ports := make(map[number]bool, len(s.Ports))
+	nodePorts := map[number]bool{}
+	for i, p := range s.Ports[:min(len(s.Ports), maxPorts)] {
+		c.enter("ports", i)
+		c.portName(p.Name, names, len(s.Ports))
+		c.protocol(p.Protocol)
+		c.nonZero("port", p.Port)
+		if n := (number{p.Protocol, p.Port}); ports[n] {
+			c.fail("port", p.Port, "must not occur twice with the same protocol")
+		} else {
+			ports[n] = true
+		}
+		if n := (number{p.Protocol, p.NodePort}); p.NodePort != 0 && nodePorts[n] {
+			c.fail("node port", p.NodePort, "must not occur twice with the same protocol")
+		} else if p.NodePort != 0 {
+			nodePorts[n] = true
+		}
+		c.leave()
+	}
+}
+
+// portName checks the name of one of n ports.
+func (c *checker) portName(name string, seen map[string]bool, n int) {
+	switch {
+	case name == "" && n > 1:
+		c.fail("name", name, "must not be empty where there are several ports")
+	case name != "":
+		c.label("name", name)
+	}
+	if seen[name] {
+		c.fail("name", name, "must not occur twice")
+	}
+	seen[name] = true
+}
+
+func (s *EndpointSlice) check(c *checker) {
+	c.enter("service", -1)
+	s.Service.check(c)
+	c.leave()
+	c.subdomain("name", s.Name)
+	c.count("ports", len(s.Ports), maxPorts)
+	names := make(map[string]bool, len(s.Ports))
+	for i, p := range s.Ports[:min(len(s.Ports), maxPorts)] {
+		c.enter("ports", i)
+		c.portName(p.Name, names, len(s.Ports))
+		c.protocol(p.Protocol)
+		c.nonZero("port", p.Port)
+		c.leave()
+	}
+	s.checkEndpoints(c)
+}
+
+func (s *EndpointSlice) checkEndpoints(c *checker) {
+	c.count("endpoints", len(s.Endpoints), MaxSliceEndpoints)
+	type pod struct {
+		address netip.Addr
+		uid     string
+	}
+	pods := make(map[pod]bool, len(s.Endpoints))
+	for i, e := range s.Endpoints[:min(len(s.Endpoints), MaxSliceEndpoints)] {
+		c.enter("endpoints", i)
+		e.check(c)
+		if e.Address.Is4() != s.Endpoints[0].Address.Is4() {
+			c.fail("address", e.Address, "must be of the family of the slice's first")
+		}
+		if p := (pod{e.Address, e.PodUID}); pods[p] {
+			c.fail("address", e.Address, "must not occur twice with the same pod UID")
+		} else {
+			pods[p] = true
+		}
+		c.leave()
+	}
+}
+
+func (e *Endpoint) check(c *checker) {
+	c.address("address", e.Address)
+	c.token("pod UID", e.PodUID)
+	if e.Node != "" {
+		c.subdomain("node", e.Node)
+	}
+	c.value("zone", e.Zone)
+	if e.Ready && e.Terminating {
+		c.fail("ready", e.Ready, "must be false: the endpoint is terminating")
+	}
+}
+
+func (id IdentityID) check(c *checker, field string) {
+	if n := id.Cluster(); n < MinClusterID || n > MaxClusterID || id.Local() == 0 {
+		c.fail(field, uint32(id), "must be a cluster id (%d to %d) << 16 | a number that is not zero", MinClusterID, MaxClusterID)
+	}
+}
+
+func (i *Identity) check(c *checker) {
+	i.ID.check(c, "id")
+	if len(i.Labels) == 0 {
+		c.fail("labels", i.Labels, "must not be empty")
+	}
+	c.labelsOf("labels", i.Labels, func(k string) bool {
+		return isQualified(strings.TrimPrefix(k, NamespaceLabel))
+	})
+}
+
+func (e *EndpointIdentity) check(c *checker) {
+	c.address("address", e.Address)
+	e.Identity.check(c, "identity")
+	c.token("pod UID", e.PodUID)
+	if e.Node != "" {
+		c.subdomain("node", e.Node)
+	}
+	if ns, name, _ := strings.Cut(e.Pod, "/"); e.Pod != "" && !(isLabel(ns) && isSubdomain(name)) {
+		c.fail("pod", e.Pod, "must be namespace/name")
+	}
+}
+
+func (s *Synced) check(c *checker) {
+	c.required("source", s.Source)
+	c.required("epoch", s.Epoch)
+	if s.Count < 0 {
+		c.fail("count", s.Count, "must not be negative")
+	}
+}
+
+func (m *MirrorState) check(c *checker) {
+	if !slices.Contains([]MirrorPhase{MirrorConnecting, MirrorSynced, MirrorStale, MirrorRefused}, m.Phase) {
+		c.fail("phase", string(m.Phase), "must be Connecting, Synced, Stale or Refused")
+	}
+	c.text("reason", m.Reason)
+	c.token("epoch", m.Epoch)
+	if m.Revision < 0 {
+		c.fail("revision", m.Revision, "must not be negative")
+	}
+	if !m.Cluster.isZero() {
+		c.enter("cluster", -1)
+		m.Cluster.check(c)
+		c.leave()
+	}
+}
+
+func (cl *Cluster) isZero() bool {
+	return cl.Name == "" && cl.ID == 0 && len(cl.PodCIDRs)+len(cl.NodeCIDRs)+len(cl.ServiceCIDRs)+len(cl.Capabilities) == 0
+}
+
+func (p *ProcessStatus) check(c *checker) {
+	c.label("role", p.Role)
+	c.subdomain("node", p.Node)
+	c.text("version", p.Version)
+	if !slices.Contains([]Health{HealthOK, HealthDegraded, HealthStopped}, p.Health) {
+		c.fail("health", string(p.Health), "must be OK, Degraded or Stopped")
+	}
+	if p.Health == HealthOK && len(p.Reasons) > 0 {
+		c.fail("reasons", len(p.Reasons), "must be none when the health is OK")
+	}
+	c.count("reasons", len(p.Reasons), 100)
+	for _, r := range p.Reasons[:min(len(p.Reasons), 100)] {
+		c.text("reasons", r)
+	}
+}
+
+func (p *Peer) check(c *checker) {
+	c.label("name", p.Name)
+	if len(p.Endpoints) == 0 {
+		c.fail("endpoints", p.Endpoints, "must not be empty")
+	}
+	c.count("endpoints", len(p.Endpoints), 16)
+	distinct(c, "endpoints", p.Endpoints[:min(len(p.Endpoints), 16)])
+	for _, e := range p.Endpoints[:min(len(p.Endpoints), 16)] {
+		u, err := url.Parse(e)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" || e != "https://"+u.Host {
+			c.fail("endpoints", e, "must be https://HOST:PORT and no more")
+		}
+	}
+	c.absolute("TLS CA file", p.TLS.CA)
+	c.absolute("TLS certificate file", p.TLS.Cert)
+	c.absolute("TLS key file", p.TLS.Key)
+}

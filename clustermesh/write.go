@@ -1,0 +1,203 @@
+package clustermesh
+
+import (
+	"net/netip"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"tombolo.io/tombolo/clustermesh/meshpb"
+)
+
+// This file turns objects into their wire form; read.go is its mirror image.
+
+func writeAddrs(in []netip.Addr) [][]byte {
+	return each(in, netip.Addr.AsSlice)
+}
+
+func writePrefixes(in []netip.Prefix) []*meshpb.Prefix {
+	return each(in, func(p netip.Prefix) *meshpb.Prefix {
+		return &meshpb.Prefix{Address: p.Addr().AsSlice(), Bits: uint32(p.Bits())}
+	})
+}
+
+func writeTime(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func writeDuration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}
+
+// each applies f to every element; nothing gives nil.
+func each[A, B any](in []A, f func(A) B) []B {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]B, len(in))
+	for i, a := range in {
+		out[i] = f(a)
+	}
+	return out
+}
+
+func (c *Cluster) message() proto.Message { return writeCluster(c) }
+
+func writeCluster(c *Cluster) *meshpb.Cluster {
+	return &meshpb.Cluster{
+		Name:         c.Name,
+		Id:           uint32(c.ID),
+		PodCidrs:     writePrefixes(c.PodCIDRs),
+		NodeCidrs:    writePrefixes(c.NodeCIDRs),
+		ServiceCidrs: writePrefixes(c.ServiceCIDRs),
+		Capabilities: c.Capabilities,
+	}
+}
+
+func (n *Node) message() proto.Message {
+	return &meshpb.Node{
+		Name:          n.Name,
+		Addresses:     writeAddrs(n.Addresses),
+		PodCidrs:      writePrefixes(n.PodCIDRs),
+		Zone:          n.Zone,
+		Labels:        n.Labels,
+		GossipAddress: n.Gossip.Addr().AsSlice(),
+		GossipPort:    uint32(n.Gossip.Port()),
+		BootId:        n.BootID,
+		Draining:      n.Draining,
+	}
+}
+
+func (s *Service) message() proto.Message {
+	return &meshpb.Service{
+		Namespace:         s.Name.Namespace,
+		Name:              s.Name.Name,
+		Type:              meshpb.ServiceType(s.Type),
+		Ports:             each(s.Ports, writeServicePort),
+		ClusterIps:        writeAddrs(s.ClusterIPs),
+		LoadBalancerIps:   writeAddrs(s.LoadBalancerIPs),
+		LoadBalancerClass: s.LoadBalancerClass,
+		ExternalPolicy:    meshpb.TrafficPolicy(s.ExternalPolicy),
+		InternalPolicy:    meshpb.TrafficPolicy(s.InternalPolicy),
+		Global:            s.Global,
+		Shared:            s.Shared,
+		Affinity:          meshpb.Affinity(s.Affinity),
+		Priority:          uint32(s.Priority),
+		Weight:            uint32(s.Weight),
+		SessionAffinity:   writeDuration(s.SessionAffinity),
+		PublishNotReady:   s.PublishNotReady,
+		TableSize:         s.TableSize,
+		Labels:            s.Labels,
+		Created:           writeTime(s.Created),
+	}
+}
+
+func writeServicePort(p ServicePort) *meshpb.ServicePort {
+	return &meshpb.ServicePort{Name: p.Name, Protocol: uint32(p.Protocol), Port: uint32(p.Port), NodePort: uint32(p.NodePort)}
+}
+
+func (s *EndpointSlice) message() proto.Message {
+	return &meshpb.EndpointSlice{
+		Namespace: s.Service.Namespace,
+		Service:   s.Service.Name,
+		Name:      s.Name,
+		Ports: each(s.Ports, func(p EndpointPort) *meshpb.EndpointPort {
+			return &meshpb.EndpointPort{Name: p.Name, Protocol: uint32(p.Protocol), Port: uint32(p.Port)}
+		}),
+		Endpoints: each(s.Endpoints, func(e Endpoint) *meshpb.Endpoint {
+			return &meshpb.Endpoint{
+				Address: e.Address.AsSlice(), PodUid: e.PodUID, Node: e.Node, Zone: e.Zone,
+				Ready: e.Ready, Serving: e.Serving, Terminating: e.Terminating,
+			}
+		}),
+	}
+}
+
+func (i *Identity) message() proto.Message {
+	return &meshpb.Identity{Id: uint32(i.ID), Labels: i.Labels}
+}
+
+func (e *EndpointIdentity) message() proto.Message {
+	return &meshpb.EndpointIdentity{
+		Address: e.Address.AsSlice(), Identity: uint32(e.Identity), PodUid: e.PodUID, Node: e.Node, Pod: e.Pod,
+	}
+}
+
+func (s *Synced) message() proto.Message {
+	return &meshpb.Synced{Source: s.Source, Epoch: s.Epoch, Count: int64(s.Count)}
+}
+
+func (m *MirrorState) message() proto.Message {
+	out := &meshpb.MirrorState{
+		Phase: string(m.Phase), Reason: m.Reason, Epoch: m.Epoch, Revision: m.Revision, Since: writeTime(m.Since),
+	}
+	if m.Cluster.Name != "" {
+		out.Cluster = writeCluster(&m.Cluster)
+	}
+	return out
+}
+
+func (p *ProcessStatus) message() proto.Message {
+	return &meshpb.ProcessStatus{
+		Role: p.Role, Node: p.Node, Version: p.Version, Started: writeTime(p.Started),
+		Health: string(p.Health), Reasons: p.Reasons,
+	}
+}
+
+func (p *Peer) message() proto.Message {
+	return &meshpb.Peer{
+		Name: p.Name, Endpoints: p.Endpoints, CaFile: p.TLS.CA, CertFile: p.TLS.Cert, KeyFile: p.TLS.Key,
+	}
+}
+
+func (p *BGPPeer) message() proto.Message {
+	return &meshpb.BGPPeer{
+		Name:         p.Name,
+		Address:      p.Address.AsSlice(),
+		Port:         uint32(p.Port),
+		Asn:          p.ASN,
+		LocalAsn:     p.LocalASN,
+		Interface:    p.Interface,
+		HoldTime:     writeDuration(p.HoldTime),
+		Keepalive:    writeDuration(p.Keepalive),
+		ConnectRetry: writeDuration(p.ConnectRetry),
+		RestartTime:  writeDuration(p.RestartTime),
+		PasswordFile: p.PasswordFile,
+		Multihop:     uint32(p.Multihop),
+		NodeSelector: writeSelector(p.NodeSelector),
+		Families:     each(p.Families, func(f Family) meshpb.Family { return meshpb.Family(f) }),
+	}
+}
+
+func (a *BGPAdvertisement) message() proto.Message {
+	return &meshpb.BGPAdvertisement{
+		Name:            a.Name,
+		PodCidrs:        a.PodCIDRs,
+		LoadBalancerIps: a.LoadBalancerIPs,
+		ServiceSelector: writeSelector(a.ServiceSelector),
+		Peers:           a.Peers,
+		NodeSelector:    writeSelector(a.NodeSelector),
+		Communities:     a.Communities,
+		LocalPref:       a.LocalPref,
+	}
+}
+
+func writeSelector(s Selector) *meshpb.Selector {
+	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+		return nil
+	}
+	return &meshpb.Selector{
+		MatchLabels: s.MatchLabels,
+		MatchExpressions: each(s.MatchExpressions, func(r Requirement) *meshpb.Requirement {
+			return &meshpb.Requirement{Key: r.Key, Operator: string(r.Operator), Values: r.Values}
+		}),
+	}
+}
