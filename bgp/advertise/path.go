@@ -1,0 +1,75 @@
+package advertise
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Path is one route as it is offered to one router.
+type Path struct {
+	Prefix netip.Prefix
+	// NextHop is the node's own address of the prefix's family.
+	NextHop netip.Addr
+	// Communities are sorted and without repetition.
+	Communities []clustermesh.Community
+	// LocalPref goes to routers of the node's own AS; zero leaves the default.
+	LocalPref uint32
+	// Origin says what the path is for.
+	Origin Origin
+}
+
+// Origin is the object that a path comes from.
+type Origin struct {
+	// Service is empty for a pod prefix.
+	Service clustermesh.ServiceName
+	// Advertisements are the names of the advertisements that ask for the path, sorted.
+	Advertisements []string
+}
+
+// Equal reports whether a router would see the two as the same route.
+func (p Path) Equal(o Path) bool {
+	return p.Prefix == o.Prefix && p.NextHop == o.NextHop && p.LocalPref == o.LocalPref &&
+		slices.Equal(p.Communities, o.Communities)
+}
+
+// Reason is why a path that an advertisement asks for is not offered, in one word.
+type Reason string
+
+// The reasons.
+const (
+	// NoEndpoint: no ready endpoint that this node could use.
+	NoEndpoint Reason = "no-endpoint"
+	// NoAddress: the node has no address of the prefix's family to be its next hop.
+	NoAddress Reason = "no-address"
+	// NoFamily: the session with the router does not carry the prefix's family.
+	NoFamily Reason = "no-family"
+	// Draining: the node's owner moves work away from it.
+	Draining Reason = "draining"
+)
+
+// Held is a path that is not offered.
+type Held struct {
+	Prefix netip.Prefix
+	Origin Origin
+	Reason Reason
+}
+
+// Set is what one router should have, and what was held back from it, each
+// sorted by prefix and each prefix once.
+type Set struct {
+	Paths []Path
+	Held  []Held
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+func compareCommunities(a, b clustermesh.Community) int {
+	return cmp.Or(
+		cmp.Compare(a.Standard, b.Standard), cmp.Compare(a.Global, b.Global),
+		cmp.Compare(a.Local1, b.Local1), cmp.Compare(a.Local2, b.Local2))
+}
