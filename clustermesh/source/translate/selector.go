@@ -21,7 +21,7 @@ func (c *checker) selector(path string, s *metav1.LabelSelector) clustermesh.Sel
 	out := clustermesh.Selector{MatchLabels: maps.Clone(s.MatchLabels)}
 	for _, e := range s.MatchExpressions {
 		out.MatchExpressions = append(out.MatchExpressions, clustermesh.Requirement{
-			Key: e.Key, Operator: string(e.Operator), Values: slices.Clone(e.Values),
+			Key: e.Key, Operator: clustermesh.Operator(e.Operator), Values: slices.Clone(e.Values),
 		})
 	}
 	return out
