@@ -1,0 +1,104 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/deploy/lab"
+	"tombolo.io/tombolo/deploy/lab/plan"
+)
+
+// labFlags are those of every lab command.
+type labFlags struct{ name string }
+
+// base is where labs keep their state.
+func (labFlags) base() string { return cmp.Or(os.Getenv("TOMBOLO_LAB_DIR"), lab.DefaultBase) }
+
+// load finds the lab that is meant, to be run with this program.
+func (f labFlags) load() (*lab.Lab, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	return lab.Load(f.base(), binary, f.name)
+}
+
+func newLab() *cobra.Command {
+	f := &labFlags{}
+	c := &cobra.Command{
+		Use:   "lab",
+		Short: "Whole clusters, routers and a client in network namespaces of this machine (root)",
+	}
+	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
+	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
+		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f))
+	return c
+}
+
+// sizeFlags say how large a lab is.
+func sizeFlags(c *cobra.Command, size *plan.Config) {
+	c.Flags().IntVar(&size.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, to %d", plan.MaxClusters))
+	c.Flags().IntVar(&size.Nodes, "nodes", 2, fmt.Sprintf("number of nodes of a cluster, to %d", plan.MaxNodes))
+	c.Flags().IntVar(&size.Pods, "pods", 2, fmt.Sprintf("number of pods of a node, to %d", plan.MaxPods))
+	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
+}
+
+func newLabUp(f *labFlags) *cobra.Command {
+	var size plan.Config
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Brings a lab up; what is left of one that half died is removed first",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			binary, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("finding this program: %w", err)
+			}
+			size.Lab = f.name
+			l, err := lab.New(f.base(), binary, size)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := withTimeout(c.Context(), timeout)
+			defer cancel()
+			began := time.Now()
+			if err := l.Up(ctx, progress(c.OutOrStdout())); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "lab %s is up after %.1f s; tombolo lab status shows it\n", f.name, time.Since(began).Seconds())
+			return nil
+		},
+	}
+	sizeFlags(c, &size)
+	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long")
+	return c
+}
+
+// progress prints a line a stage.
+func progress(w io.Writer) lab.Progress {
+	return func(stage, what string, took time.Duration) {
+		fmt.Fprintf(w, "%-9s %6d ms  %s\n", stage, took.Milliseconds(), what)
+	}
+}
+
+func newLabDown(f *labFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Removes every process, namespace, cgroup, mount, pin and file of a lab",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			began := time.Now()
+			if err := lab.Down(c.Context(), f.base(), f.name); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "lab %s is gone after %.1f s\n", f.name, time.Since(began).Seconds())
+			return nil
+		},
+	}
+}

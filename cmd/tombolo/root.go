@@ -1,0 +1,20 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// newRoot returns the whole tree of commands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tombolo",
+		Short:         "Connects clusters: global services, failover, routes",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true, // main prints them, once
+	}
+	root.AddCommand(
+		newLab(),
+		newResponder(),
+		newRequests(),
+	)
+	return root
+}

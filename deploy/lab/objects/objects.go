@@ -1,0 +1,221 @@
+// Package objects writes the Kubernetes objects of a lab's clusters as YAML:
+// those that every cluster of a lab has (nodes, pods, the service demo/echo,
+// peers, BGP), and how one file of several documents is split into objects.
+//
+// The templates beside this file are ordinary manifests and the place to look
+// at what a cluster of a lab is told.
+package objects
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"text/template"
+
+	"sigs.k8s.io/yaml"
+
+	"tombolo.io/tombolo/deploy/lab/pki"
+	"tombolo.io/tombolo/deploy/lab/plan"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// templates are parsed when the program starts; that they parse is tested.
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"uid": uid}).ParseFS(files, "*.yaml"))
+
+// Namespace and Echo name the service that every cluster has from the start.
+const (
+	Namespace = "demo"
+	Echo      = "echo"
+	EchoPort  = 80
+)
+
+// EchoAddresses are the ClusterIPs of demo/echo, the same in every cluster.
+func EchoAddresses(c plan.Cluster) plan.Addrs { return c.ServiceCIDR.Addr(80) }
+
+// PeerFiles returns the directory with the certificates of a cluster.
+type PeerFiles func(cluster string) pki.Dir
+
+// EtcdURL is where a cluster's etcd listens: on its first node.
+func EtcdURL(c plan.Cluster) string {
+	return "https://" + netip.AddrPortFrom(c.Nodes[0].Addresses.IPv4, 2379).String()
+}
+
+// Base returns what a cluster has from the start.
+func Base(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
+	type peer struct {
+		Name, URL string
+		TLS       pki.Dir
+	}
+	var peers []peer
+	for _, other := range p.Clusters {
+		if other.Name != c.Name {
+			peers = append(peers, peer{other.Name, EtcdURL(other), certs(other.Name)})
+		}
+	}
+	machines, err := render("machines.yaml", c)
+	if err != nil {
+		return nil, err
+	}
+	mesh, err := render("mesh.yaml", struct {
+		plan.Cluster
+		Peers []peer
+		User  string
+	}{c, peers, pki.Peer})
+	if err != nil {
+		return nil, err
+	}
+	echo, err := Service{Name: Echo, Addresses: EchoAddresses(c)}.YAML(c)
+	return bytes.Join([][]byte{machines, mesh, echo}, []byte("---\n")), err
+}
+
+// Service is a service of a lab, behind which stand all pods of the cluster.
+type Service struct {
+	Name string
+	// Addresses are its ClusterIPs.
+	Addresses plan.Addrs
+	// LoadBalancer are the addresses of a LoadBalancer service; zero for a
+	// ClusterIP service.
+	LoadBalancer plan.Addrs
+	// Affinity is local, remote, or empty for none.
+	Affinity string
+	// NotReady names the pods that are not ready.
+	NotReady []string
+	// AllNotReady: none is.
+	AllNotReady bool
+}
+
+// YAML returns the service and its endpoint slices.
+func (s Service) YAML(c plan.Cluster) ([]byte, error) {
+	return render("service.yaml", struct {
+		Service
+		Cluster plan.Cluster
+		Slices  []slice
+		Port    int
+	}{s, c, s.slices(c), EchoPort})
+}
+
+type slice struct {
+	Family    string
+	Endpoints []endpoint
+}
+
+type endpoint struct {
+	Address   netip.Addr
+	Pod, Node string
+	Ready     bool
+}
+
+func (s Service) slices(c plan.Cluster) []slice {
+	unready := map[string]bool{}
+	for _, name := range s.NotReady {
+		unready[name] = true
+	}
+	out := []slice{{Family: "IPv4"}, {Family: "IPv6"}}
+	for _, n := range c.Nodes {
+		for _, p := range n.Pods {
+			ready := !s.AllNotReady && !unready[p.Name]
+			for i, a := range p.Addresses.List() {
+				out[i].Endpoints = append(out[i].Endpoints, endpoint{Address: a, Pod: p.Name, Node: n.Name, Ready: ready})
+			}
+		}
+	}
+	return out
+}
+
+func render(name string, data any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+		return nil, fmt.Errorf("writing the objects of %s: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// uid gives an object a stable unique id in the form of a UUID.
+func uid(name string) string {
+	h := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
+}
+
+// Object is one document of a file.
+type Object struct {
+	Kind, Namespace, Name string
+	// YAML is the document as it was written.
+	YAML []byte
+}
+
+// File is the name of the file that holds the object alone.
+func (o Object) File() string {
+	parts := []string{strings.ToLower(o.Kind), o.Namespace, o.Name}
+	if o.Namespace == "" {
+		parts = []string{parts[0], o.Name}
+	}
+	return strings.Join(parts, "_") + ".yaml"
+}
+
+// Split parts a file into its objects. Every document must say its kind and
+// name; all that do not are named in the error, by the line they begin at.
+func Split(raw []byte) ([]Object, error) {
+	var out []Object
+	var errs []error
+	var doc []byte
+	first, line := 1, 0
+	flush := func() {
+		o, err := parse(doc)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("the document at line %d: %w", first, err))
+		case o.Kind != "":
+			out = append(out, o)
+		}
+		doc, first = nil, line+1
+	}
+	for l := range bytes.Lines(raw) {
+		line++
+		if s := bytes.TrimRight(l, " \t\r\n"); bytes.Equal(s, []byte("---")) {
+			flush()
+			continue
+		}
+		doc = append(doc, l...)
+	}
+	flush()
+	return out, errors.Join(errs...)
+}
+
+// parse returns the zero object for a document that holds nothing.
+func parse(doc []byte) (Object, error) {
+	var head *struct {
+		Kind     string `json:"kind"`
+		Metadata struct {
+			Name      string `json:"name"`
+			Namespace string `json:"namespace"`
+		} `json:"metadata"`
+	}
+	if err := yaml.Unmarshal(doc, &head); err != nil {
+		return Object{}, err
+	}
+	if head == nil {
+		return Object{}, nil
+	}
+	o := Object{Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name, YAML: doc}
+	if o.Kind == "" || o.Name == "" {
+		return Object{}, errors.New("want kind and metadata.name")
+	}
+	if strings.ContainsAny(o.Kind+o.Namespace+o.Name, "/_\x00") {
+		return Object{}, fmt.Errorf("%s %s/%s: no such name in Kubernetes", o.Kind, o.Namespace, o.Name)
+	}
+	return o, nil
+}
+
+// FullName is namespace/name, or the name of what lies in no namespace.
+func (o Object) FullName() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
+}

@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+
+	"tombolo.io/tombolo/deploy/lab/objects"
+	"tombolo.io/tombolo/deploy/lab/pki"
+	"tombolo.io/tombolo/deploy/lab/plan"
+	"tombolo.io/tombolo/deploy/lab/router"
+	"tombolo.io/tombolo/deploy/lab/sandbox"
+)
+
+// Role is what a process does on its machine; it is unique there.
+type Role string
+
+// The roles of a lab's own processes; those of a router are named after its
+// daemons.
+const (
+	Responder Role = "responder"
+	APIServer Role = "apiserver"
+	Agent     Role = "agent"
+	Speaker   Role = "speaker"
+)
+
+// task is a process that belongs to the lab, running or not.
+type task struct {
+	machine plan.Machine
+	role    Role
+	args    []string
+	// ready asks the process itself, once, whether it does its work.
+	ready func(context.Context) error
+}
+
+// String names the task for people.
+func (t task) String() string { return t.machine.Name + " " + string(t.role) }
+
+// tasks returns the processes of a machine in the order of their start. The
+// same plan and binary give the same tasks, so that what is started again is
+// what was started first.
+func (l *Lab) tasks(m plan.Machine) ([]task, error) {
+	switch m.Kind {
+	case plan.KindPod:
+		return []task{l.responder(m)}, nil
+	case plan.KindRouter:
+		return l.routerTasks(m)
+	case plan.KindNode:
+		return l.nodeTasks(m)
+	}
+	return nil, nil
+}
+
+func (l *Lab) responder(m plan.Machine) task {
+	target := netip.AddrPortFrom(m.Addresses[0].IPv4, plan.Port)
+	return task{machine: m, role: Responder,
+		args: []string{l.binary, "responder", "--cluster", m.Cluster, "--node", m.Node, "--pod", m.Name,
+			"--port", fmt.Sprint(plan.Port)},
+		ready: func(ctx context.Context) error {
+			return sandbox.In(l.Namespace(m.Name), func() error { return answers(ctx, target) })
+		}}
+}
+
+// answers asks a responder once, on the thread of the caller.
+func answers(ctx context.Context, target netip.AddrPort) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", target.String())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
+	c, ok := l.Cluster(m.Cluster)
+	if !ok {
+		return nil, l.noCluster(m.Cluster)
+	}
+	groups, err := l.cgroups()
+	if err != nil {
+		return nil, err
+	}
+	var out []task
+	if m.Name == c.Nodes[0].Name {
+		out = append(out, l.role(m, APIServer, l.apiserverFlags(c)))
+	}
+	reader := append([]string{"--etcd-endpoints", objects.EtcdURL(c)}, l.tls(c, pki.Node)...)
+	agent := append([]string{"--bpffs", l.BPFFS(m.Name), "--cgroup", filepath.Join(groups, plan.NodeCgroup(m.Name))}, reader...)
+	return append(out, l.role(m, Agent, agent), l.role(m, Speaker, reader)), nil
+}
+
+func (l *Lab) apiserverFlags(c plan.Cluster) []string {
+	certs := l.Certificates(c.Name)
+	return append([]string{
+		"--cluster-name", c.Name, "--cluster-id", fmt.Sprint(c.ID),
+		"--pod-cidr", list(c.PodCIDR), "--node-cidr", list(c.NodeCIDR), "--service-cidr", list(c.ServiceCIDR),
+		"--manifests", l.Manifests(c.Name),
+		"--data-dir", filepath.Join(l.clusterDir(c.Name), "etcd"), "--etcd-listen", objects.EtcdURL(c),
+		"--etcd-server-cert", certs.ServerCert(), "--etcd-server-key", certs.ServerKey(),
+	}, l.tls(c, pki.Root)...)
+}
+
+func (l *Lab) tls(c plan.Cluster, user string) []string {
+	certs := l.Certificates(c.Name)
+	return []string{"--tls-ca", certs.CA(), "--tls-cert", certs.Cert(user), "--tls-key", certs.Key(user)}
+}
+
+func list(n plan.Nets) string { return n.IPv4.String() + "," + n.IPv6.String() }
+
+func (l *Lab) role(m plan.Machine, r Role, flags []string) task {
+	args := append([]string{l.binary, string(r), "--node-name", m.Name, "--run-dir", l.RunDir(m.Name)}, flags...)
+	socket := filepath.Join(l.RunDir(m.Name), string(r)+".sock")
+	return task{machine: m, role: r, args: args, ready: func(ctx context.Context) error { return readyz(ctx, socket) }}
+}
+
+// readyz asks a role over its unix socket.
+func readyz(ctx context.Context, socket string) error {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("readyz says %s", response.Status)
+	}
+	return nil
+}
+
+// routerTasks are the daemons of a router's implementation.
+func (l *Lab) routerTasks(m plan.Machine) ([]task, error) {
+	setup, err := l.routerSetup(m)
+	if err != nil {
+		return nil, err
+	}
+	var out []task
+	for _, d := range setup.Daemons {
+		if router.Kind(l.Router) == router.Builtin {
+			d.Args[0] = l.binary
+		}
+		out = append(out, task{machine: m, role: Role(d.Name), args: d.Args, ready: func(ctx context.Context) error {
+			var dialer net.Dialer
+			conn, err := dialer.DialContext(ctx, "unix", d.Socket)
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		}})
+	}
+	return out, nil
+}
+
+// routerSetup is a router as package router wants it told. The router
+// originates the networks that are on its links; pods' prefixes it can only
+// have from the nodes.
+func (l *Lab) routerSetup(m plan.Machine) (router.Setup, error) {
+	for i, c := range l.Clusters {
+		if c.Router.Name != m.Name {
+			continue
+		}
+		config := router.Config{
+			Name: c.Router.Name, Dir: l.RunDir(c.Router.Name),
+			ASN: c.Router.ASN, ID: c.Router.Addresses.IPv4,
+			Nodes: c.NodeCIDR.List(), NodeASN: c.ASN,
+			Networks: append(c.NodeCIDR.List(), plan.ClientNet(i+1).List()...),
+		}
+		for _, nb := range c.Router.Neighbors {
+			for i, remote := range nb.Remote.List() {
+				config.Links = append(config.Links, router.Link{ASN: nb.ASN, Local: nb.Local.List()[i], Remote: remote})
+			}
+		}
+		return config.Setup(router.Kind(l.Router))
+	}
+	return router.Setup{}, fmt.Errorf("lab %s has no router %s", l.Lab, m.Name)
+}
