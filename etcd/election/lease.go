@@ -1,0 +1,128 @@
+package election
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"tombolo.io/tombolo/etcd"
+)
+
+// farewell bounds the request that gives a lease back.
+const farewell = time.Second
+
+// lease is a lease that is kept alive until end.
+type lease struct {
+	client *clientv3.Client
+	id     clientv3.LeaseID
+	cancel context.CancelFunc
+	// lost is closed when the store has let the lease go, or could not be
+	// asked for as long as it takes to let it go.
+	lost chan struct{}
+}
+
+// grant asks for a lease and keeps it alive, beyond the end of ctx.
+func grant(ctx context.Context, c *etcd.Client, ttl time.Duration) (*lease, error) {
+	resp, err := c.Raw().Grant(ctx, int64(ttl/time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("asking for a lease: %w", err)
+	}
+	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &lease{client: c.Raw(), id: resp.ID, cancel: cancel, lost: make(chan struct{})}
+	alive, err := c.Raw().KeepAlive(keep, l.id)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("keeping a lease: %w", err)
+	}
+	go func() {
+		defer close(l.lost)
+		for range alive {
+		}
+	}()
+	return l, nil
+}
+
+// end gives the lease back and returns when nothing keeps it any more.
+func (l *lease) end() {
+	l.cancel()
+	<-l.lost
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	// A store that does not answer lets the lease go by itself.
+	_, _ = l.client.Revoke(ctx, l.id)
+}
+
+// Keep stores the latest of values under key for as long as this process
+// lives: on a lease of ttl, which is asked for again when it was lost. It
+// returns when ctx ends or values is closed, and then removes the key.
+func Keep(ctx context.Context, c *etcd.Client, log *slog.Logger, key string, ttl time.Duration, values <-chan []byte) error {
+	k := keeper{client: c, key: key, ttl: ttl}
+	defer k.drop()
+	retry := time.NewTicker(recheck)
+	defer retry.Stop()
+	for {
+		if err := k.store(ctx); err != nil && ctx.Err() == nil && !k.failing {
+			log.Warn("status is not stored; trying again", "key", key, "err", err)
+			k.failing = true
+		}
+		select {
+		case v, ok := <-values:
+			if !ok {
+				return nil
+			}
+			k.value, k.dirty = v, true
+		case <-k.lost():
+			k.drop()
+			k.dirty = k.value != nil
+		case <-retry.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+type keeper struct {
+	client *etcd.Client
+	key    string
+	ttl    time.Duration
+	lease  *lease
+	value  []byte
+	// dirty: value is not stored yet.
+	dirty, failing bool
+}
+
+func (k *keeper) store(ctx context.Context) (err error) {
+	if !k.dirty {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.ttl)
+	defer cancel()
+	if k.lease == nil {
+		if k.lease, err = grant(ctx, k.client, k.ttl); err != nil {
+			return err
+		}
+	}
+	if _, err := k.client.Raw().Put(ctx, k.key, string(k.value), clientv3.WithLease(k.lease.id)); err != nil {
+		k.drop()
+		return fmt.Errorf("writing %s: %w", k.key, err)
+	}
+	k.dirty, k.failing = false, false
+	return nil
+}
+
+func (k *keeper) lost() <-chan struct{} {
+	if k.lease == nil {
+		return nil
+	}
+	return k.lease.lost
+}
+
+func (k *keeper) drop() {
+	if k.lease != nil {
+		k.lease.end()
+		k.lease = nil
+	}
+}

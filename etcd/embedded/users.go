@@ -1,0 +1,119 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/authpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// User is who a certificate names, and what they may do. A name that ends in
+// a slash stands for all keys that begin with it, another for one key.
+type User struct {
+	// Name is the certificate's common name.
+	Name string
+	// Read and Write are the keys that the user may read, and write.
+	Read, Write []string
+}
+
+// Tombolo returns the users of a cluster's store, whose keys are below root:
+// nodes read everything and write their status, peers read what is exported.
+func Tombolo(root string) []User {
+	return []User{
+		{Name: "node", Read: []string{root}, Write: []string{root + "status/"}},
+		{Name: "peer", Read: []string{root + "epoch", root + "export/"}},
+	}
+}
+
+// access is the users as text, to see whether they changed.
+func (c Config) access() string {
+	if c.TLS.Empty() {
+		return "everybody\n"
+	}
+	var b strings.Builder
+	b.WriteString("root\n")
+	for _, u := range c.Users {
+		fmt.Fprintf(&b, "%s reads %s writes %s\n", u.Name, strings.Join(u.Read, ","), strings.Join(u.Write, ","))
+	}
+	return b.String()
+}
+
+// grant makes the store's users and roles those wanted, and switches
+// authentication on.
+func grant(ctx context.Context, c *clientv3.Client, users []User) error {
+	if err := remove(ctx, c, users); err != nil {
+		return err
+	}
+	if err := add(ctx, c, "root"); err != nil {
+		return err
+	}
+	for _, u := range users {
+		if err := add(ctx, c, u.Name); err != nil {
+			return err
+		}
+		if err := allow(ctx, c, u); err != nil {
+			return err
+		}
+	}
+	if _, err := c.AuthEnable(ctx); err != nil {
+		return fmt.Errorf("switching authentication on: %w", err)
+	}
+	return nil
+}
+
+// remove removes the users and roles that are not wanted.
+func remove(ctx context.Context, c *clientv3.Client, users []User) error {
+	resp, err := c.UserList(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the store's users: %w", err)
+	}
+	for _, name := range resp.Users {
+		if name == "root" || slices.ContainsFunc(users, func(u User) bool { return u.Name == name }) {
+			continue
+		}
+		if _, err := c.UserDelete(ctx, name); err != nil {
+			return fmt.Errorf("removing the user %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// add adds a user without a password and the role of the same name, empty.
+func add(ctx context.Context, c *clientv3.Client, name string) error {
+	if name != "root" {
+		if _, err := c.RoleDelete(ctx, name); err != nil && !errors.Is(err, rpctypes.ErrRoleNotFound) {
+			return fmt.Errorf("renewing the role %q: %w", name, err)
+		}
+	}
+	if _, err := c.RoleAdd(ctx, name); err != nil && !errors.Is(err, rpctypes.ErrRoleAlreadyExist) {
+		return fmt.Errorf("adding the role %q: %w", name, err)
+	}
+	_, err := c.UserAddWithOptions(ctx, name, "", &clientv3.UserAddOptions{NoPassword: true})
+	if err != nil && !errors.Is(err, rpctypes.ErrUserAlreadyExist) {
+		return fmt.Errorf("adding the user %q: %w", name, err)
+	}
+	if _, err := c.UserGrantRole(ctx, name, name); err != nil {
+		return fmt.Errorf("giving %q its role: %w", name, err)
+	}
+	return nil
+}
+
+func allow(ctx context.Context, c *clientv3.Client, u User) error {
+	for kind, keys := range map[authpb.Permission_Type][]string{authpb.READ: u.Read, authpb.WRITE: u.Write} {
+		for _, key := range keys {
+			end := ""
+			if strings.HasSuffix(key, "/") {
+				end = clientv3.GetPrefixRangeEnd(key)
+			}
+			if _, err := c.RoleGrantPermission(ctx, u.Name, key, end, clientv3.PermissionType(kind)); err != nil {
+				return fmt.Errorf("allowing %q %s: %w", u.Name, key, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package etcd
+
+import (
+	"context"
+	"time"
+)
+
+// update is what the watcher hands to the feeder: the events of one response
+// or listing, and the state after them.
+type update[T any] struct {
+	events   []Event[T]
+	revision int64
+	stale    time.Time
+	err      error
+}
+
+// feed passes updates on as batches. It always takes an update at once: what
+// a slow reader has not taken is merged by key, so that the connection to the
+// store never waits for the reader and the reader never misses a last value.
+func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) {
+	p := newPending[T]()
+	for {
+		var ready chan<- Batch[T]
+		if p.due {
+			ready = out
+		}
+		select {
+		case u := <-in:
+			p.merge(u)
+		case ready <- p.batch():
+			p = newPending[T]()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pending is a batch that is not yet taken.
+type pending[T any] struct {
+	// events is in order; an event that was replaced has Op 0.
+	events []Event[T]
+	// at and invalid say where the key's event is. Invalid events have their
+	// own place, because they do not replace the last good value.
+	at, invalid map[string]int
+	holes       int
+
+	last Batch[T]
+	// due: there is something to tell.
+	due bool
+}
+
+func newPending[T any]() *pending[T] {
+	return &pending[T]{at: map[string]int{}, invalid: map[string]int{}}
+}
+
+func (p *pending[T]) merge(u update[T]) {
+	p.due = p.due || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
+	p.last = Batch[T]{Revision: u.revision, Stale: u.stale, Err: u.err}
+	for _, e := range u.events {
+		p.add(e)
+	}
+}
+
+// add takes an event and drops those that it makes pointless.
+func (p *pending[T]) add(e Event[T]) {
+	p.remove(p.invalid, e.Key)
+	if e.Op == Invalid {
+		p.append(p.invalid, e)
+		return
+	}
+	if first, ok := p.remove(p.at, e.Key); ok {
+		e.fresh = first.fresh
+		if e.fresh && e.Op == Delete {
+			return
+		}
+	}
+	p.append(p.at, e)
+}
+
+func (p *pending[T]) append(index map[string]int, e Event[T]) {
+	index[e.Key] = len(p.events)
+	p.events = append(p.events, e)
+}
+
+func (p *pending[T]) remove(index map[string]int, key string) (Event[T], bool) {
+	i, ok := index[key]
+	if !ok {
+		return Event[T]{}, false
+	}
+	old := p.events[i]
+	p.events[i] = Event[T]{}
+	delete(index, key)
+	if p.holes++; p.holes > len(p.events)/2 {
+		p.compact()
+	}
+	return old, true
+}
+
+// compact closes the holes, so that memory is bounded by the number of keys.
+func (p *pending[T]) compact() {
+	events := make([]Event[T], 0, len(p.events)-p.holes)
+	for _, e := range p.events {
+		if e.Op == 0 {
+			continue
+		}
+		index := p.at
+		if e.Op == Invalid {
+			index = p.invalid
+		}
+		index[e.Key] = len(events)
+		events = append(events, e)
+	}
+	p.events, p.holes = events, 0
+}
+
+func (p *pending[T]) batch() Batch[T] {
+	if p.holes > 0 {
+		p.compact()
+	}
+	b := p.last
+	b.Events = p.events
+	return b
+}

@@ -1,0 +1,39 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Snapshot writes the whole store, as it is now, to a file, which appears only
+// when it is complete. It returns the file's size.
+func Snapshot(ctx context.Context, c *Client, file string) (size int64, err error) {
+	r, err := c.etcd.Snapshot(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("asking for a snapshot: %w", err)
+	}
+	defer r.Close()
+	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
+	if err != nil {
+		return 0, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(tmp.Name())
+		}
+	}()
+	defer tmp.Close()
+	if size, err = io.Copy(tmp, r); err != nil {
+		return 0, fmt.Errorf("reading a snapshot: %w", err)
+	}
+	if err := tmp.Sync(); err != nil {
+		return 0, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
+		return 0, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	return size, nil
+}

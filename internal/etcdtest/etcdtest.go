@@ -1,0 +1,109 @@
+// Package etcdtest gives tests a real etcd, and a wire to it that can be cut.
+package etcdtest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/embedded"
+)
+
+// EpochKey is where the test's stores have their epoch.
+const EpochKey = "t/epoch"
+
+// Store is a server that a test stops and starts, always at the same address.
+type Store struct {
+	t      testing.TB
+	Config embedded.Config
+	server *embedded.Server
+}
+
+// Log returns a logger that is silent, or with VERBOSE set goes to stderr.
+func Log() *slog.Logger {
+	if os.Getenv("VERBOSE") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// New starts an empty store, which ends with the test.
+func New(t testing.TB) *Store {
+	t.Helper()
+	s := &Store{t: t, Config: embedded.Config{
+		Dir: t.TempDir(), Listen: []string{"http://" + Address(t)}, EpochKey: EpochKey,
+	}}
+	t.Cleanup(s.Stop)
+	s.Start()
+	return s
+}
+
+// Address returns a loopback address that is free now.
+func Address(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Start starts the store.
+func (s *Store) Start() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	server, err := embedded.Start(ctx, s.Config, Log())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.server = server
+}
+
+// Stop stops the store, if it runs.
+func (s *Store) Stop() {
+	if s.server != nil {
+		s.server.Stop()
+		s.server = nil
+	}
+}
+
+// Dial returns a client of the store, by way of another address if one is given.
+func (s *Store) Dial(by ...string) *etcd.Client {
+	s.t.Helper()
+	url := s.Config.Listen[0]
+	if len(by) > 0 {
+		url = "http://" + by[0]
+	}
+	c, err := etcd.Dial(etcd.Config{Endpoints: []string{url}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Put writes keys and values, by turns, each in a transaction of its own.
+func Put(t testing.TB, c *etcd.Client, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if err := c.Put(t.Context(), pairs[i], []byte(pairs[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Delete deletes keys.
+func Delete(t testing.TB, c *etcd.Client, keys ...string) {
+	t.Helper()
+	for _, k := range keys {
+		if err := c.Delete(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
