@@ -14,6 +14,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newLab(),
 		newResponder(),
+		newRouter(),
 		newRequests(),
 	)
 	return root

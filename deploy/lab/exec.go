@@ -34,11 +34,7 @@ func (l *Lab) Command(machine string, args []string) (sandbox.Command, error) {
 	if err != nil {
 		return sandbox.Command{}, err
 	}
-	path, err := l.lookPath(args[0])
-	if err != nil {
-		return sandbox.Command{}, err
-	}
-	return l.command(m, append([]string{path}, args[1:]...), env)
+	return l.command(m, args, env)
 }
 
 // lookPath finds a program; tombolo is the one of the lab.

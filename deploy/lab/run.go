@@ -43,6 +43,11 @@ func (l *Lab) command(m plan.Machine, args, env []string) (sandbox.Command, erro
 	if err != nil {
 		return sandbox.Command{}, err
 	}
+	path, err := l.lookPath(args[0])
+	if err != nil {
+		return sandbox.Command{}, err
+	}
+	args = append([]string{path}, args[1:]...)
 	return sandbox.Command{Namespace: l.Namespace(m.Name), Cgroup: filepath.Join(groups, m.Cgroup()), Args: args, Env: env, Dir: "/"}, nil
 }
 

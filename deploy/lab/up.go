@@ -37,13 +37,8 @@ func (l *Lab) Up(ctx context.Context, progress Progress) error {
 	if err := l.save(); err != nil {
 		return err
 	}
-	for _, s := range l.stages() {
-		began := time.Now()
-		what, err := s.do(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		progress(s.name, what, time.Since(began))
+	if err := perform(ctx, l.stages(), progress); err != nil {
+		return err
 	}
 	if err := os.WriteFile(l.upFile(), nil, 0o644); err != nil {
 		return fmt.Errorf("noting that the lab is up: %w", err)
@@ -91,6 +86,18 @@ type stage struct {
 	do   func(context.Context) (what string, err error)
 }
 
+func perform(ctx context.Context, stages []stage, progress Progress) error {
+	for _, s := range stages {
+		began := time.Now()
+		what, err := s.do(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		progress(s.name, what, time.Since(began))
+	}
+	return nil
+}
+
 func (l *Lab) stages() []stage {
 	kinds := map[plan.Kind][]plan.Machine{}
 	for _, m := range l.Machines() {
@@ -117,6 +124,9 @@ func (l *Lab) stages() []stage {
 			return run(plan.KindRouter, "processes of "+l.Router, true)(ctx)
 		}},
 		{"clusters", run(plan.KindNode, "API servers, agents and speakers", false)},
+		{"routes", func(ctx context.Context) (string, error) {
+			return "all pod and node networks in the kernel of every router", l.awaitRoutes(ctx)
+		}},
 	}
 }
 
