@@ -23,6 +23,10 @@ type Update struct {
 	// Full is set when the changes were found by comparing everything anew and
 	// not by watching: a mass of deletions in it is suspect, see Shrink.
 	Full bool
+	// Partial is set while objects may exist whose state could not be read and
+	// was never known, so that the set is not proof that anything is gone: until
+	// an update without it, only deletions that Changes names are deletions.
+	Partial bool
 }
 
 // Source delivers the objects of a cluster.

@@ -1,0 +1,137 @@
+package manifests
+
+import (
+	gojson "encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
+
+	"tombolo.io/tombolo/api/v1alpha1"
+	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/translate"
+)
+
+// typeName is how a document names what it is.
+type typeName struct{ apiVersion, kind string }
+
+// String returns "discovery.k8s.io/v1 EndpointSlice".
+func (n typeName) String() string { return n.apiVersion + " " + n.kind }
+
+// kinds are the documents that we read.
+var kinds = map[typeName]reader{
+	{"v1", "Node"}:                            read(source.Node, one(translate.Node)),
+	{"v1", "Namespace"}:                       read(source.Namespace, one(translate.Namespace)),
+	{"v1", "Service"}:                         read(source.Service, one(translate.Service)),
+	{"v1", "Pod"}:                             read(source.Pod, one(translate.Pod)),
+	{"discovery.k8s.io/v1", "EndpointSlice"}:  read(source.EndpointSlice, many(translate.EndpointSlices)),
+	{v1alpha1.APIVersion, "ClusterPeer"}:      read(source.ClusterPeer, one(translate.ClusterPeer)),
+	{v1alpha1.APIVersion, "BGPPeer"}:          read(source.BGPPeer, one(translate.BGPPeer)),
+	{v1alpha1.APIVersion, "BGPAdvertisement"}: read(source.BGPAdvertisement, one(translate.BGPAdvertisement)),
+}
+
+// reader reads one kind.
+type reader struct {
+	kind source.Kind
+	// read decodes and translates the JSON of one object. Its error joins
+	// *translate.FieldErrors where the field is known.
+	read func(text []byte) ([]source.Object, error)
+}
+
+// one and many make translators alike.
+func one[O, N any](translate func(*O) (*N, error)) func(*O) ([]source.Object, error) {
+	return func(o *O) ([]source.Object, error) {
+		n, err := translate(o)
+		if err != nil {
+			return nil, err
+		}
+		return []source.Object{n}, nil
+	}
+}
+
+func many[O, N any](translate func(*O) ([]*N, error)) func(*O) ([]source.Object, error) {
+	return func(o *O) ([]source.Object, error) {
+		all, err := translate(o)
+		var out []source.Object
+		for _, n := range all {
+			out = append(out, n)
+		}
+		return out, err
+	}
+}
+
+func read[O any, P interface {
+	*O
+	metav1.Object
+}](kind source.Kind, translate func(*O) ([]source.Object, error)) reader {
+	return reader{kind, func(text []byte) ([]source.Object, error) {
+		object := new(O)
+		if err := decodeStrict(text, object); err != nil {
+			return nil, err
+		}
+		meta := P(object)
+		if kind.Namespaced() && meta.GetNamespace() == "" {
+			meta.SetNamespace(metav1.NamespaceDefault)
+		}
+		if !kind.Namespaced() && meta.GetNamespace() != "" {
+			return nil, fieldError([]string{"metadata", "namespace"}, fmt.Sprintf("a %s has none", kind))
+		}
+		return translate(object)
+	}}
+}
+
+// decodeStrict decodes JSON as a Kubernetes API server does under strict
+// validation, and names the field of each mistake.
+func decodeStrict(text []byte, to any) error {
+	mistakes, err := json.UnmarshalStrict(text, to)
+	var wrongType *gojson.UnmarshalTypeError
+	if errors.As(err, &wrongType) {
+		return fieldError(pathAt(text, wrongType.Offset), "wants "+typeWord(wrongType)+", is "+article(wrongType.Value))
+	}
+	if err != nil {
+		return err
+	}
+	var all []error
+	for _, m := range mistakes {
+		if f, ok := m.(json.FieldError); ok {
+			reason, _, _ := strings.Cut(m.Error(), " \"")
+			all = append(all, fieldError(parsePath(f.FieldPath()), reason))
+			continue
+		}
+		all = append(all, m)
+	}
+	return errors.Join(all...)
+}
+
+// typeWord names the JSON type that a Go type is decoded from.
+func typeWord(e *gojson.UnmarshalTypeError) string {
+	switch e.Type.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	}
+	return "a number (" + e.Type.String() + ")"
+}
+
+// article puts one before what encoding/json calls a value.
+func article(value string) string {
+	switch value {
+	case "object":
+		return "an object"
+	case "array":
+		return "a list"
+	}
+	return "a " + value
+}
+
+func fieldError(path []string, reason string) error {
+	return &translate.FieldError{Path: path, Reason: reason}
+}

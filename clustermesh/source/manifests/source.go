@@ -1,0 +1,233 @@
+package manifests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// Config says what to read.
+type Config struct {
+	// Dir is the directory of manifests.
+	Dir string
+	// Relist is the time between two full passes, which find what watching
+	// missed; 10 s by default. While the directory cannot be read, it is tried
+	// every second.
+	Relist time.Duration
+}
+
+const (
+	defaultRelist = 10 * time.Second
+	retry         = time.Second
+	// grace is how long a file may be missing before its objects are: editors
+	// replace a file by removing it first, and who removes a directory removes
+	// its files first.
+	grace = 50 * time.Millisecond
+)
+
+// Validate returns every mistake of the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("manifests: no directory is given"))
+	}
+	if c.Relist < 0 {
+		errs = append(errs, fmt.Errorf("manifests: relist time %v is negative", c.Relist))
+	}
+	return errors.Join(errs...)
+}
+
+// Source watches a directory. It implements source.Source.
+type Source struct {
+	config Config
+	log    *slog.Logger
+	set    *set
+	dir    directory
+	status atomic.Pointer[source.Status]
+	// next is when the next full pass is due, vanished when each file that is
+	// missing counts as gone.
+	next     time.Time
+	vanished map[string]time.Time
+	// synced: the complete set was delivered. partial is what was last sent.
+	synced, partial bool
+	// known are the problems that were logged.
+	known map[source.Problem]bool
+	// skipped are the kinds that were logged.
+	skipped map[string]bool
+}
+
+// New returns a source that reads nothing before Run.
+func New(c Config, log *slog.Logger) *Source {
+	if c.Relist == 0 {
+		c.Relist = defaultRelist
+	}
+	s := &Source{
+		config: c, log: log, set: newSet(), dir: directory{path: c.Dir, read: map[string]readAt{}},
+		vanished: map[string]time.Time{},
+		known:    map[source.Problem]bool{}, skipped: map[string]bool{},
+	}
+	s.status.Store(&source.Status{From: "manifests in " + c.Dir})
+	return s
+}
+
+// Status returns what people should know; it may be called at any time.
+func (s *Source) Status() source.Status { return *s.status.Load() }
+
+// Run watches the directory and sends updates until ctx ends. It returns an
+// error when the kernel refuses to watch anything at all.
+func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
+	watcher, err := newInotify()
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
+	seen, broken := make(chan events), make(chan error, 1)
+	go func() { broken <- watcher.run(ctx, seen) }()
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		full := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-broken:
+			return err
+		case e := <-seen:
+			full = s.take(e, watcher.watch, time.Now())
+		case now := <-timer.C:
+			s.bury(now)
+			full = !now.Before(s.next)
+		}
+		if full {
+			s.pass(watcher, time.Now())
+		}
+		if !s.deliver(ctx, out, full) {
+			return nil
+		}
+		timer.Reset(time.Until(s.due()))
+	}
+}
+
+// due returns when there is something to do without an event.
+func (s *Source) due() time.Time {
+	at := s.next
+	for _, t := range s.vanished {
+		if t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// take reads the files that events name, and says whether a full pass is due.
+func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
+	arrived := map[uint32]bool{}
+	for _, e := range e.list {
+		if e.mask&unix.IN_MOVED_TO != 0 && isManifest(e.name) {
+			arrived[e.cookie] = true
+		}
+	}
+	names := map[string]bool{}
+	full = e.overflow
+	for _, e := range e.list {
+		switch {
+		case e.watch != watch:
+			// Of a directory that was watched before.
+		case e.name == "" || e.mask&maskLost != 0:
+			full = true
+		case e.name == "..data":
+			full = true // a volume of a ConfigMap was replaced; its files are links
+		case !isManifest(e.name):
+		case e.mask&maskGone != 0 && !arrived[e.cookie]:
+			s.vanished[e.name] = now.Add(grace)
+			delete(names, e.name)
+		case e.mask&maskChanged != 0 || s.dir.linked(e.name):
+			names[e.name] = true
+			delete(s.vanished, e.name)
+		}
+	}
+	for name := range names {
+		s.load(name, now)
+	}
+	return full
+}
+
+// bury forgets the files that vanished and did not come back.
+func (s *Source) bury(now time.Time) {
+	for name, at := range s.vanished {
+		if !now.Before(at) {
+			delete(s.vanished, name)
+			s.load(name, now)
+		}
+	}
+}
+
+func (s *Source) load(name string, now time.Time) {
+	before := s.set.files[name]
+	if f := s.dir.load(name, before, now); f != before {
+		s.set.put(name, f)
+	}
+}
+
+// pass lists the directory and reads what changed, watched or not.
+func (s *Source) pass(w *inotify, now time.Time) {
+	// Watched before it is listed, so that nothing falls between.
+	err := w.add(s.config.Dir)
+	var names []string
+	if err == nil {
+		names, err = s.dir.list()
+	}
+	s.reachable(err, now)
+	if err != nil {
+		s.next = now.Add(retry)
+		return
+	}
+	again, whole := s.config.Relist, true
+	for _, name := range names {
+		f := s.dir.fresh(name, now)
+		if f == changed || f == writing && !s.synced {
+			s.load(name, now)
+		} else if f == writing {
+			again, whole = min(again, settle), false
+		}
+	}
+	// A file that is missing may have become one that is being written.
+	for name := range maps.Clone(s.set.files) {
+		_, listed := slices.BinarySearch(names, name)
+		_, waits := s.vanished[name]
+		if !listed && !waits && whole {
+			s.load(name, now) // gone, unless it came back meanwhile
+		}
+	}
+	s.next = now.Add(again)
+}
+
+// deliver sends what changed, if anything did, and publishes the status. It
+// returns false when ctx ended.
+func (s *Source) deliver(ctx context.Context, out chan<- source.Update, full bool) bool {
+	u := source.Update{Changes: s.set.changes(), Full: full, Partial: s.set.partial()}
+	if full && !s.synced && s.Status().Err == "" {
+		s.synced = true
+		u.Synced = source.Kinds[:]
+	}
+	if len(u.Changes) > 0 || len(u.Synced) > 0 || u.Partial != s.partial {
+		s.partial = u.Partial
+		select {
+		case out <- u:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	s.publish()
+	return true
+}
