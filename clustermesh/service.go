@@ -1,7 +1,9 @@
 package clustermesh
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -13,6 +15,15 @@ type ServiceName struct {
 
 // String returns namespace/name.
 func (n ServiceName) String() string { return n.Namespace + "/" + n.Name }
+
+// ParseServiceName reads namespace/name, both RFC 1123 labels.
+func ParseServiceName(s string) (ServiceName, error) {
+	namespace, name, _ := strings.Cut(s, "/")
+	if !isLabel(namespace) || !isLabel(name) {
+		return ServiceName{}, fmt.Errorf("parsing service name %q: want namespace/name", s)
+	}
+	return ServiceName{namespace, name}, nil
+}
 
 // Protocol is a transport protocol, by its IANA protocol number.
 type Protocol uint8

@@ -23,7 +23,7 @@ func ClusterPeer(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) {
 	secure := false
 	for i, e := range p.Spec.Endpoints {
 		u, err := url.Parse(e)
-		if err != nil || u.Host == "" || u.Port() == "" || u.Path != "" || u.Scheme != "https" && u.Scheme != "http" {
+		if err != nil || u.Host == "" || u.Port() == "" || u.Path != "" || u.Scheme != "https" {
 			c.wrong(at("spec.endpoints", i), "%q is not https://address:port", e)
 			continue
 		}

@@ -106,6 +106,9 @@ func endpoint(e *discoveryv1.Endpoint, out clustermesh.Endpoint) clustermesh.End
 	out.Ready = deref(e.Conditions.Ready, true)
 	out.Serving = deref(e.Conditions.Serving, out.Ready)
 	out.Terminating = deref(e.Conditions.Terminating, false)
+	// Kubernetes says ready of a terminating endpoint only to publish it
+	// whatever its state; the mesh does not (clustermesh.Endpoint).
+	out.Ready = out.Ready && !out.Terminating
 	return out
 }
 
