@@ -39,7 +39,7 @@ func (l *Lab) awaitRoutes(ctx context.Context) error {
 // AwaitRoutes returns when a routing daemon has put all of the routes of want
 // into the kernel of a router, and has none of those of unwanted there.
 func (l *Lab) AwaitRoutes(ctx context.Context, routerName string, want, unwanted []netip.Prefix) error {
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		have, err := router.Routes(l.Namespace(routerName))

@@ -67,12 +67,19 @@ func (c Command) Spawn(log string) (Process, <-chan error, error) {
 
 // Run runs the command to its end, with these streams.
 func (c Command) Run(stdin io.Reader, stdout, stderr io.Writer) error {
-	cmd := c.cmd()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
-	if err := c.start(cmd); err != nil {
+	cmd, err := c.Child(stdin, stdout, stderr)
+	if err != nil {
 		return err
 	}
 	return cmd.Wait()
+}
+
+// Child starts the command as a child of this process, with these streams; the
+// caller waits for it.
+func (c Command) Child(stdin io.Reader, stdout, stderr io.Writer) (*exec.Cmd, error) {
+	cmd := c.cmd()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	return cmd, c.start(cmd)
 }
 
 func (c Command) cmd() *exec.Cmd {
