@@ -21,25 +21,16 @@ type ClusterPeerSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	Endpoints []string `json:"endpoints"`
 	// TLS names the files that authenticate the two clusters to each other.
-	// Required unless every endpoint is http://.
-	//
-	// +optional
-	TLS ClusterPeerTLS `json:"tls,omitempty"`
+	TLS ClusterPeerTLS `json:"tls"`
 }
 
 // ClusterPeerTLS are paths of PEM files on the machines of the API servers.
 type ClusterPeerTLS struct {
 	// CAFile holds the authorities that sign the peer's server certificate.
-	//
-	// +optional
-	CAFile string `json:"caFile,omitempty"`
+	CAFile string `json:"caFile"`
 	// CertFile holds our client certificate; its common name is the user that
 	// we are in the peer's etcd.
-	//
-	// +optional
-	CertFile string `json:"certFile,omitempty"`
+	CertFile string `json:"certFile"`
 	// KeyFile holds the private key of the certificate.
-	//
-	// +optional
-	KeyFile string `json:"keyFile,omitempty"`
+	KeyFile string `json:"keyFile"`
 }

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 ---
 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s}, addressType: IPv4, endpoints: []}
 ---
-{apiVersion: tombolo.io/v1alpha1, kind: ClusterPeer, metadata: {name: west}, spec: {endpoints: ["http://192.0.2.1:2379"]}}
+{apiVersion: tombolo.io/v1alpha1, kind: ClusterPeer, metadata: {name: west}, spec: {endpoints: ["https://192.0.2.1:2379"], tls: {caFile: /a, certFile: /b, keyFile: /c}}}
 ---
 {apiVersion: tombolo.io/v1alpha1, kind: BGPPeer, metadata: {name: tor}, spec: {address: 192.0.2.1, asn: 1, localASN: 2, holdTime: 9s}}
 ---

@@ -33,6 +33,7 @@ func BGPAdvertisement(a *v1alpha1.BGPAdvertisement) (*clustermesh.BGPAdvertiseme
 			c.wrong(at("spec.peers", i), "%q is not the name of a BGPPeer", p)
 		}
 	}
+	c.valid(out)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ func BGPPeer(p *v1alpha1.BGPPeer) (*clustermesh.BGPPeer, error) {
 	out.ConnectRetry = c.seconds("spec.connectRetry", spec.ConnectRetry, defaultConnectRetry, 1, 3600)
 	// RFC 4724, 3: twelve bits of seconds.
 	out.RestartTime = c.seconds("spec.restartTime", spec.RestartTime, defaultRestartTime, 1, 4095)
+	c.valid(out)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -20,34 +20,33 @@ func ClusterPeer(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) {
 	if len(p.Spec.Endpoints) == 0 {
 		c.wrong("spec.endpoints", "is empty; name at least one, such as https://192.0.2.1:2379")
 	}
-	secure := false
 	for i, e := range p.Spec.Endpoints {
 		u, err := url.Parse(e)
-		if err != nil || u.Host == "" || u.Port() == "" || u.Path != "" || u.Scheme != "https" {
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.Port() == "" || u.Path != "" {
 			c.wrong(at("spec.endpoints", i), "%q is not https://address:port", e)
-			continue
 		}
-		secure = secure || u.Scheme == "https"
 	}
 	t := p.Spec.TLS
-	c.file("spec.tls.caFile", t.CAFile, secure)
-	c.file("spec.tls.certFile", t.CertFile, secure)
-	c.file("spec.tls.keyFile", t.KeyFile, secure)
-	if err := c.err(); err != nil {
-		return nil, err
-	}
-	return &clustermesh.Peer{
+	c.file("spec.tls.caFile", t.CAFile)
+	c.file("spec.tls.certFile", t.CertFile)
+	c.file("spec.tls.keyFile", t.KeyFile)
+	out := &clustermesh.Peer{
 		Name:      p.Name,
 		Endpoints: p.Spec.Endpoints,
 		TLS:       clustermesh.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile},
-	}, nil
+	}
+	c.valid(out)
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-func (c *checker) file(path, name string, needed bool) {
+func (c *checker) file(path, name string) {
 	switch {
-	case name == "" && needed:
-		c.wrong(path, "is missing; https endpoints need it")
-	case name != "" && !filepath.IsAbs(name):
+	case name == "":
+		c.wrong(path, "is missing")
+	case !filepath.IsAbs(name):
 		c.wrong(path, "%q is not an absolute path", name)
 	}
 }

@@ -36,13 +36,17 @@ func EndpointSlices(s *discoveryv1.EndpointSlice) ([]*clustermesh.EndpointSlice,
 		Ports:     c.endpointPorts(s.Ports),
 		Endpoints: c.endpoints(s),
 	}
+	if err := c.err(); err != nil || service == "" || s.AddressType == discoveryv1.AddressTypeFQDN {
+		return nil, err
+	}
+	parts := split(whole)
+	for _, p := range parts {
+		c.valid(p)
+	}
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	if service == "" || s.AddressType == discoveryv1.AddressTypeFQDN {
-		return nil, nil
-	}
-	return split(whole), nil
+	return parts, nil
 }
 
 func (c *checker) endpointPorts(in []discoveryv1.EndpointPort) []clustermesh.EndpointPort {
@@ -68,9 +72,9 @@ func (c *checker) endpointPorts(in []discoveryv1.EndpointPort) []clustermesh.End
 	return out
 }
 
-// endpoints reads the endpoints in the order of their addresses, each once:
+// endpoints reads the endpoints in the order of their addresses, each pod once.
 // Kubernetes lets an endpoint have several addresses but gives only the first
-// a meaning, and two slices of an object in motion may repeat one.
+// a meaning.
 func (c *checker) endpoints(s *discoveryv1.EndpointSlice) []clustermesh.Endpoint {
 	var out []clustermesh.Endpoint
 	for i, e := range s.Endpoints {
@@ -92,8 +96,12 @@ func (c *checker) endpoints(s *discoveryv1.EndpointSlice) []clustermesh.Endpoint
 		}
 		out = append(out, endpoint(&e, clustermesh.Endpoint{Address: a}))
 	}
-	slices.SortStableFunc(out, func(a, b clustermesh.Endpoint) int { return a.Address.Compare(b.Address) })
-	return slices.CompactFunc(out, func(a, b clustermesh.Endpoint) bool { return a.Address == b.Address })
+	slices.SortStableFunc(out, func(a, b clustermesh.Endpoint) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.PodUID, b.PodUID))
+	})
+	return slices.CompactFunc(out, func(a, b clustermesh.Endpoint) bool {
+		return a.Address == b.Address && a.PodUID == b.PodUID
+	})
 }
 
 func endpoint(e *discoveryv1.Endpoint, out clustermesh.Endpoint) clustermesh.Endpoint {

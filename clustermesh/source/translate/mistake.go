@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // FieldError is a mistake in one field of an object.
@@ -66,6 +68,26 @@ func (c *checker) err() error { return errors.Join(c.errs...) }
 // wrong notes a mistake; path is the field's, dots between its parts.
 func (c *checker) wrong(path, format string, args ...any) {
 	c.errs = append(c.errs, &FieldError{Path: strings.Split(path, "."), Reason: fmt.Sprintf(format, args...)})
+}
+
+// valid adds what the mesh itself demands of a noun, once the object has no
+// other mistakes: everything that would be refused later has a place here.
+func (c *checker) valid(o clustermesh.Object) {
+	if len(c.errs) > 0 {
+		return
+	}
+	var invalid *clustermesh.InvalidError
+	err := clustermesh.Validate(clustermesh.KeyOf(clustermesh.Private, o), o)
+	if !errors.As(err, &invalid) {
+		if err != nil {
+			c.errs = append(c.errs, err)
+		}
+		return
+	}
+	for _, p := range invalid.Problems {
+		// Its fields are often named as in the object, and then lead to their line.
+		c.wrong(strings.NewReplacer("[", ".", "]", "").Replace(p.Field), "%s %s", p.Value, p.Reason)
+	}
 }
 
 // name checks what becomes part of a key.

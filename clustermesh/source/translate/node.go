@@ -29,6 +29,7 @@ func Node(n *corev1.Node) (*clustermesh.Node, error) {
 			out.Addresses = append(out.Addresses, ip)
 		}
 	}
+	c.valid(out)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

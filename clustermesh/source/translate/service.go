@@ -43,6 +43,7 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 			out.LoadBalancerClass = *class
 		}
 	}
+	c.valid(out)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -179,17 +179,24 @@ endpoints:
 - {addresses: [10.1.0.3], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], conditions: {ready: false}}
 - {addresses: [10.1.0.1, 10.1.0.9], nodeName: n1, zone: z1, targetRef: {kind: Pod, uid: u1}}
-- {addresses: [10.1.0.1]}`,
+- {addresses: [10.1.0.1], targetRef: {kind: Pod, uid: u0}, conditions: {ready: true, terminating: true}}
+- {addresses: [10.1.0.1], targetRef: {kind: Pod, uid: u1}}`,
 			want: []*clustermesh.EndpointSlice{{
 				Service: clustermesh.ServiceName{Namespace: "shop", Name: "web"}, Name: "web-1",
 				Ports: []clustermesh.EndpointPort{{Name: "http", Protocol: clustermesh.TCP, Port: 8080}, {Name: "dns", Protocol: clustermesh.UDP, Port: 53}},
 				Endpoints: []clustermesh.Endpoint{
+					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u0", Serving: true, Terminating: true},
 					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u1", Node: "n1", Zone: "z1", Ready: true, Serving: true},
 					{Address: netip.MustParseAddr("10.1.0.2")},
 					{Address: netip.MustParseAddr("10.1.0.3"), Serving: true, Terminating: true},
 				},
 			}},
 		},
+		{name: "what the mesh itself refuses", yaml: `
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [127.0.0.1]}]`,
+			mistakes: `endpoints[0].address: "127.0.0.1" must not be unspecified, loopback, link-local, multicast or broadcast`},
 		{name: "of no service", want: none, yaml: `
 metadata: {name: web-1, namespace: shop}
 addressType: IPv6
@@ -335,9 +342,13 @@ spec: {endpoints: ["https://192.0.2.1:2379", "192.0.2.1:2379"], tls: {caFile: ca
 metadata.name: "west.example" is not a cluster's name: lower case letters, digits and '-', at most 63
 spec.endpoints[1]: "192.0.2.1:2379" is not https://address:port
 spec.tls.caFile: "ca.pem" is not an absolute path
-spec.tls.keyFile: is missing; https endpoints need it`},
+spec.tls.keyFile: is missing`},
 		{name: "nowhere", yaml: "metadata: {name: west}",
-			mistakes: `spec.endpoints: is empty; name at least one, such as https://192.0.2.1:2379`},
+			mistakes: `
+spec.endpoints: is empty; name at least one, such as https://192.0.2.1:2379
+spec.tls.caFile: is missing
+spec.tls.certFile: is missing
+spec.tls.keyFile: is missing`},
 	})
 }
 
@@ -353,7 +364,7 @@ spec:
   address: fe80::1
   interface: eth0
   port: 1179
-  asn: 4294967295
+  asn: 4200000000
   localASN: 1
   holdTime: 9s
   keepalive: 2s
@@ -363,7 +374,7 @@ spec:
   multihop: 3
   families: [ipv6, ipv6]
   nodeSelector: {matchLabels: {rack: a}, matchExpressions: [{key: bgp, operator: NotIn, values: ["off"]}]}`,
-			want: &clustermesh.BGPPeer{Name: "tor", Address: netip.MustParseAddr("fe80::1"), Interface: "eth0", Port: 1179, ASN: 4294967295, LocalASN: 1,
+			want: &clustermesh.BGPPeer{Name: "tor", Address: netip.MustParseAddr("fe80::1"), Interface: "eth0", Port: 1179, ASN: 4200000000, LocalASN: 1,
 				HoldTime: 9 * time.Second, Keepalive: 2 * time.Second, ConnectRetry: time.Second, RestartTime: 4095 * time.Second,
 				PasswordFile: "/etc/tombolo/tor.key", Multihop: 3, Families: []clustermesh.Family{clustermesh.IPv6Unicast},
 				NodeSelector: clustermesh.Selector{MatchLabels: map[string]string{"rack": "a"},
