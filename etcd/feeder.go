@@ -10,6 +10,7 @@ import (
 type update[T any] struct {
 	events   []Event[T]
 	revision int64
+	epoch    string
 	stale    time.Time
 	err      error
 }
@@ -55,7 +56,7 @@ func newPending[T any]() *pending[T] {
 
 func (p *pending[T]) merge(u update[T]) {
 	p.due = p.due || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
-	p.last = Batch[T]{Revision: u.revision, Stale: u.stale, Err: u.err}
+	p.last = Batch[T]{Revision: u.revision, Epoch: u.epoch, Stale: u.stale, Err: u.err}
 	for _, e := range u.events {
 		p.add(e)
 	}

@@ -44,7 +44,7 @@ func (c *Client) List(ctx context.Context, prefix string, yield func(KV) error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var revision int64
-	for p := range c.pages(ctx, prefix, "", 0) {
+	for p := range c.pages(ctx, prefix, clientv3.GetPrefixRangeEnd(prefix), "", 0) {
 		if p.err != nil {
 			return 0, fmt.Errorf("listing %s: %w", prefix, p.err)
 		}
@@ -58,15 +58,14 @@ func (c *Client) List(ctx context.Context, prefix string, yield func(KV) error) 
 	return revision, ctx.Err()
 }
 
-// pages fetches the keys below prefix page by page, one page ahead of the
+// pages fetches the keys from from to end, without end, page by page, one page ahead of the
 // reader. All are as of one revision: at, or the present one when at is 0.
 // The key also comes with the first page, unless it is empty. The channel is
 // closed after the last page or the first error, or when ctx ends.
-func (c *Client) pages(ctx context.Context, prefix, also string, at int64) <-chan page {
+func (c *Client) pages(ctx context.Context, from, end, also string, at int64) <-chan page {
 	out := make(chan page, 1)
 	go func() {
 		defer close(out)
-		from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
 		for {
 			p, more := c.page(ctx, from, end, also, at)
 			select {

@@ -29,7 +29,7 @@ type stream struct {
 
 // watch opens a stream of what happens after a revision, and returns when its
 // watches are in place.
-func (c *Client) watch(ctx context.Context, prefix, epochKey string, after int64) (*stream, error) {
+func (c *Client) watch(ctx context.Context, prefix, end, epochKey string, after int64) (*stream, error) {
 	api := pb.NewWatchClient(c.etcd.ActiveConnection())
 	w, err := api.Watch(clientv3.WithRequireLeader(ctx), grpc.WaitForReady(true))
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Client) watch(ctx context.Context, prefix, epochKey string, after int64
 	}
 	s := &stream{Watch_WatchClient: w}
 	requests := []*pb.WatchCreateRequest{{
-		WatchId: tableWatch, Key: []byte(prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(prefix)),
+		WatchId: tableWatch, Key: []byte(prefix), RangeEnd: []byte(end),
 		StartRevision: after + 1, ProgressNotify: true,
 	}}
 	if epochKey != "" {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Table is a part of the store that decodes to T.
@@ -18,6 +20,9 @@ type Table[T any] struct {
 	// Prefix is what the keys begin with. It may span many markers' tables,
 	// and must span the markers too.
 	Prefix string
+	// Until is the key before which the table ends, for a table that spans
+	// neighbouring prefixes; empty where the keys that begin with Prefix do.
+	Until string
 	// Decode turns a value into a T. An error is delivered as an Invalid event
 	// and the reader keeps the last good value. It must not keep value.
 	Decode func(key string, value []byte) (T, error)
@@ -80,6 +85,8 @@ type Batch[T any] struct {
 	Events []Event[T]
 	// Revision is the store's up to which this reader has seen everything.
 	Revision int64
+	// Epoch is the store's, empty while it has none.
+	Epoch string
 	// Stale is since when the store is out of reach, zero while it is not; Err
 	// says why.
 	Stale time.Time
@@ -105,13 +112,23 @@ func (t Table[T]) validate() error {
 	return nil
 }
 
+// end returns the key before which the table ends.
+func (t Table[T]) end() string {
+	if t.Until != "" {
+		return t.Until
+	}
+	return clientv3.GetPrefixRangeEnd(t.Prefix)
+}
+
 // marker returns the marker of a key, "" for none.
 func (t Table[T]) marker(key string) string {
 	if t.Marker == nil {
 		return ""
 	}
-	m, _ := t.Marker(key)
-	return m
+	if m, ok := t.Marker(key); ok {
+		return m
+	}
+	return ""
 }
 
 // contents returns what a marker vouches for; false when key is no marker.

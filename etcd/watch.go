@@ -91,7 +91,7 @@ func (w *watcher[T]) follow(ctx context.Context) error {
 			return err
 		}
 	}
-	s, err := w.client.watch(ctx, w.table.Prefix, w.table.EpochKey, w.tracker.at.revision)
+	s, err := w.client.watch(ctx, w.table.Prefix, w.table.end(), w.table.EpochKey, w.tracker.at.revision)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first := true
-	for p := range w.client.pages(ctx, w.table.Prefix, w.table.EpochKey, 0) {
+	for p := range w.client.pages(ctx, w.table.Prefix, w.table.end(), w.table.EpochKey, 0) {
 		if p.err != nil {
 			return fmt.Errorf("listing %s: %w", w.table.Prefix, p.err)
 		}
@@ -208,7 +208,7 @@ func (w *watcher[T]) refill(ctx context.Context, marker string) error {
 	defer cancel()
 	prefix, _ := w.table.Contents(marker)
 	w.tracker.refill(marker)
-	for p := range w.client.pages(ctx, prefix, "", w.tracker.at.revision) {
+	for p := range w.client.pages(ctx, prefix, clientv3.GetPrefixRangeEnd(prefix), "", w.tracker.at.revision) {
 		if p.err != nil {
 			return fmt.Errorf("listing %s: %w", prefix, p.err)
 		}
@@ -237,7 +237,7 @@ func (w *watcher[T]) publish(ctx context.Context) {
 		}
 	}
 	select {
-	case w.updates <- update[T]{events, w.tracker.at.revision, w.stale, w.err}:
+	case w.updates <- update[T]{events, w.tracker.at.revision, w.tracker.epoch, w.stale, w.err}:
 	case <-ctx.Done():
 	}
 }
