@@ -1,0 +1,199 @@
+package view
+
+import (
+	"cmp"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/etcd"
+)
+
+// Set is a set of keys.
+type Set[K comparable] map[K]struct{}
+
+func (s *Set[K]) add(k K) {
+	if *s == nil {
+		*s = Set[K]{}
+	}
+	(*s)[k] = struct{}{}
+}
+
+// NodeName names a node of a cluster; Ours is our own.
+type NodeName struct{ Cluster, Node string }
+
+// Changes says what one batch touched. What is named may have changed, come, or
+// gone; what is not named is as it was.
+type Changes struct {
+	// Services are those whose Input may differ.
+	Services Set[clustermesh.ServiceName]
+	// Clusters are those that say something else of themselves, whose mirror
+	// does, or of which other tables are synced.
+	Clusters Set[string]
+	Nodes    Set[NodeName]
+	Peers    Set[string]
+	BGPPeers Set[string]
+	// BGPAdvertisements by name.
+	BGPAdvertisements Set[string]
+	// Addresses are those whose identity may differ, and Identities those whose
+	// labels may.
+	Addresses  Set[netip.Addr]
+	Identities Set[clustermesh.IdentityID]
+	// Connection is set when the store came in or out of reach.
+	Connection bool
+}
+
+// Apply takes a batch in. It returns what the batch touched; events that Decode
+// could not read touch nothing but Invalid.
+func (v *View) Apply(b Batch) Changes {
+	var c Changes
+	c.Connection = v.stale.IsZero() != b.Stale.IsZero()
+	v.stale, v.err, v.revision = b.Stale, b.Err, b.Revision
+	for _, e := range b.Events {
+		key, err := clustermesh.ParseKey(e.Key)
+		if err != nil {
+			// Decode reported it: it reads the same keys.
+			v.note(e.Key, cmp.Or(e.Err, err), e.Op)
+			continue
+		}
+		switch e.Op {
+		case etcd.Synced, etcd.Unsynced:
+			v.sync(key, e.Op == etcd.Synced, &c)
+		case etcd.Invalid:
+			v.invalid[e.Key] = e.Err
+		case etcd.Put, etcd.Delete:
+			delete(v.invalid, e.Key)
+			v.set(key, e, &c)
+		}
+	}
+	return c
+}
+
+// note keeps what is wrong with a key that is not of the layout.
+func (v *View) note(key string, err error, op etcd.Op) {
+	if op == etcd.Delete {
+		delete(v.invalid, key)
+		return
+	}
+	v.invalid[key] = err
+}
+
+// place returns where a key lies, made if need be.
+func (v *View) place(k clustermesh.Key) *place {
+	o := origin{k.Area, k.Cluster}
+	p := v.places[o]
+	if p == nil {
+		p = &place{
+			origin:     o,
+			nodes:      map[string]entry[*clustermesh.Node]{},
+			identities: map[clustermesh.IdentityID]entry[*clustermesh.Identity]{},
+			endpoints:  map[netip.Addr]entry[*clustermesh.EndpointIdentity]{},
+			synced:     map[clustermesh.Kind]bool{},
+		}
+		v.places[o] = p
+	}
+	return p
+}
+
+// tidy forgets a place that holds nothing.
+func (v *View) tidy(p *place) {
+	if p.cluster == nil && p.state == nil && p.parts+len(p.nodes)+len(p.identities)+len(p.endpoints)+len(p.synced) == 0 {
+		delete(v.places, p.origin)
+	}
+}
+
+func (v *View) sync(marker clustermesh.Key, synced bool, c *Changes) {
+	p := v.place(marker)
+	if synced {
+		p.synced[clustermesh.Kind(marker.Name)] = true
+	} else {
+		delete(p.synced, clustermesh.Kind(marker.Name))
+		v.tidy(p)
+	}
+	c.Clusters.add(marker.Cluster)
+}
+
+// set stores the value of a key, or removes it when the event is a deletion,
+// whose value is nil.
+func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Changes) {
+	p := v.place(k)
+	defer v.tidy(p)
+	switch k.Kind {
+	case clustermesh.KindCluster:
+		p.cluster, _ = e.Value.(*clustermesh.Cluster)
+		v.renamed(p, c)
+	case clustermesh.KindState:
+		p.state, _ = e.Value.(*clustermesh.MirrorState)
+		c.Clusters.add(k.Cluster)
+	case clustermesh.KindNodes:
+		store(p.nodes, k.Name, e)
+		c.Nodes.add(NodeName{k.Cluster, k.Name})
+	case clustermesh.KindServices, clustermesh.KindSlices:
+		name := serviceName(k.Name)
+		v.setPart(p, name, k, e)
+		c.Services.add(name)
+	case clustermesh.KindIdentities, clustermesh.KindEndpoints:
+		p.setIdentity(k, e, c)
+	case clustermesh.KindPeers:
+		keep(v.peers, k.Name, e)
+		c.Peers.add(k.Name)
+	case clustermesh.KindBGPPeers:
+		keep(v.bgpPeers, k.Name, e)
+		c.BGPPeers.add(k.Name)
+	case clustermesh.KindBGPAdverts:
+		keep(v.adverts, k.Name, e)
+		c.BGPAdvertisements.add(k.Name)
+	}
+}
+
+// renamed marks what a change of a cluster's own name or id touches: every
+// service of which it has a part; every service at all when it is ours, for
+// ours is compared with all others.
+func (v *View) renamed(p *place, c *Changes) {
+	c.Clusters.add(p.origin.cluster)
+	for name, parts := range v.services {
+		if p.origin.cluster == Ours || partOf(parts, p) != nil {
+			c.Services.add(name)
+		}
+	}
+}
+
+func (p *place) setIdentity(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Changes) {
+	if k.Kind == clustermesh.KindEndpoints {
+		if a, err := netip.ParseAddr(k.Name); err == nil {
+			store(p.endpoints, a, e)
+			c.Addresses.add(a)
+		}
+		return
+	}
+	if n, err := strconv.ParseUint(k.Name, 10, 32); err == nil {
+		store(p.identities, clustermesh.IdentityID(n), e)
+		c.Identities.add(clustermesh.IdentityID(n))
+	}
+}
+
+// store keeps the object of a put, and removes that of a deletion.
+func store[K comparable, T clustermesh.Object](m map[K]entry[T], k K, e etcd.Event[clustermesh.Object]) {
+	if o, ok := e.Value.(T); ok {
+		m[k] = entry[T]{o, e.Revision}
+	} else {
+		delete(m, k)
+	}
+}
+
+// keep is store for what lies in one place only.
+func keep[T clustermesh.Object](m map[string]T, k string, e etcd.Event[clustermesh.Object]) {
+	if o, ok := e.Value.(T); ok {
+		m[k] = o
+	} else {
+		delete(m, k)
+	}
+}
+
+// serviceName returns the service that a key of a service or a slice names.
+func serviceName(name string) clustermesh.ServiceName {
+	namespace, rest, _ := strings.Cut(name, "/")
+	service, _, _ := strings.Cut(rest, "/")
+	return clustermesh.ServiceName{Namespace: namespace, Name: service}
+}

@@ -1,0 +1,154 @@
+package view
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/etcd"
+)
+
+// Ours names the reader's own cluster where a method asks for a cluster by its
+// name in the mesh.
+const Ours = ""
+
+// Batch is what Watch sends and Apply takes.
+type Batch = etcd.Batch[clustermesh.Object]
+
+// View is the mesh as one reader knows it.
+type View struct {
+	node     string
+	places   map[origin]*place
+	services map[clustermesh.ServiceName][]*part
+	peers    map[string]*clustermesh.Peer
+	bgpPeers map[string]*clustermesh.BGPPeer
+	adverts  map[string]*clustermesh.BGPAdvertisement
+	invalid  map[string]error
+	stale    time.Time
+	err      error
+	revision int64
+}
+
+// origin is where objects lie: an area, and in the mirror area the cluster.
+type origin struct {
+	area    clustermesh.Area
+	cluster string
+}
+
+// ours are the places of the reader's own cluster.
+var ours = []origin{{area: clustermesh.Export}, {area: clustermesh.Private}}
+
+// origins returns where the objects of a cluster lie.
+func origins(cluster string) []origin {
+	if cluster == Ours {
+		return ours
+	}
+	return []origin{{clustermesh.Mirror, cluster}}
+}
+
+// place is what lies in export/, in private/ or in one mirror/<cluster>/, apart
+// from the services, which are indexed by name over all places.
+type place struct {
+	origin     origin
+	cluster    *clustermesh.Cluster
+	state      *clustermesh.MirrorState
+	nodes      map[string]entry[*clustermesh.Node]
+	identities map[clustermesh.IdentityID]entry[*clustermesh.Identity]
+	endpoints  map[netip.Addr]entry[*clustermesh.EndpointIdentity]
+	synced     map[clustermesh.Kind]bool
+	// parts counts the services of which this place has a part.
+	parts int
+}
+
+// entry is an object and the store's revision at which it was written. Of an
+// object that lies in export/ and in private/, because it is being moved, the
+// younger counts.
+type entry[T any] struct {
+	value    T
+	revision int64
+}
+
+// New returns an empty view for a node; node is empty for a reader that is none.
+func New(node string) *View {
+	return &View{
+		node:     node,
+		places:   map[origin]*place{},
+		services: map[clustermesh.ServiceName][]*part{},
+		peers:    map[string]*clustermesh.Peer{},
+		bgpPeers: map[string]*clustermesh.BGPPeer{},
+		adverts:  map[string]*clustermesh.BGPAdvertisement{},
+		invalid:  map[string]error{},
+	}
+}
+
+// Self returns what the reader's own cluster says of itself, nil while that is
+// not known.
+func (v *View) Self() *clustermesh.Cluster { return v.Cluster(Ours) }
+
+// Cluster returns what a cluster says of itself, nil while that is not known.
+func (v *View) Cluster(cluster string) *clustermesh.Cluster {
+	if p := v.places[origins(cluster)[0]]; p != nil {
+		return p.cluster
+	}
+	return nil
+}
+
+// Mirror returns what the mirror of a cluster says of itself, or nil.
+func (v *View) Mirror(cluster string) *clustermesh.MirrorState {
+	if p := v.places[origin{clustermesh.Mirror, cluster}]; p != nil {
+		return p.state
+	}
+	return nil
+}
+
+// Mirrors returns the names of the clusters of which something is mirrored.
+func (v *View) Mirrors() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for o := range v.places {
+			if o.area == clustermesh.Mirror && !yield(o.cluster) {
+				return
+			}
+		}
+	}
+}
+
+// Synced reports whether tables of a cluster are synced at this moment: the
+// view holds all that they have and follows what changes. Without kinds it asks
+// for all tables.
+func (v *View) Synced(cluster string, kinds ...clustermesh.Kind) bool {
+	asked := false
+	for _, o := range origins(cluster) {
+		for _, k := range clustermesh.Tables(o.area) {
+			if len(kinds) > 0 && !slices.Contains(kinds, k) {
+				continue
+			}
+			asked = true
+			if p := v.places[o]; p == nil || !p.synced[k] {
+				return false
+			}
+		}
+	}
+	return asked
+}
+
+// Stale returns since when the store is out of reach and why; zero and nil while
+// it is not.
+func (v *View) Stale() (time.Time, error) { return v.stale, v.err }
+
+// Revision returns the store's revision up to which the view has seen everything.
+func (v *View) Revision() int64 { return v.revision }
+
+// Invalid returns the keys whose present value does not decode, and why. The
+// view keeps the last good value of each.
+func (v *View) Invalid() map[string]error { return v.invalid }
+
+// Peers returns the clusters that this one is configured to mirror, by name.
+func (v *View) Peers() map[string]*clustermesh.Peer { return v.peers }
+
+// BGPPeers returns the routers to peer with, by name.
+func (v *View) BGPPeers() map[string]*clustermesh.BGPPeer { return v.bgpPeers }
+
+// BGPAdvertisements returns what is to be advertised, by name.
+func (v *View) BGPAdvertisements() map[string]*clustermesh.BGPAdvertisement { return v.adverts }
