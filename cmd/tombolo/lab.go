@@ -33,6 +33,12 @@ func newLab() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Whole clusters, routers and a client in network namespaces of this machine (root)",
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return fmt.Errorf("a lab is made of network namespaces and cgroups, which takes root: sudo %s", c.CommandPath())
+			}
+			return nil
+		},
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
 	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
