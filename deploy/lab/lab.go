@@ -29,7 +29,9 @@ import (
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 )
 
-// DefaultBase is the directory below which labs keep their state.
+// DefaultBase is the directory below which labs keep their state. A lab of the
+// same name below another directory is the same lab nevertheless: the names of
+// namespaces and cgroups are the machine's.
 const DefaultBase = "/run/tombolo-lab"
 
 // Lab is a lab that is planned; whether it is up is another question.
@@ -143,3 +145,6 @@ func writeFile(path string, raw []byte) error {
 	}
 	return os.Rename(tmp, path)
 }
+
+// missing says that err is about something that is not there.
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"reflect"
 	"time"
@@ -14,7 +13,7 @@ import (
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 )
 
-// Progress is told of each stage of an Up or a Down when it has ended.
+// Progress is told of each stage of an Up when it has ended.
 type Progress func(stage, what string, took time.Duration)
 
 // Up brings the lab up, and returns when every process is ready. What a lab of
@@ -147,6 +146,3 @@ func (l *Lab) writeRouters(routers []plan.Machine) error {
 func describe(c plan.Config) string {
 	return fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s", c.Clusters, c.Nodes, c.Pods, c.Router)
 }
-
-// missing says that err is about something that is not there.
-func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
