@@ -1,0 +1,54 @@
+package bpf
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// Counters is what the programs counted since the maps were made, over all CPUs.
+type Counters struct {
+	// Selected, Rehashed and Backup are selections from a table: at the first
+	// attempt, past a backend that was down, from the backup table.
+	Selected, Rehashed, Backup uint64
+	// Affinity and Sticky are clients that were led to the backend they had: by
+	// session affinity, and as an unconnected UDP socket.
+	Affinity, Sticky uint64
+	// Panic counts selections of a backend although all that were tried are down.
+	Panic uint64
+	// Refused counts clients of a frontend without a backend.
+	Refused uint64
+	// Stale counts slots that led to a backend of another service, or to none,
+	// and were passed over. It should stand still.
+	Stale uint64
+	// OtherKey counts frontend entries that held another key. It should be 0.
+	OtherKey uint64
+	// OutOfMemory counts clients refused because the kernel had no memory for
+	// their socket's storage.
+	OutOfMemory uint64
+}
+
+func readCounters(m *ebpf.Map) (Counters, error) {
+	var c Counters
+	for which, field := range map[mapsCounter]*uint64{
+		mapsCounterCOUNTER_SELECTED:      &c.Selected,
+		mapsCounterCOUNTER_AFFINITY:      &c.Affinity,
+		mapsCounterCOUNTER_STICKY:        &c.Sticky,
+		mapsCounterCOUNTER_REHASHED:      &c.Rehashed,
+		mapsCounterCOUNTER_BACKUP:        &c.Backup,
+		mapsCounterCOUNTER_PANIC:         &c.Panic,
+		mapsCounterCOUNTER_REFUSED:       &c.Refused,
+		mapsCounterCOUNTER_STALE:         &c.Stale,
+		mapsCounterCOUNTER_OTHER_KEY:     &c.OtherKey,
+		mapsCounterCOUNTER_OUT_OF_MEMORY: &c.OutOfMemory,
+	} {
+		var perCPU []uint64
+		if err := m.Lookup(uint32(which), &perCPU); err != nil {
+			return Counters{}, fmt.Errorf("reading counter %d: %w", which, err)
+		}
+		for _, n := range perCPU {
+			*field += n
+		}
+	}
+	return c, nil
+}

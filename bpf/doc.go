@@ -1,0 +1,49 @@
+// Package bpf is the data path: the programs that lead clients of a service to
+// a backend, the maps they read, and how both come into the kernel. It knows
+// numbers, addresses and bits, and nothing of what they stand for.
+//
+// # The life of a connect()
+//
+// A process of the cgroup calls connect() on a socket. Before anything else the
+// kernel runs connect4 or connect6 (sock_connect.c) with the address it was
+// given. Address, port and protocol are looked up in the map of frontends
+// (include/frontend.h); where they are none, the call goes on untouched. A
+// frontend gives the number of a service (service.h), whose word says where its
+// table lies among the slots (slot.h). The hash of the socket's cookie picks a
+// slot, the slot holds the number of a backend (backend.h), and the backend, its
+// node and its cluster must not be down (health.h): else the next hash is tried,
+// then the neighbours, then the backup table, and in the end the first choice in
+// spite of all (select.h). Under session affinity the client's network namespace
+// is asked first for the backend that it had (affinity.h). The program writes
+// the backend's address over the frontend's, and notes both in the socket's
+// storage (socket.h), where getpeername finds them again. From here on it is a
+// plain connection to the backend: no packet is ever translated. When there is no
+// backend, connect() fails at once with ECONNREFUSED.
+//
+// A datagram that is sent with an address takes the same way through sendmsg4 or
+// sendmsg6; the socket's storage keeps each socket with its backend, and
+// recvmsg4 and recvmsg6 give the answer back the address the client had sent to.
+//
+// # Writing while programs read
+//
+// The arrays are mapped into the writer's memory: [Services], [Slots],
+// [Backends] and [Health] are written without a system call. What a program
+// looks at is one word, or is reached through one word that is stored last. So
+// a table is replaced by writing the new one where nobody reads and storing the
+// service's word; [Datapath.Grace] then waits until no program runs that still
+// had the old word. Only after it are extents, services and backends used again.
+// A reference that lives longer (affinity, a socket's) holds the generation of
+// the backend as well.
+//
+// # Pins
+//
+// Maps are pinned under <bpffs>/tombolo/lb/<layout version>/<a or b>, links
+// under <bpffs>/tombolo/links. While nothing of ours runs, the programs and maps
+// go on as they are. [Load] takes the maps over that the attached programs use;
+// if their layout or sizes are others it makes new ones beside them, which the
+// caller fills, and [Datapath.Attach] swaps the programs link by link and removes
+// what is left of the old. The flows that sockets hold are not carried over then:
+// connections go on, but datagrams that are on their way show their backend.
+//
+// Linux 6.1 or newer is needed.
+package bpf

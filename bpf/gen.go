@@ -1,0 +1,12 @@
+package bpf
+
+// The maps and the Go types of the C structs come from maps.c. Every family of
+// programs is an object of its own, whose maps the loader replaces by those.
+//
+// clang is pinned to version 19: another compiles to other bytes. -idirafter finds
+// asm/types.h where Debian keeps it.
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -type affinity_client -type backend_kind -type backend_state -type counter -type health_bits -type scope -type service_flags maps maps.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types connect sock_connect.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types sendmsg sock_sendmsg.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types recvmsg sock_recvmsg.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types getpeername sock_getpeername.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3

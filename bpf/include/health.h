@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Health: what we found out ourselves about nodes and whole clusters. Zero is
+// "not known to be down"; numbers out of range are never down.
+#pragma once
+
+#include "kernel.h"
+
+enum health_bits {
+	HEALTH_DOWN = 1 << 0,      // of a cluster
+	HEALTH_NODE_DOWN = 1 << 0, // of a node: its own addresses do not answer
+	HEALTH_PODS_DOWN = 1 << 1, // of a node: its pods' prefix does not answer
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, __u32);
+	__type(value, __u64);
+} cluster_health SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, __u32);
+	__type(value, __u64);
+} node_health SEC(".maps");
+
+static __always_inline bool cluster_down(__u32 cluster)
+{
+	__u64 *h = bpf_map_lookup_elem(&cluster_health, &cluster);
+
+	return h && READ_ONCE(*h) & HEALTH_DOWN;
+}
+
+static __always_inline bool node_down(__u32 node, __u64 bit)
+{
+	__u64 *h = bpf_map_lookup_elem(&node_health, &node);
+
+	return h && READ_ONCE(*h) & bit;
+}

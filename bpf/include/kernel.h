@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// What every program needs of the kernel: the uapi headers and libbpf's. The
+// programs touch no kernel structure, so that there is no vmlinux.h.
+#pragma once
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+// The uapi header of Debian 12 and older C libraries lack these.
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_MPTCP 262
+
+#define ERR_NOMEM 12
+#define ERR_REFUSED 111
+
+// READ_ONCE and WRITE_ONCE make one load or store of the full width. What user
+// space writes through a mapping is read in no other way.
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))

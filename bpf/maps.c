@@ -1,0 +1,22 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// No program: the maps and the types that Go sees.
+#include "include/affinity.h"
+#include "include/counter.h"
+#include "include/frontend.h"
+#include "include/health.h"
+#include "include/service.h"
+#include "include/slot.h"
+#include "include/socket.h"
+
+// Enums reach Go only when something has their type.
+#define EMIT(name) enum name *emit_##name __attribute__((unused))
+
+EMIT(affinity_client);
+EMIT(backend_kind);
+EMIT(backend_state);
+EMIT(counter);
+EMIT(health_bits);
+EMIT(scope);
+EMIT(service_flags);

@@ -1,0 +1,100 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/features"
+)
+
+// hook is one place in the kernel where one of our programs runs.
+type hook struct {
+	name   string // of the program, and of its link's pin
+	attach ebpf.AttachType
+}
+
+// hooks are attached and swapped in this order, and detached in the reverse:
+// answers are translated before the first question is.
+var hooks = []hook{
+	{"getpeername4", ebpf.AttachCgroupInet4GetPeername},
+	{"getpeername6", ebpf.AttachCgroupInet6GetPeername},
+	{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg},
+	{"recvmsg6", ebpf.AttachCGroupUDP6Recvmsg},
+	{"connect4", ebpf.AttachCGroupInet4Connect},
+	{"connect6", ebpf.AttachCGroupInet6Connect},
+	{"sendmsg4", ebpf.AttachCGroupUDP4Sendmsg},
+	{"sendmsg6", ebpf.AttachCGroupUDP6Sendmsg},
+}
+
+// programs are loaded, by name.
+type programs map[string]*ebpf.Program
+
+// loadPrograms loads every program, to read and write these maps.
+func loadPrograms(set mapSet, sizes Sizes) (programs, error) {
+	progs := make(programs, len(hooks))
+	for _, load := range []func() (*ebpf.CollectionSpec, error){
+		loadGetpeername, loadRecvmsg, loadConnect, loadSendmsg,
+	} {
+		spec, err := load()
+		if err == nil {
+			err = progs.add(spec, set, sizes)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("loading programs: %w", err), progs.close())
+		}
+	}
+	return progs, nil
+}
+
+// add loads the programs of one object.
+func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes) error {
+	setEntries(spec.Maps, sizes)
+	replace := make(map[string]*ebpf.Map)
+	for name := range spec.Maps {
+		if m, ok := set[name]; ok {
+			replace[name] = m
+		}
+	}
+	if v := spec.Variables["can_set_retval"]; v != nil {
+		can, err := canSetRetval()
+		if err != nil {
+			return err
+		}
+		if err := v.Set(can); err != nil {
+			return err
+		}
+	}
+	loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
+	if err != nil {
+		return err
+	}
+	defer loaded.Close()
+	for _, name := range slices.Collect(maps.Keys(loaded.Programs)) {
+		p[name] = loaded.DetachProgram(name)
+	}
+	return nil
+}
+
+// canSetRetval says whether a hook can choose the error of a call it refuses.
+func canSetRetval() (bool, error) {
+	err := features.HaveProgramHelper(ebpf.CGroupSockAddr, asm.FnSetRetval)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking the kernel for bpf_set_retval: %w", err)
+	}
+	return true, nil
+}
+
+func (p programs) close() error {
+	var errs []error
+	for _, prog := range p {
+		errs = append(errs, prog.Close())
+	}
+	return errors.Join(errs...)
+}

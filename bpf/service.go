@@ -1,0 +1,61 @@
+package bpf
+
+import (
+	"time"
+	"unsafe"
+)
+
+// Extent is where a table lies in Slots; Size 0 is no table.
+type Extent struct {
+	Offset, Size uint32
+}
+
+// word is the extent as programs load it, at once.
+func (e Extent) word() uint64 { return uint64(e.Size)<<32 | uint64(e.Offset) }
+
+func extentOf(word uint64) Extent { return Extent{Offset: uint32(word), Size: uint32(word >> 32)} }
+
+// Service is what a number in a frontend leads to.
+type Service struct {
+	// Primary is asked first, Backup when nothing of Primary serves.
+	Primary, Backup Extent
+	// Affinity keeps a client with its backend for this long after it last
+	// connected, in whole seconds; zero is off.
+	Affinity time.Duration
+}
+
+// Services is the array of services, in memory that the programs read. Numbers
+// are 1 to Len-1; one out of range panics, as an index does.
+type Services struct{ mem memory }
+
+const serviceWords = uint32(unsafe.Sizeof(mapsService{}) / 8)
+
+// Len returns how many there is room for; number 0 is never used.
+func (s *Services) Len() uint32 { return uint32(len(s.mem.words)) / serviceWords }
+
+// Read returns service n as it is now.
+func (s *Services) Read(n uint32) Service {
+	at := n * serviceWords
+	service := Service{Primary: extentOf(s.mem.load(at)), Backup: extentOf(s.mem.load(at + 1))}
+	if settings := s.mem.load(at + 2); uint32(settings)&uint32(mapsServiceFlagsSERVICE_AFFINITY) != 0 {
+		service.Affinity = time.Duration(settings>>32) * time.Second
+	}
+	return service
+}
+
+// Write stores service n. Each table is replaced at once, so a program uses
+// the old or the new one; the old extents are free after a grace period.
+func (s *Services) Write(n uint32, service Service) {
+	at := n * serviceWords
+	s.mem.store(at+2, settings(service.Affinity))
+	s.mem.store(at+1, service.Backup.word())
+	s.mem.store(at, service.Primary.word())
+}
+
+func settings(affinity time.Duration) uint64 {
+	if affinity <= 0 {
+		return 0
+	}
+	seconds := min((affinity+time.Second-1)/time.Second, 1<<31)
+	return uint64(seconds)<<32 | uint64(mapsServiceFlagsSERVICE_AFFINITY)
+}
