@@ -64,6 +64,11 @@ type ended struct {
 
 func (e *ended) Error() string { return e.reason }
 
+// refused says that one side refused the other's OPEN.
+func (e *ended) refused() bool {
+	return e.sent != nil && e.sent.Code == codeOpen || e.received != nil && e.received.Code == codeOpen
+}
+
 // run passes messages on until something ends the flow. It leaves nothing
 // open.
 func (f *flow) run(ctx context.Context) *ended {

@@ -200,15 +200,17 @@ func (r *runner) later() { r.retry.Reset(time.Until(r.began.Add(r.conf.ConnectRe
 // other's OPEN: only a change of configuration can help.
 const refusedRetry = 5 * time.Second
 
-// after sets the time of the next attempt after a connection ended so.
-func (r *runner) after(e *ended) {
-	for _, n := range []*Notification{e.sent, e.received} {
-		if n != nil && n.Code == codeOpen {
-			r.retry.Reset(max(refusedRetry, r.conf.ConnectRetry))
-			return
-		}
+// after sets the time of the next attempt after a connection ended so. One that
+// was cut off is taken up at once: meanwhile the router holds stale routes.
+func (r *runner) after(e *ended, established bool) {
+	switch {
+	case e.refused():
+		r.retry.Reset(max(refusedRetry, r.conf.ConnectRetry))
+	case established && e.sent == nil && e.received == nil:
+		r.retry.Reset(0)
+	default:
+		r.later()
 	}
-	r.later()
 }
 
 // accepted takes a connection that the router dialled.
@@ -282,6 +284,7 @@ func (e over) take(r *runner) {
 	}
 	e.f.cancel(nil)
 	r.now.LastEnd = End{At: time.Now(), Reason: e.end.reason, Sent: e.end.sent, Received: e.end.received, Established: r.up}
+	up := r.up
 	r.flow, r.introduced, r.up = nil, false, false
 	r.now.Local, r.now.Remote = netip.AddrPort{}, netip.AddrPort{}
 	r.publish(Idle, e.end.reason)
@@ -289,7 +292,7 @@ func (e over) take(r *runner) {
 		r.settle()
 		return
 	}
-	r.after(e.end)
+	r.after(e.end, up)
 }
 
 // publish makes a change visible. It is logged when the state is one that
