@@ -20,6 +20,7 @@ type update[T any] struct {
 // store never waits for the reader and the reader never misses a last value.
 func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) {
 	p := newPending[T]()
+	first := true
 	for {
 		var ready chan<- Batch[T]
 		if p.due {
@@ -28,8 +29,12 @@ func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) 
 		select {
 		case u := <-in:
 			p.merge(u)
+			// The first listing is news even when it is empty.
+			p.due, first = p.due || first, false
 		case ready <- p.batch():
+			told := p.last
 			p = newPending[T]()
+			p.last = told // so that a store that is in reach again is news
 		case <-ctx.Done():
 			return
 		}
