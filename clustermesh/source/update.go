@@ -15,6 +15,7 @@ type Change struct {
 }
 
 // Update is a batch of changes. Objects that it does not name are as they were.
+// One without changes says that there is something new in the source's Status.
 type Update struct {
 	Changes []Change
 	// Synced names the kinds whose complete set the reader has with this
@@ -42,13 +43,14 @@ type Source interface {
 type Status struct {
 	// From names what is read, for people: "manifests in /etc/tombolo/manifests".
 	From string
-	// Synced is set once the complete set was delivered.
+	// Synced is set once the complete set was read.
 	Synced bool
 	// Err says why the source cannot be read at this moment; empty when it can.
 	Err string
 	// Since is when Err last changed.
 	Since time.Time
-	// Objects is the number of objects that were delivered and still exist.
+	// Objects is the number of objects that the source has delivered, or is
+	// about to, and that still exist.
 	Objects int
 	// Problems are the objects that could not be taken as they are written.
 	Problems []Problem

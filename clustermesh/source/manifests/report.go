@@ -23,19 +23,23 @@ func (s *Source) reachable(err error, now time.Time) {
 	}
 	old.Err, old.Since = text, now
 	s.status.Store(&old)
+	s.news = true
 }
 
-// publish makes a new status and logs what changed in it.
-func (s *Source) publish() {
+// publish makes a new status and logs what changed in it. It returns whether
+// people would see it in another light.
+func (s *Source) publish() (news bool) {
 	st := s.Status()
 	st.Synced, st.Objects = s.synced, len(s.set.delivered)
 	if s.set.reported {
 		st.Problems, st.Skipped = s.set.problems(), s.set.skipped()
 		s.logProblems(st.Problems)
 		s.logSkipped(st.Skipped)
-		s.set.reported = false
+		s.set.reported, s.news = false, true
 	}
 	s.status.Store(&st)
+	news, s.news = s.news, false
+	return news
 }
 
 func (s *Source) logProblems(now []source.Problem) {

@@ -59,6 +59,8 @@ type Source struct {
 	vanished map[string]time.Time
 	// synced: the complete set was delivered. partial is what was last sent.
 	synced, partial bool
+	// news: what the status says has changed beyond numbers.
+	news bool
 	// known are the problems that were logged.
 	known map[source.Problem]bool
 	// skipped are the kinds that were logged.
@@ -212,7 +214,7 @@ func (s *Source) pass(w *inotify, now time.Time) {
 	s.next = now.Add(again)
 }
 
-// deliver sends what changed, if anything did, and publishes the status. It
+// deliver publishes the status and sends what changed, if anything did. It
 // returns false when ctx ended.
 func (s *Source) deliver(ctx context.Context, out chan<- source.Update, full bool) bool {
 	u := source.Update{Changes: s.set.changes(), Full: full, Partial: s.set.partial()}
@@ -220,14 +222,15 @@ func (s *Source) deliver(ctx context.Context, out chan<- source.Update, full boo
 		s.synced = true
 		u.Synced = source.Kinds[:]
 	}
-	if len(u.Changes) > 0 || len(u.Synced) > 0 || u.Partial != s.partial {
-		s.partial = u.Partial
-		select {
-		case out <- u:
-		case <-ctx.Done():
-			return false
-		}
+	news := s.publish()
+	if len(u.Changes) == 0 && len(u.Synced) == 0 && u.Partial == s.partial && !news {
+		return true
 	}
-	s.publish()
-	return true
+	s.partial = u.Partial
+	select {
+	case out <- u:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

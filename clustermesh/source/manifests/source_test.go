@@ -119,7 +119,9 @@ func (r *running) quiet() {
 	r.Helper()
 	select {
 	case u := <-r.updates:
-		r.Fatalf("unexpected update %+v", u)
+		if len(u.Changes) > 0 {
+			r.Fatalf("unexpected changes %+v", u)
+		}
 	case <-time.After(4 * grace):
 	}
 }
@@ -127,17 +129,9 @@ func (r *running) quiet() {
 // until waits for a status.
 func (r *running) until(what string, is func(source.Status) bool) {
 	r.Helper()
-	for end := time.Now().Add(10 * time.Second); ; {
-		if is(r.source.Status()) {
-			return
-		}
-		if time.Now().After(end) {
-			r.Fatalf("%s: never; status %+v", what, r.source.Status())
-		}
-		select {
-		case u := <-r.updates:
-			r.Fatalf("%s: unexpected update %+v", what, u)
-		case <-time.After(time.Millisecond):
+	for !is(r.source.Status()) {
+		if u := r.receive(); len(u.Changes) > 0 {
+			r.Fatalf("%s: unexpected changes %+v", what, u)
 		}
 	}
 }
