@@ -1,0 +1,148 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/election"
+	"tombolo.io/tombolo/etcd/embedded"
+)
+
+// Where the leader's claim and its writers' accounts lie, outside of the
+// layout that readers know.
+const (
+	electionPrefix = "tombolo/election/apiserver/"
+	ledgerPrefix   = "tombolo/ledger/"
+)
+
+// leaseTTL is how long a dead leader blocks the next, and how long the status
+// of a dead process stays.
+const leaseTTL = 5 * time.Second
+
+// Role names this process in its status.
+const Role = "apiserver"
+
+// APIServer writes the objects of a cluster to its store while it leads.
+type APIServer struct {
+	config  Config
+	source  source.Source
+	log     *slog.Logger
+	started time.Time
+	status  atomic.Pointer[Status]
+}
+
+// New returns an API server that does nothing before Run.
+func New(c Config, s source.Source, log *slog.Logger) *APIServer {
+	a := &APIServer{config: c, source: s, log: log}
+	a.status.Store(&Status{Cluster: c.Cluster, Health: clustermesh.HealthStopped, Reasons: []string{"it has not started yet"}})
+	return a
+}
+
+// Status returns what people should know; it may be called at any time.
+func (a *APIServer) Status() Status { return *a.status.Load() }
+
+// Run serves until ctx ends. It returns an error when it cannot go on: the
+// embedded store does not start, or the source gives up.
+func (a *APIServer) Run(ctx context.Context) error {
+	a.started = time.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	if a.config.Store.Embedded() {
+		server, err := embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd"))
+		if err != nil {
+			return err
+		}
+		defer server.Stop()
+		g.Go(func() error {
+			select {
+			case err := <-server.Err():
+				return fmt.Errorf("serving etcd: %w", err)
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}
+	cfg, err := a.config.Store.client()
+	if err != nil {
+		return err
+	}
+	client, err := etcd.Dial(cfg)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	a.start(ctx, g, client)
+	return g.Wait()
+}
+
+// start starts what runs beside the loop, and the loop.
+func (a *APIServer) start(ctx context.Context, g *errgroup.Group, client *etcd.Client) {
+	l := newLoop(a, client)
+	g.Go(func() error { return a.source.Run(ctx, l.updates) })
+	g.Go(func() error { return campaign(ctx, client, a.log, a.config.Node, l.turns) })
+	g.Go(func() error {
+		table := view.Table(clustermesh.Root + string(clustermesh.Mirror) + "/")
+		return ended(ctx, table.Watch(ctx, client, a.log, l.mirrored))
+	})
+	g.Go(func() error {
+		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
+		return ended(ctx, election.Keep(ctx, client, a.log, key.String(), leaseTTL, l.reports))
+	})
+	g.Go(func() error { return l.run(ctx) })
+}
+
+// ended forgets an error that only says that ctx ended.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// turn is a term of ours, as the campaign hands it to the loop.
+type turn struct {
+	fence etcd.Fence
+	lost  <-chan struct{}
+	// giveUp ends the term, so that another can lead at once.
+	giveUp context.CancelFunc
+}
+
+// campaign stands for election again and again.
+func campaign(ctx context.Context, c *etcd.Client, log *slog.Logger, name string, out chan<- turn) error {
+	cfg := election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: name, TTL: leaseTTL}
+	for {
+		lead, err := election.Campaign(ctx, c, log, cfg)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		log.Info("leading", "node", name)
+		serve(ctx, lead, out)
+		log.Info("no longer leading", "node", name)
+	}
+}
+
+// serve hands a term out and waits for its end.
+func serve(ctx context.Context, lead *election.Leader, out chan<- turn) {
+	defer lead.Resign()
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	select {
+	case out <- turn{lead.Fence, lead.Lost(), giveUp}:
+	case <-lead.Lost():
+		return
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-lead.Lost():
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,253 @@
+package apiserver
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/election"
+	"tombolo.io/tombolo/internal/etcdtest"
+)
+
+func TestFromManifestsToKeys(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(1, 3))
+	r.write("web.yaml", serviceYAML("web", global, 3))
+	r.write("cart.yaml", serviceYAML("cart", "", 1))
+	s := r.serve("n1")
+	r.wants("everything is stored", "export/nodes/n1", "export/nodes/n2",
+		"export/services/shop/web", "export/slices/shop/web/web-1",
+		"private/services/shop/cart", "private/slices/shop/cart/cart-1")
+	r.well(s)
+	r.until("the markers are written", func() bool { return r.marker("export/nodes").Count == 2 })
+	epoch := string(r.have["epoch"])
+	for _, a := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+		for _, kind := range clustermesh.Tables(a) {
+			if m := r.marker(string(a) + "/" + string(kind)); m.Epoch != epoch || m.Source == "" {
+				t.Errorf("the marker of %s/%s is %+v, the epoch %s", a, kind, m, epoch)
+			}
+		}
+	}
+	if got := r.service("export/services/shop/web").TableSize; got != 509 {
+		t.Errorf("three backends have a table of %d", got)
+	}
+	if got := r.service("private/services/shop/cart").TableSize; got != 0 {
+		t.Errorf("a service that is not programmed has a table of %d", got)
+	}
+
+	r.write("web.yaml", serviceYAML("web", global+`, tombolo.io/shared: "false"`, 7))
+	r.wants("the service moves", "export/nodes/n1", "export/nodes/n2",
+		"private/services/shop/web", "private/slices/shop/web/web-1",
+		"private/services/shop/cart", "private/slices/shop/cart/cart-1")
+	r.until("the table grows", func() bool { return r.service("private/services/shop/web").TableSize == 1021 })
+	r.remove("web.yaml")
+	r.remove("cart.yaml")
+	r.wants("what is deleted goes", nodeKeys(1, 3)...)
+	r.until("the report is stored", func() bool { return r.have["status/apiserver/n1"] != nil })
+}
+
+func TestRestartFindsWhatChangedMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(1, 4))
+	r.write("web.yaml", serviceYAML("web", global, 12))
+	first := r.serve("n1")
+	r.well(first)
+	r.until("stored", func() bool { return r.marker("export/nodes").Count == 3 })
+	before := r.marker("export/nodes")
+	first.stop()
+
+	r.write("nodes.yaml", nodesYAML(2, 5))
+	r.write("web.yaml", serviceYAML("web", global, 8))
+	r.well(r.serve("n1"))
+	r.wants("the difference is stored", append(nodeKeys(2, 5), "export/services/shop/web", "export/slices/shop/web/web-1")...)
+	r.until("the markers name another pass", func() bool { return r.marker("export/nodes").Source != before.Source })
+	if got := r.service("export/services/shop/web").TableSize; got != 2039 {
+		t.Errorf("after the restart the table has %d slots, want the 2039 of before", got)
+	}
+}
+
+func TestEmptyDirectoryAtStartDeletesNothing(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 20))
+	first := r.serve("n1")
+	r.well(first)
+	r.wants("stored", nodeKeys(0, 20)...)
+	source1 := r.marker("export/nodes").Source
+	first.stop()
+
+	r.remove("nodes.yaml")
+	r.write("other.yaml", nodesYAML(30, 31))
+	second := r.serve("n1")
+	r.wants("what is new is stored, nothing goes", append(nodeKeys(0, 20), "export/nodes/n30")...)
+	r.degraded(second, "20 stored keys that nobody wants stay: more than half of 21 objects")
+	if st := second.Status(); st.Synced || st.Waiting != 20 || r.marker("export/nodes").Source != source1 {
+		t.Errorf("status %+v, marker %+v", st, r.marker("export/nodes"))
+	}
+	r.remove("other.yaml") // a deletion that is watched is never held
+	r.wants("it goes", nodeKeys(0, 20)...)
+	r.write("nodes.yaml", nodesYAML(0, 15)) // most come back
+	r.wants("the few that did not come back go", nodeKeys(0, 15)...)
+	r.well(second)
+}
+
+func TestShrinkIsAllowedOrWaits(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"allowed": allow,
+		"held":    func(c *Config) { c.Shrink = source.Shrink{Hold: 300 * time.Millisecond} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.write("nodes.yaml", nodesYAML(0, 20))
+			first := r.serve("n1")
+			r.wants("stored", nodeKeys(0, 20)...)
+			first.stop()
+			r.remove("nodes.yaml")
+			start := time.Now()
+			second := r.serve("n1", change)
+			r.wants("all go")
+			if name == "held" && time.Since(start) < 300*time.Millisecond {
+				t.Error("they went before their time")
+			}
+			r.well(second)
+		})
+	}
+}
+
+func TestWatchedDeletionIsNeverHeld(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 25))
+	s := r.serve("n1")
+	r.wants("stored", nodeKeys(0, 25)...)
+	r.remove("nodes.yaml")
+	r.wants("all go")
+	r.well(s)
+}
+
+func TestMissingDirectoryDeletesNothing(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 3))
+	first := r.serve("n1")
+	r.well(first)
+	r.wants("stored", nodeKeys(0, 3)...)
+	if err := os.Rename(r.dir, r.dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	r.degraded(first, "cannot be read")
+	first.stop()
+	second := r.serve("n1", allow)
+	r.degraded(second, "3 stored keys that nobody wants stay: the source has not delivered everything yet")
+	r.wants("all is there", nodeKeys(0, 3)...)
+	if err := os.Rename(r.dir+".away", r.dir); err != nil {
+		t.Fatal(err)
+	}
+	r.well(second)
+	r.wants("all is there", nodeKeys(0, 3)...)
+}
+
+// What was known of an object before a restart stays when its document is
+// wrong after it.
+func TestWrongDocumentAfterRestart(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 3))
+	r.write("web.yaml", serviceYAML("web", global, 1))
+	first := r.serve("n1")
+	keys := append(nodeKeys(0, 3), "export/services/shop/web", "export/slices/shop/web/web-1")
+	r.wants("stored", keys...)
+	first.stop()
+	r.write("web.yaml", serviceYAML("web", `tombolo.io/global: "maybe"`, 2))
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	second := r.serve("n1")
+	r.degraded(second, `web.yaml:4 Service shop/web: metadata.annotations["tombolo.io/global"]: "maybe" is not "true" or "false"`)
+	r.degraded(second, "the source could not read everything")
+	if !slices.Contains(r.keys(), "export/services/shop/web") {
+		t.Error("the service was dropped")
+	}
+	r.write("web.yaml", serviceYAML("web", global, 2))
+	r.wants("mended", append(nodeKeys(0, 2), "export/services/shop/web", "export/slices/shop/web/web-1")...)
+	r.well(second)
+}
+
+func TestStandbyTakesOver(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	first := r.serve("n1")
+	r.well(first)
+	second := r.serve("n2")
+	r.until("the second stands by", func() bool { return second.Status().Source.Synced && !second.Status().Leader })
+	first.stop()
+	r.until("the second leads", func() bool { return second.Status().Leader && second.Status().Synced })
+	r.write("nodes.yaml", nodesYAML(0, 3))
+	r.wants("and writes", nodeKeys(0, 3)...)
+}
+
+// A leader whose election key is gone writes nothing more, and stands again.
+func TestDeposedLeader(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	s := r.serve("n1")
+	r.well(s)
+	r.wants("stored", nodeKeys(0, 2)...)
+	before := r.marker("export/nodes").Source
+	client := r.store.Dial()
+	var keys []string
+	if _, err := client.List(t.Context(), electionPrefix, func(kv etcd.KV) error { keys = append(keys, kv.Key); return nil }); err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	etcdtest.Delete(t, client, keys...)
+	usurper, err := election.Campaign(t.Context(), client, etcdtest.Log(), election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: "usurper", TTL: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write("nodes.yaml", nodesYAML(0, 3))
+	r.until("it notices", func() bool { return !s.Status().Leader })
+	r.wants("nothing was written", nodeKeys(0, 2)...)
+	usurper.Resign()
+	r.wants("it leads again", nodeKeys(0, 3)...)
+	r.until("with a pass of its own", func() bool { return r.marker("export/nodes").Source != before })
+}
+
+func TestStoreComesBack(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	s := r.serve("n1")
+	r.well(s)
+	epoch := string(r.have["epoch"])
+	r.store.Stop()
+	r.write("nodes.yaml", nodesYAML(0, 3))
+	r.until("it is seen", func() bool { return s.Status().Health == clustermesh.HealthDegraded })
+	r.store.Start() // with its data
+	r.wants("the change is stored", nodeKeys(0, 3)...)
+	r.well(s)
+	if got := string(r.have["epoch"]); got != epoch {
+		t.Errorf("the epoch changed from %s to %s", epoch, got)
+	}
+
+	r.store.Stop()
+	r.store.Config.Dir = t.TempDir()
+	r.store.Start() // without
+	r.until("there is a new epoch", func() bool { e := string(r.have["epoch"]); return e != "" && e != epoch })
+	r.wants("everything is stored again", nodeKeys(0, 3)...)
+	r.until("with markers of that epoch", func() bool { return r.marker("export/nodes").Epoch == string(r.have["epoch"]) })
+	r.well(s)
+}
+
+func TestEmbedded(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	listen := "http://" + etcdtest.Address(t)
+	s := r.serve("n1", func(c *Config) { c.Store = Store{Dir: t.TempDir(), Listen: []string{listen}} })
+	r.well(s)
+	c, err := etcd.Dial(etcd.Config{Endpoints: []string{listen}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, ok, err := c.Get(t.Context(), clustermesh.Root+"export/nodes/n1"); err != nil || !ok {
+		t.Errorf("the embedded store has no node: %v", err)
+	}
+	s.stop()
+}

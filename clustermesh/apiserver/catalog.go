@@ -1,0 +1,160 @@
+package apiserver
+
+import (
+	"maps"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// catalog is what the source has said so far, with the relations between
+// objects that decide where they lie.
+type catalog struct {
+	objects map[source.Key][]source.Object
+	// slicesOf and podsIn name the units whose placement hangs on a service or
+	// on a namespace.
+	slicesOf map[clustermesh.ServiceName]units
+	podsIn   map[string]units
+	// unsynced are the kinds whose complete set has not come yet.
+	unsynced map[source.Kind]struct{}
+	partial  bool
+	// local counts the endpoints of each service in this cluster, remote those
+	// in others.
+	local, remote *tally
+}
+
+// units are objects of the source, each the unit of what is placed together.
+type units map[source.Key]struct{}
+
+func newCatalog() *catalog {
+	c := &catalog{
+		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{}, podsIn: map[string]units{},
+		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
+	}
+	for _, k := range source.Kinds {
+		c.unsynced[k] = struct{}{}
+	}
+	return c
+}
+
+// apply takes an update in and returns the units to place anew, those that a
+// reader should see first before the others.
+func (c *catalog) apply(u source.Update) []source.Key {
+	touched := units{}
+	for _, change := range u.Changes {
+		c.replace(change, touched)
+	}
+	for _, k := range u.Synced {
+		delete(c.unsynced, k)
+	}
+	c.partial = u.Partial
+	return ordered(touched)
+}
+
+// synced says whether the complete set of every kind is here.
+func (c *catalog) synced() bool { return len(c.unsynced) == 0 }
+
+// all returns every unit.
+func (c *catalog) all() []source.Key {
+	return slices.SortedFunc(maps.Keys(c.objects), compareUnits)
+}
+
+func ordered(u units) []source.Key { return slices.SortedFunc(maps.Keys(u), compareUnits) }
+
+// replace takes one change in and adds to touched what it touches.
+func (c *catalog) replace(change source.Change, touched units) {
+	k, before := change.Key, c.objects[change.Key]
+	touched[k] = struct{}{}
+	if len(change.Objects) == 0 {
+		delete(c.objects, k)
+	} else {
+		c.objects[k] = change.Objects
+	}
+	switch k.Kind {
+	case source.Service:
+		name := clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}
+		if exported(before) != exported(change.Objects) {
+			maps.Copy(touched, c.slicesOf[name])
+		}
+	case source.EndpointSlice:
+		for _, o := range before {
+			c.unslice(k, o.(*clustermesh.EndpointSlice), touched)
+		}
+		for _, o := range change.Objects {
+			c.slice(k, o.(*clustermesh.EndpointSlice), touched)
+		}
+	case source.Pod:
+		link(c.podsIn, k.Namespace, k, len(change.Objects) > 0)
+	case source.Namespace:
+		maps.Copy(touched, c.podsIn[k.Name])
+	}
+}
+
+// slice and unslice take note of a slice of a service, whose table may have to
+// grow or shrink.
+func (c *catalog) slice(k source.Key, s *clustermesh.EndpointSlice, touched units) {
+	link(c.slicesOf, s.Service, k, true)
+	c.local.set(s.Service.String()+"/"+s.Name, s)
+	touched[serviceUnit(s.Service)] = struct{}{}
+}
+
+func (c *catalog) unslice(k source.Key, s *clustermesh.EndpointSlice, touched units) {
+	link(c.slicesOf, s.Service, k, false)
+	c.local.set(s.Service.String()+"/"+s.Name, nil)
+	touched[serviceUnit(s.Service)] = struct{}{}
+}
+
+func serviceUnit(n clustermesh.ServiceName) source.Key {
+	return source.Key{Kind: source.Service, Namespace: n.Namespace, Name: n.Name}
+}
+
+// link makes k one of those that hang on a name, or no longer.
+func link[K comparable](m map[K]units, name K, k source.Key, on bool) {
+	switch {
+	case !on:
+		if delete(m[name], k); len(m[name]) == 0 {
+			delete(m, name)
+		}
+	case m[name] == nil:
+		m[name] = units{k: {}}
+	default:
+		m[name][k] = struct{}{}
+	}
+}
+
+// service returns a service as the source has it, or nil.
+func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
+	if o := c.objects[serviceUnit(n)]; len(o) > 0 {
+		return o[0].(*clustermesh.Service)
+	}
+	return nil
+}
+
+// namespaceLabels returns the labels of a namespace, none while it is not known.
+func (c *catalog) namespaceLabels(name string) map[string]string {
+	if o := c.objects[source.Key{Kind: source.Namespace, Name: name}]; len(o) > 0 {
+		return o[0].(*source.Labels).Labels
+	}
+	return nil
+}
+
+// need returns how many endpoints the bigger family of a service has, in all
+// clusters if they are merged.
+func (c *catalog) need(s *clustermesh.Service) int {
+	n := c.local.of(s.Name)
+	if s.Global {
+		r := c.remote.of(s.Name)
+		n[0], n[1] = n[0]+r[0], n[1]+r[1]
+	}
+	return max(n[0], n[1])
+}
+
+// exported says whether a service, if it is one, is shared with the mesh.
+func exported(objects []source.Object) bool {
+	if len(objects) == 0 {
+		return false
+	}
+	s, ok := objects[0].(*clustermesh.Service)
+	return ok && s.Global && s.Shared
+}

@@ -1,0 +1,17 @@
+// Package apiserver brings the objects of a cluster into its etcd: what
+// `tombolo apiserver` runs.
+//
+// A source delivers the cluster's objects, and the catalog keeps them, in every
+// API server. One of them leads at a time, and it alone writes export/,
+// private/ and mirror/. For each unit – one object of the source – that a
+// change touches, the leader asks placement where it lies and what it says,
+// stages that, and drops what the unit no longer wants; a table's size and a
+// pod's identity are given out on the way. A term begins with a pass over
+// everything: what the store has and nobody wants is swept, unless that is
+// much of it, the source is not complete, or parts of it cannot be read. Only
+// when nothing is left to sweep are the markers written, for they say that the
+// tables are complete.
+//
+// Losing the lead, or the store, stops the writing and nothing else: what is
+// stored stays true for its readers.
+package apiserver

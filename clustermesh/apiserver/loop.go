@@ -1,0 +1,255 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// Times of the loop.
+const (
+	// refresh is how often the markers are written again.
+	refresh = 30 * time.Second
+	// patience bounds one attempt to write, so that the loop goes on listening
+	// while the store is away; again is the wait before the next.
+	patience = 5 * time.Second
+	again    = 500 * time.Millisecond
+)
+
+// loop owns the state of an API server.
+type loop struct {
+	server *APIServer
+	client *etcd.Client
+	log    *slog.Logger
+
+	updates  chan source.Update
+	turns    chan turn
+	mirrored chan view.Batch
+	reports  chan []byte
+
+	catalog *catalog
+	// turn is ours while we lead, term its work once the store was read.
+	turn *turn
+	term *term
+	// renew: the store went back, so its epoch has to be renewed.
+	renew bool
+	// remote: the endpoints of other clusters were listed.
+	remote bool
+	// failed is why the store cannot be written, since when, and when to try again.
+	failed       error
+	since, retry time.Time
+	// away is why the store is out of reach, since when.
+	away      error
+	awaySince time.Time
+	refresh   time.Time
+}
+
+func newLoop(a *APIServer, client *etcd.Client) *loop {
+	return &loop{
+		server: a, client: client, log: a.log, catalog: newCatalog(),
+		updates: make(chan source.Update), turns: make(chan turn),
+		mirrored: make(chan view.Batch), reports: make(chan []byte, 1),
+	}
+}
+
+// run takes in, decides and writes until ctx ends.
+func (l *loop) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case u := <-l.updates:
+			touched := l.catalog.apply(u)
+			if l.term != nil {
+				err = l.term.take(touched, u.Full, time.Now())
+			}
+		case b := <-l.mirrored:
+			err = l.count(b)
+		case t := <-l.turns:
+			l.turn, l.retry = &t, time.Time{}
+		case <-l.lost():
+			l.depose("its lease is lost")
+		case <-timer.C:
+			err = l.tick(time.Now())
+		}
+		if err != nil {
+			return err
+		}
+		l.lead(ctx)
+		l.publish()
+		timer.Reset(time.Until(l.due()))
+	}
+}
+
+func (l *loop) lost() <-chan struct{} {
+	if l.turn == nil {
+		return nil
+	}
+	return l.turn.lost
+}
+
+// tick does what is due by time alone.
+func (l *loop) tick(now time.Time) error {
+	if l.term == nil {
+		return nil
+	}
+	if !now.Before(l.refresh) {
+		l.refresh = now.Add(refresh)
+		if err := l.term.refresh(); err != nil {
+			return err
+		}
+	}
+	return l.term.tidy(now)
+}
+
+// due returns when tick or another attempt to write is.
+func (l *loop) due() time.Time {
+	at := time.Now().Add(refresh)
+	for _, t := range []time.Time{l.retry, l.refresh, l.sweepAt()} {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+func (l *loop) sweepAt() time.Time {
+	if l.term == nil {
+		return time.Time{}
+	}
+	return l.term.sweep.at
+}
+
+// lead does the leader's work, while we are that.
+func (l *loop) lead(ctx context.Context) {
+	if l.turn == nil || time.Now().Before(l.retry) {
+		return
+	}
+	err := l.write(ctx)
+	switch {
+	case err == nil:
+		if l.failed != nil {
+			l.log.Info("store can be written again", "after", time.Since(l.since).Round(time.Millisecond))
+		}
+		l.failed, l.retry = nil, time.Time{}
+	case ctx.Err() != nil:
+	case errors.Is(err, etcd.ErrDeposed):
+		l.depose("another leads")
+	case errors.Is(err, etcd.ErrRewound):
+		l.log.Warn("the store is older than what was written to it; beginning again with a new epoch")
+		l.renew, l.term, l.retry = true, nil, time.Now()
+	default:
+		l.fail(err)
+	}
+}
+
+func (l *loop) fail(err error) {
+	if l.failed == nil {
+		l.since = time.Now()
+		l.log.Warn("store cannot be written; trying again", "err", err)
+	}
+	l.failed, l.retry = err, time.Now().Add(again)
+}
+
+// write opens a term if there is none, and writes what is staged.
+func (l *loop) write(ctx context.Context) error {
+	ctx, cancel := l.turn.bound(ctx)
+	defer cancel()
+	if l.term == nil {
+		if err := l.open(ctx); err != nil {
+			return err
+		}
+	}
+	staged := l.term.writer.Staged()
+	ctx, cancel = context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := l.term.writer.Flush(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && l.term.writer.Staged() < staged {
+		return nil // a long pass goes on after a look at what is new
+	}
+	return err
+}
+
+// bound ends a context when the term does.
+func (t *turn) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-t.lost:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// open begins a term: it learns what is stored and stages a complete pass.
+func (l *loop) open(ctx context.Context) error {
+	epoch, ok, err := l.client.Get(ctx, clustermesh.EpochKey)
+	if err != nil {
+		return err
+	}
+	value := string(epoch.Value)
+	if !ok || l.renew {
+		if value, err = etcd.RenewEpoch(ctx, l.client, l.turn.fence, clustermesh.EpochKey); err != nil {
+			return err
+		}
+		l.renew = false
+	}
+	t := &term{
+		catalog: l.catalog, cluster: &l.server.config.Cluster, placements: newPlacements(),
+		sweep: newSweep(l.server.config.Shrink), sizes: map[clustermesh.ServiceName]uint32{},
+		remote: l.remote, invalid: map[source.Key]error{},
+	}
+	if err := open(ctx, l.client, l.turn.fence, value, t); err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := t.pass(now); err != nil {
+		return err
+	}
+	l.term, l.refresh = t, now.Add(refresh)
+	return nil
+}
+
+// depose ends our term; nothing is written after it.
+func (l *loop) depose(reason string) {
+	l.log.Warn("giving up the lead", "reason", reason)
+	l.turn.giveUp()
+	l.turn, l.term, l.failed, l.retry = nil, nil, nil, time.Time{}
+}
+
+// count takes in what other clusters' mirrors have.
+func (l *loop) count(b view.Batch) error {
+	var names []clustermesh.ServiceName
+	for _, e := range b.Events {
+		if !strings.Contains(e.Key, "/"+string(clustermesh.KindSlices)+"/") || e.Op != etcd.Put && e.Op != etcd.Delete {
+			continue
+		}
+		if old, ok := l.catalog.remote.slices[e.Key]; ok {
+			names = append(names, old.service)
+		}
+		s, _ := e.Value.(*clustermesh.EndpointSlice)
+		l.catalog.remote.set(e.Key, s)
+		if s != nil {
+			names = append(names, s.Service)
+		}
+	}
+	l.away, l.awaySince = b.Err, b.Stale
+	l.remote = l.remote || b.Stale.IsZero()
+	if l.term == nil {
+		return nil
+	}
+	l.term.remote = l.remote
+	return l.term.recount(names, time.Now())
+}

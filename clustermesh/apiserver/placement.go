@@ -1,0 +1,124 @@
+package apiserver
+
+import (
+	"cmp"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// area says where the objects of a service lie: shared with the mesh, or not.
+// Slices of a service that there is not are nobody else's business.
+func area(s *clustermesh.Service) clustermesh.Area {
+	if s != nil && s.Global && s.Shared {
+		return clustermesh.Export
+	}
+	return clustermesh.Private
+}
+
+// placed is an object and the key under which it lies.
+type placed struct {
+	key    clustermesh.Key
+	object clustermesh.Object
+}
+
+// gifts are what the leader gives out to objects while it places them.
+type gifts interface {
+	// tableSize returns the size of a service's tables, zero for one that has none.
+	tableSize(s *clustermesh.Service) uint32
+	// identities returns which identity each address of a pod has.
+	identities(w *source.Workload) []*clustermesh.EndpointIdentity
+}
+
+// place returns what a unit is in the store.
+func (c *catalog) place(k source.Key, g gifts) []placed {
+	var out []placed
+	for _, o := range c.objects[k] {
+		switch o := o.(type) {
+		case *clustermesh.Service:
+			s := *o
+			s.TableSize = g.tableSize(o)
+			out = append(out, at(area(o), &s))
+		case *clustermesh.EndpointSlice:
+			out = append(out, at(area(c.service(o.Service)), o))
+		case *clustermesh.Node:
+			out = append(out, at(clustermesh.Export, o))
+		case *source.Workload:
+			for _, e := range g.identities(o) {
+				out = append(out, at(clustermesh.Export, e))
+			}
+		case *clustermesh.Peer, *clustermesh.BGPPeer, *clustermesh.BGPAdvertisement:
+			out = append(out, at(clustermesh.Private, o.(clustermesh.Object)))
+		}
+	}
+	return out
+}
+
+func at(a clustermesh.Area, o clustermesh.Object) placed {
+	return placed{clustermesh.KeyOf(a, o), o}
+}
+
+// rank orders kinds so that a reader sees a service move before its slices do,
+// and what others hang on before those.
+func rank(k source.Kind) int { return slices.Index(source.Kinds[:], k) }
+
+func compareUnits(a, b source.Key) int {
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// placements know which unit wants which keys of the store.
+type placements struct {
+	keys map[source.Key][]string
+	// claims are the units that want a key, in the order in which they came.
+	// Usually it is one; two pods may claim an address for a moment, and the
+	// one that came last has it.
+	claims map[string][]source.Key
+}
+
+func newPlacements() *placements {
+	return &placements{keys: map[source.Key][]string{}, claims: map[string][]source.Key{}}
+}
+
+// set replaces what a unit wants. It returns the keys that nobody wants any
+// more, and the units that have a key now because this one let it go.
+func (p *placements) set(unit source.Key, keys []string) (dropped []string, heirs []source.Key) {
+	before := p.keys[unit]
+	for _, k := range keys {
+		if !slices.Contains(before, k) {
+			p.claims[k] = append(p.claims[k], unit)
+		}
+	}
+	for _, k := range before {
+		if slices.Contains(keys, k) {
+			continue
+		}
+		claims := p.claims[k]
+		had := claims[len(claims)-1] == unit
+		claims = slices.DeleteFunc(claims, func(u source.Key) bool { return u == unit })
+		if len(claims) == 0 {
+			delete(p.claims, k)
+			dropped = append(dropped, k)
+			continue
+		}
+		p.claims[k] = claims
+		if had {
+			heirs = append(heirs, claims[len(claims)-1])
+		}
+	}
+	if len(keys) == 0 {
+		delete(p.keys, unit)
+	} else {
+		p.keys[unit] = keys
+	}
+	return dropped, heirs
+}
+
+// holds says whether a unit is the one that has a key.
+func (p *placements) holds(unit source.Key, key string) bool {
+	c := p.claims[key]
+	return len(c) > 0 && c[len(c)-1] == unit
+}
+
+// wanted says whether any unit wants a key.
+func (p *placements) wanted(key string) bool { return len(p.claims[key]) > 0 }

@@ -1,0 +1,140 @@
+package apiserver
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// Status is what an API server says of itself. It is immutable.
+type Status struct {
+	Cluster clustermesh.Cluster
+	Health  clustermesh.Health
+	// Reasons say why Health is not OK.
+	Reasons []string
+	// Leader says whether this API server leads; the others stand by.
+	Leader bool
+	// Synced is set while a complete pass of this leader is stored.
+	Synced bool
+	Epoch  string
+	Source source.Status
+	// Invalid are objects that cannot be stored as they are; what is stored of
+	// them stays.
+	Invalid []source.Problem
+	// Waiting is the number of keys that nobody wants and that were not deleted
+	// because of Why; they go at Until, if nothing changes, zero for never.
+	Waiting int
+	Why     string
+	Until   time.Time
+	// StoreErr says why the store cannot be read or written, since when.
+	StoreErr   string
+	StoreSince time.Time
+}
+
+// maxReasons bounds how many single objects the reasons name.
+const maxReasons = 5
+
+// publish makes a new status, and reports it to the store when it says
+// something new.
+func (l *loop) publish() {
+	s := l.state()
+	old := l.server.status.Swap(&s)
+	if old.Health == s.Health && slices.Equal(old.Reasons, s.Reasons) {
+		return
+	}
+	value, err := clustermesh.Encode(l.report(s))
+	if err != nil {
+		l.log.Error("status cannot be stored", "err", err)
+		return
+	}
+	select {
+	case <-l.reports: // one that nobody took yet
+	default:
+	}
+	l.reports <- value
+}
+
+func (l *loop) state() Status {
+	s := Status{
+		Cluster: l.server.config.Cluster, Health: clustermesh.HealthOK,
+		Source: l.server.source.Status(), Leader: l.turn != nil,
+	}
+	switch {
+	case l.failed != nil:
+		s.StoreErr, s.StoreSince = "it cannot be written: "+l.failed.Error(), l.since
+	case l.away != nil:
+		s.StoreErr, s.StoreSince = "it is out of reach: "+l.away.Error(), l.awaySince
+	}
+	if t := l.term; t != nil {
+		s.Synced, s.Epoch = t.marked && l.failed == nil, t.epoch
+		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
+		for k, err := range t.invalid {
+			s.Invalid = append(s.Invalid, source.Problem{Object: k.String(), Reason: err.Error()})
+		}
+		slices.SortFunc(s.Invalid, func(a, b source.Problem) int { return strings.Compare(a.Object, b.Object) })
+	}
+	if s.Reasons = s.reasons(); len(s.Reasons) > 0 {
+		s.Health = clustermesh.HealthDegraded
+	}
+	return s
+}
+
+// reasons returns what is not as it should be.
+func (s Status) reasons() []string {
+	var out []string
+	if s.StoreErr != "" {
+		out = append(out, "the store: "+s.StoreErr)
+	}
+	if s.Source.Err != "" {
+		out = append(out, s.Source.From+" cannot be read: "+s.Source.Err)
+	}
+	if s.Why != "" {
+		out = append(out, fmt.Sprintf("%d stored keys that nobody wants stay: %s", s.Waiting, s.Why))
+	}
+	out = append(out, listed("object not taken", s.Source.Problems)...)
+	return append(out, listed("object not stored", s.Invalid)...)
+}
+
+// listed names the first few problems and counts the others.
+func listed(what string, problems []source.Problem) []string {
+	var out []string
+	for _, p := range problems[:min(len(problems), maxReasons)] {
+		subject := strings.TrimSpace(p.Place + " " + p.Object)
+		out = append(out, fmt.Sprintf("%s: %s: %s", what, subject, p.Reason))
+	}
+	if more := len(problems) - maxReasons; more > 0 {
+		out = append(out, fmt.Sprintf("%s: %d more", what, more))
+	}
+	return out
+}
+
+// report is the status as it is stored.
+func (l *loop) report(s Status) *clustermesh.ProcessStatus {
+	p := &clustermesh.ProcessStatus{
+		Role: Role, Node: l.server.config.Node, Version: l.server.config.Version,
+		Started: l.server.started.UTC().Truncate(time.Second), Health: s.Health,
+	}
+	for _, r := range s.Reasons {
+		p.Reasons = append(p.Reasons, printable(r))
+	}
+	return p
+}
+
+// printable is a reason as a stored text may be: one line, not too long.
+func printable(s string) string {
+	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s), "?")
+	if len(s) > 1000 {
+		s = strings.ToValidUTF8(s[:1000], "") + "…"
+	}
+	return s
+}
