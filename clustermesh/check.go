@@ -85,7 +85,7 @@ func (c *checker) subdomain(field, s string) {
 // value checks a label's value, which may be empty.
 func (c *checker) value(field, s string) {
 	if s != "" && !isNamePart(s) {
-		c.fail(field, s, "must be a label's value: at most 63 of A-Z, a-z, 0-9, -, _ and ., alphanumeric at its ends")
+		c.fail(field, s, notValue)
 	}
 }
 
@@ -112,29 +112,44 @@ func (c *checker) text(field, s string) {
 	}
 }
 
-func (c *checker) labels(field string, m map[string]string) {
-	c.labelsOf(field, m, isQualified)
+// What is wrong with a label.
+const (
+	notKey   = "must have keys that are qualified names"
+	notValue = "must be a label's value: at most 63 of A-Z, a-z, 0-9, -, _ and ., alphanumeric at its ends"
+)
+
+// notLabel says what is wrong with a label of Kubernetes, or nothing.
+func notLabel(k, v string) string {
+	switch {
+	case !isQualified(k):
+		return notKey
+	case v != "" && !isNamePart(v):
+		return notValue
+	}
+	return ""
 }
 
-func (c *checker) labelsOf(field string, m map[string]string, key func(string) bool) {
+func (c *checker) labels(field string, m map[string]string) { c.labelsOf(field, m, notLabel) }
+
+// labelsOf checks labels by a function that says what is wrong with one.
+func (c *checker) labelsOf(field string, m map[string]string, wrong func(k, v string) string) {
 	if len(m) > maxLabels {
 		c.fail(field, len(m), "must be at most %d labels", maxLabels)
 	}
 	for k, v := range m {
-		if !key(k) || v != "" && !isNamePart(v) {
-			c.badLabels(field, m, key)
+		if wrong(k, v) != "" {
+			c.badLabels(field, m, wrong)
 			return
 		}
 	}
 }
 
 // badLabels reports what labelsOf found, in an order that does not change.
-func (c *checker) badLabels(field string, m map[string]string, key func(string) bool) {
+func (c *checker) badLabels(field string, m map[string]string, wrong func(k, v string) string) {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		if !key(k) {
-			c.fail(field, k, "must have keys that are qualified names")
+		if reason := wrong(k, m[k]); reason != "" {
+			c.fail(field, k+"="+m[k], "%s", reason)
 		}
-		c.value(field, m[k])
 	}
 }
 

@@ -176,8 +176,15 @@ func (i *Identity) check(c *checker) {
 	if len(i.Labels) == 0 {
 		c.fail("labels", i.Labels, "must not be empty")
 	}
-	c.labelsOf("labels", i.Labels, func(k string) bool {
-		return isQualified(strings.TrimPrefix(k, NamespaceLabel))
+	c.labelsOf("labels", i.Labels, func(k, v string) string {
+		if !isQualified(strings.TrimPrefix(k, NamespaceLabel)) {
+			return notKey
+		}
+		// The name of a service account, unlike a label's value, may be long.
+		if v != "" && !isNamePart(v) && !isSubdomain(v) {
+			return notValue
+		}
+		return ""
 	})
 }
 
