@@ -205,9 +205,7 @@ func (u *update) fault(f fault, why string) {
 // KEEPALIVE: an empty UPDATE would be the end of the routes (RFC 4724 2), and so
 // would be an MP_UNREACH_NLRI without prefixes, unless it came as such.
 func (u *update) message(came message) message {
-	end := len(came) == headerLen+4 || u.unreach != nil && len(u.attrs) == 1 && len(u.unreach.nlri) == 0 &&
-		len(u.withdrawn) == 0 && len(u.nlri) == 0 && u.alone(came)
-	if end {
+	if f, ok := endOf(came); ok && (f == IPv4Unicast && len(u.attrs) == 0 || u.unreach != nil) {
 		return updateMessage(nil, u.attrs, nil)
 	}
 	attrs := u.attrs
@@ -229,14 +227,24 @@ func (u *update) message(came message) message {
 	return updateMessage(u.withdrawn, attrs, u.nlri)
 }
 
-// alone says whether the message that came held one attribute and nothing else.
-func (u *update) alone(came message) bool {
-	b := came.body()
-	if binary.BigEndian.Uint16(b) != 0 || int(binary.BigEndian.Uint16(b[2:])) != len(b)-4 {
-		return false
+// endOf says whether a message is the end of the routes of a family (RFC 4724 2),
+// and of which.
+func endOf(m message) (Family, bool) {
+	b := m.body()
+	switch {
+	case m.kind() != typeUpdate || len(b) < 4:
+		return Family{}, false
+	case len(b) == 4:
+		return IPv4Unicast, true
+	case binary.BigEndian.Uint16(b) != 0 || int(binary.BigEndian.Uint16(b[2:])) != len(b)-4:
+		return Family{}, false
 	}
 	all, rest := attributes(b[4:])
-	return len(rest) == 0 && len(all) == 1
+	if len(rest) > 0 || len(all) != 1 || all[0].code != attrUnreach || len(all[0].value) != 3 {
+		return Family{}, false
+	}
+	r, ok := parseUnreach(all[0].value)
+	return r.family, ok
 }
 
 // withdrawal returns messages that withdraw every prefix of the UPDATE.

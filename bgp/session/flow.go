@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -320,6 +321,7 @@ func (f *flow) examine(m message) ([]message, error) {
 
 // toRouter passes on what GoBGP sends.
 func (f *flow) toRouter() error {
+	open := maps.Clone(f.terms.families) // those whose end was not sent yet
 	w := bufio.NewWriterSize(f.router, bufferSize)
 	for {
 		if !buffered(f.fromServer) {
@@ -341,6 +343,11 @@ func (f *flow) toRouter() error {
 		}
 		if m.kind() == typeKeepalive {
 			f.advance(&f.progress.sent)
+		}
+		if family, ok := endOf(m); ok {
+			if delete(open, family); len(open) == 0 {
+				f.report(complete{f})
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,18 +16,20 @@ import (
 	api "github.com/osrg/gobgp/v3/api"
 	"github.com/osrg/gobgp/v3/pkg/log"
 	"github.com/osrg/gobgp/v3/pkg/server"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // patience is how long a test waits for what should take milliseconds.
 const patience = 15 * time.Second
 
-// library is a GoBGP server with one path, and the owner of a session.
+// library is a GoBGP server with a few paths, and the owner of a session.
 type library struct {
 	*server.BgpServer
 	leg     Server
-	asn     uint32
-	added   bool // only Reset, on one goroutine, touches it
+	asn     uint32 // the router's
+	restart bool   // the first OPEN says that we have restarted
+	added   bool   // only Reset, on one goroutine, touches it
 	changes chan Status
 }
 
@@ -34,28 +37,55 @@ var legs atomic.Uint32
 
 func newLibrary(t *testing.T) *library {
 	t.Helper()
-	leg := Server{
+	l, err := startLibrary(t.Context(), Server{
 		Addr:     netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t)),
 		Source:   netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + legs.Add(1))}),
 		Password: "only for loopback",
-	}
-	l := &library{server.NewBgpServer(server.LoggerOption(quiet{})), leg, 64512, false, make(chan Status, 1000)}
-	go l.Serve()
-	err := l.StartBgp(t.Context(), &api.StartBgpRequest{Global: &api.Global{
-		Asn: 64513, RouterId: "10.0.0.1", ListenPort: int32(leg.Addr.Port()), ListenAddresses: []string{"127.0.0.1"}}})
+	}, "203.0.113.7/32 10.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Stop)
-	nlri, _ := anypb.New(&api.IPAddressPrefix{Prefix: "203.0.113.7", PrefixLen: 32})
-	origin, _ := anypb.New(&api.OriginAttribute{})
-	hop, _ := anypb.New(&api.NextHopAttribute{NextHop: "10.0.0.1"})
-	_, err = l.AddPath(t.Context(), &api.AddPathRequest{Path: &api.Path{
-		Family: &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}, Nlri: nlri, Pattrs: []*anypb.Any{origin, hop}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return l
+}
+
+// startLibrary starts a server that has paths, written "PREFIX NEXTHOP".
+func startLibrary(ctx context.Context, leg Server, paths ...string) (*library, error) {
+	l := &library{server.NewBgpServer(server.LoggerOption(quiet{})), leg, 64512, false, false, make(chan Status, 1000)}
+	go l.Serve()
+	err := l.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
+		Asn: 64513, RouterId: "10.0.0.1", ListenPort: int32(leg.Addr.Port()), ListenAddresses: []string{"127.0.0.1"}}})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		prefix, hop, _ := strings.Cut(p, " ")
+		if _, err := l.AddPath(ctx, &api.AddPathRequest{Path: path(netip.MustParsePrefix(prefix), hop)}); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func path(p netip.Prefix, hop string) *api.Path {
+	f := &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
+	if p.Addr().Is4() {
+		f.Afi = api.Family_AFI_IP
+	}
+	prefix := &api.IPAddressPrefix{Prefix: p.Addr().String(), PrefixLen: uint32(p.Bits())}
+	attrs := []proto.Message{&api.OriginAttribute{}, &api.NextHopAttribute{NextHop: hop}}
+	if f.Afi == api.Family_AFI_IP6 {
+		attrs[1] = &api.MpReachNLRIAttribute{Family: f, NextHops: []string{hop}, Nlris: []*anypb.Any{pack(prefix)}}
+	}
+	return &api.Path{Family: f, Nlri: pack(prefix), Pattrs: []*anypb.Any{pack(attrs[0]), pack(attrs[1])}}
+}
+
+func pack(m proto.Message) *anypb.Any {
+	a, err := anypb.New(m)
+	if err != nil {
+		panic(err) // a message of the library's own that it cannot write
+	}
+	return a
 }
 
 // freePort returns a port on which nothing listens; another process could take
@@ -78,6 +108,7 @@ func (l *library) Reset(ctx context.Context) error {
 			return err
 		}
 	}
+	restarting := l.restart && !l.added
 	l.added = true
 	return l.AddPeer(ctx, &api.AddPeerRequest{Peer: &api.Peer{
 		Conf: &api.PeerConf{NeighborAddress: l.leg.Source.String(), PeerAsn: l.asn, LocalAsn: 64513,
@@ -85,7 +116,7 @@ func (l *library) Reset(ctx context.Context) error {
 		Transport:       &api.Transport{PassiveMode: true, LocalAddress: "127.0.0.1"},
 		Timers:          &api.Timers{Config: &api.TimersConfig{HoldTime: 9, KeepaliveInterval: 3}},
 		EbgpMultihop:    &api.EbgpMultihop{Enabled: true, MultihopTtl: 2},
-		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: 20, DeferralTime: 1},
+		GracefulRestart: &api.GracefulRestart{Enabled: true, RestartTime: 20, DeferralTime: 1, LocalRestarting: restarting},
 		AfiSafis:        []*api.AfiSafi{family(api.Family_AFI_IP), family(api.Family_AFI_IP6)},
 	}})
 }
@@ -154,29 +185,29 @@ func (quiet) Debug(string, log.Fields) {}
 func (quiet) SetLevel(log.LogLevel)    {}
 func (quiet) GetLevel() log.LogLevel   { return log.ErrorLevel }
 
-// router is the router that the test plays.
-type router struct {
+// fake is the router that the test plays.
+type fake struct {
 	t    *testing.T
 	l    net.Listener
 	conn net.Conn
 	in   *bufio.Reader
 }
 
-// newRouter listens on an address of the loopback network.
-func newRouter(t *testing.T) *router {
+// newFake listens on an address of the loopback network.
+func newFake(t *testing.T) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	return &router{t: t, l: l}
+	return &fake{t: t, l: l}
 }
 
-func (r *router) addr() netip.AddrPort { return r.l.Addr().(*net.TCPAddr).AddrPort() }
+func (r *fake) addr() netip.AddrPort { return r.l.Addr().(*net.TCPAddr).AddrPort() }
 
 // accept takes the next connection and returns the OPEN on it.
-func (r *router) accept() Open {
+func (r *fake) accept() Open {
 	r.t.Helper()
 	r.l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	conn, err := r.l.Accept()
@@ -188,7 +219,7 @@ func (r *router) accept() Open {
 }
 
 // open reads an OPEN.
-func (r *router) open() Open {
+func (r *fake) open() Open {
 	r.t.Helper()
 	o, err := ParseOpen(r.next(typeOpen))
 	if err != nil {
@@ -197,14 +228,14 @@ func (r *router) open() Open {
 	return o
 }
 
-func (r *router) use(conn net.Conn) {
+func (r *fake) use(conn net.Conn) {
 	r.conn, r.in = conn, bufio.NewReaderSize(conn, bufferSize)
 	conn.SetDeadline(time.Now().Add(patience))
 	r.t.Cleanup(func() { conn.Close() })
 }
 
 // next returns the next message, which must be of a type.
-func (r *router) next(kind byte) message {
+func (r *fake) next(kind byte) message {
 	r.t.Helper()
 	m, err := read(r.in)
 	if err != nil {
@@ -217,7 +248,7 @@ func (r *router) next(kind byte) message {
 }
 
 // notification skips messages up to a NOTIFICATION and returns it as code/subcode.
-func (r *router) notification() string {
+func (r *fake) notification() string {
 	r.t.Helper()
 	for {
 		m, err := read(r.in)
@@ -232,7 +263,7 @@ func (r *router) notification() string {
 }
 
 // closed sees to it that the connection ends without a NOTIFICATION.
-func (r *router) closed() {
+func (r *fake) closed() {
 	r.t.Helper()
 	for {
 		m, err := read(r.in)
@@ -248,7 +279,7 @@ func (r *router) closed() {
 	}
 }
 
-func (r *router) send(all ...message) {
+func (r *fake) send(all ...message) {
 	r.t.Helper()
 	for _, m := range all {
 		if _, err := r.conn.Write(m); err != nil {
@@ -258,7 +289,7 @@ func (r *router) send(all ...message) {
 }
 
 // establish accepts and brings the session up.
-func (r *router) establish() Open {
+func (r *fake) establish() Open {
 	r.t.Helper()
 	o := r.accept()
 	r.send(theRouter(), keepalive())

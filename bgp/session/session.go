@@ -82,6 +82,8 @@ type (
 	}
 	// established says that the session is.
 	established struct{ f *flow }
+	// complete says that the router was told the last of our routes.
+	complete struct{ f *flow }
 	// contained says that for the first time a malformed UPDATE was turned into
 	// a withdrawal.
 	contained struct {
@@ -113,6 +115,7 @@ type runner struct {
 	// dialing stops the attempt that is under way; nil if none is.
 	dialing context.CancelFunc
 	began   time.Time // of the last attempt
+	cut     time.Time // when an established session was cut off last
 	// flow is the one connection that is forwarded, or nil.
 	flow *flow
 	// introduced and up say how far flow is.
@@ -193,8 +196,21 @@ func (d dialed) take(r *runner) {
 	}
 }
 
+// A router needs a moment to notice that a connection was cut, and refuses
+// before: for so long the session tries again so often.
+const (
+	hurryFor   = 2 * time.Second
+	hurryRetry = 100 * time.Millisecond
+)
+
 // later sets the time of the next attempt: at once if the last one was long ago.
-func (r *runner) later() { r.retry.Reset(time.Until(r.began.Add(r.conf.ConnectRetry))) }
+func (r *runner) later() {
+	interval := r.conf.ConnectRetry
+	if time.Since(r.cut) < hurryFor {
+		interval = min(interval, hurryRetry)
+	}
+	r.retry.Reset(time.Until(r.began.Add(interval)))
+}
 
 // refusedRetry is the least time between two attempts when one side refused the
 // other's OPEN: only a change of configuration can help.
@@ -207,6 +223,7 @@ func (r *runner) after(e *ended, established bool) {
 	case e.refused():
 		r.retry.Reset(max(refusedRetry, r.conf.ConnectRetry))
 	case established && e.sent == nil && e.received == nil:
+		r.cut = time.Now()
 		r.retry.Reset(0)
 	default:
 		r.later()
@@ -236,6 +253,7 @@ func (r *runner) forward(conn net.Conn, in *bufio.Reader, early message, dialled
 	f := &flow{conf: r.conf, owner: r.owner, tally: &r.tally, router: conn, dialled: dialled,
 		in: in, early: early, report: r.report, cancel: cancel}
 	r.flow, r.introduced, r.up = f, false, false
+	r.now.Complete = time.Time{}
 	r.now.Local, r.now.Remote = addrPort(conn.LocalAddr()), addrPort(conn.RemoteAddr())
 	r.publish(Opening, r.now.Reason)
 	r.start(func() event { return over{f, f.run(ctx)} })
@@ -272,6 +290,14 @@ func (e established) take(r *runner) {
 	r.up = true
 	r.now.Successes++
 	r.publish(Established, "")
+}
+
+func (e complete) take(r *runner) {
+	if e.f != r.flow {
+		return
+	}
+	r.now.Complete = time.Now()
+	r.publish(r.now.State, r.now.Reason)
 }
 
 func (e contained) take(r *runner) {

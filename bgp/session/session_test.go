@@ -11,7 +11,7 @@ import (
 )
 
 func TestEstablished(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	s, _ := begin(t, l, Config{Router: r.addr()})
 	o := r.establish()
 	if o.ASN != 64513 || o.Restart == nil || !o.Restart.Forwarding[IPv4Unicast] || !o.Restart.Forwarding[IPv6Unicast] {
@@ -36,43 +36,43 @@ func TestReasons(t *testing.T) {
 	shutdown := cease(ceaseShutdown, "moving racks").message()
 	for _, c := range []struct {
 		name  string
-		play  func(*router)
+		play  func(*fake)
 		tells string // the NOTIFICATION that the router gets, or closed
 		want  string
 	}{
-		{"wrong AS", func(r *router) { r.accept(); r.send(openOf(64999, 9, "10.0.0.2")) },
+		{"wrong AS", func(r *fake) { r.accept(); r.send(openOf(64999, 9, "10.0.0.2")) },
 			"2/2", "peer says its AS is 64999, we expect 64512"},
-		{"hold time 0", func(r *router) { r.accept(); r.send(openOf(64512, 0, "10.0.0.2")) },
+		{"hold time 0", func(r *fake) { r.accept(); r.send(openOf(64512, 0, "10.0.0.2")) },
 			"2/6", "peer offers hold time 0: its session would never expire; set 3 s or more there"},
-		{"refused by the router", func(r *router) { r.accept(); r.send(build(typeNotification, []byte{2, 2})) },
+		{"refused by the router", func(r *fake) { r.accept(); r.send(build(typeNotification, []byte{2, 2})) },
 			"closed", "the router refused our OPEN: OPEN message error: bad peer AS"},
-		{"closed before OPEN", func(r *router) { r.accept(); r.conn.(*net.TCPConn).CloseWrite() },
+		{"closed before OPEN", func(r *fake) { r.accept(); r.conn.(*net.TCPConn).CloseWrite() },
 			"closed", "the router closed the connection before its OPEN: it may not know us as a neighbour"},
-		{"no BGP", func(r *router) { r.accept(); r.send(message("HTTP/1.1 400 Bad Request\r\n")) },
+		{"no BGP", func(r *fake) { r.accept(); r.send(message("HTTP/1.1 400 Bad Request\r\n")) },
 			"1/1", "peer sends what is no BGP: message header error: connection not synchronized"},
-		{"KEEPALIVE first", func(r *router) { r.accept(); r.send(keepalive()) },
+		{"KEEPALIVE first", func(r *fake) { r.accept(); r.send(keepalive()) },
 			"5/1", "peer's first message is of type 4"},
-		{"unknown type, even before OPEN", func(r *router) { r.accept(); r.send(build(6)) },
+		{"unknown type, even before OPEN", func(r *fake) { r.accept(); r.send(build(6)) },
 			"1/3", "peer sends what is no BGP: message header error: bad message type"},
-		{"UPDATE before KEEPALIVE", func(r *router) { r.accept(); r.send(theRouter(), updateOf(nil, base, net24)) },
+		{"UPDATE before KEEPALIVE", func(r *fake) { r.accept(); r.send(theRouter(), updateOf(nil, base, net24)) },
 			"5/2", "peer sent a message of type 2 too early or twice"},
-		{"OPEN twice", func(r *router) { r.establish(); r.send(theRouter()) },
+		{"OPEN twice", func(r *fake) { r.establish(); r.send(theRouter()) },
 			"5/3", "peer sent a message of type 1 too early or twice"},
-		{"unknown type", func(r *router) { r.establish(); r.send(build(6)) },
+		{"unknown type", func(r *fake) { r.establish(); r.send(build(6)) },
 			"1/3", "peer sends what is no BGP: message header error: bad message type"},
-		{"what cannot be contained", func(r *router) { r.establish(); r.send(updateOf(nil, join(attrs6, reach6), nil)) },
+		{"what cannot be contained", func(r *fake) { r.establish(); r.send(updateOf(nil, join(attrs6, reach6), nil)) },
 			"3/1", "peer sent a message that cannot be contained: UPDATE message error: malformed attribute list"},
-		{"shutdown", func(r *router) { r.establish(); r.send(shutdown) },
+		{"shutdown", func(r *fake) { r.establish(); r.send(shutdown) },
 			"closed", `the router ended the session: cease: administrative shutdown ("moving racks")`},
-		{"closed", func(r *router) { r.establish(); r.conn.(*net.TCPConn).CloseWrite() },
+		{"closed", func(r *fake) { r.establish(); r.conn.(*net.TCPConn).CloseWrite() },
 			"closed", "the router closed the connection"},
-		{"reset", func(r *router) { r.establish(); r.conn.(*net.TCPConn).SetLinger(0); r.conn.Close() },
+		{"reset", func(r *fake) { r.establish(); r.conn.(*net.TCPConn).SetLinger(0); r.conn.Close() },
 			"", "the connection was reset"},
-		{"silence", func(r *router) { r.accept(); r.send(openOf(64512, 3, "10.0.0.2"), keepalive()) },
+		{"silence", func(r *fake) { r.accept(); r.send(openOf(64512, 3, "10.0.0.2"), keepalive()) },
 			"4/0", "we ended the session: hold timer expired"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, r := newLibrary(t), newRouter(t)
+			l, r := newLibrary(t), newFake(t)
 			begin(t, l, Config{Router: r.addr(), ConnectRetry: time.Second})
 			c.play(r)
 			switch c.tells {
@@ -117,7 +117,7 @@ func TestNoConnection(t *testing.T) {
 // TestCut has the router's side of an established connection reset, which is
 // what a failing link or `ss -K` does.
 func TestCut(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	begin(t, l, Config{Router: r.addr(), ConnectRetry: time.Second})
 	for range 3 {
 		r.establish()
@@ -151,7 +151,7 @@ func TestStop(t *testing.T) {
 		{"peer removed", Deconfigured(), "6/3"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, r := newLibrary(t), newRouter(t)
+			l, r := newLibrary(t), newFake(t)
 			_, cancel := begin(t, l, Config{Router: r.addr()})
 			r.establish()
 			l.awaitState(t, Established)
@@ -167,7 +167,7 @@ func TestStop(t *testing.T) {
 
 // TestStopsInEveryState ends a session whose router does nothing at all.
 func TestStopsInEveryState(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	_, cancel := begin(t, l, Config{Router: r.addr()})
 	r.accept()
 	l.awaitState(t, Opening)
@@ -181,7 +181,7 @@ func TestStopsInEveryState(t *testing.T) {
 
 // TestMalformedUpdateWithdraws sees at GoBGP what the tables say.
 func TestMalformedUpdateWithdraws(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	s, _ := begin(t, l, Config{Router: r.addr()})
 	r.establish()
 	l.awaitState(t, Established)
@@ -211,7 +211,7 @@ func TestMalformedUpdateWithdraws(t *testing.T) {
 // TestCrashers sends everything that would bring the library down. The process
 // that this test runs in is the one that would end.
 func TestCrashers(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	begin(t, l, Config{Router: r.addr()})
 	for _, m := range append(crashers(), build(6), build(0), build(7, []byte{1, 2, 3}), build(typeNotification, []byte{0, 0})) {
 		r.establish()
@@ -234,7 +234,7 @@ func TestMD5(t *testing.T) {
 }
 
 func testMD5(t *testing.T, ours, theirs string) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	source := netip.MustParseAddr("127.0.0.1")
 	if theirs != "" {
 		raw, err := r.l.(*net.TCPListener).SyscallConn()
@@ -281,7 +281,7 @@ func listenerFor(t *testing.T, router netip.Addr, password string) (*Listener, <
 }
 
 // connect dials as the router does.
-func (r *router) connect(to netip.AddrPort, password string) error {
+func (r *fake) connect(to netip.AddrPort, password string) error {
 	conn, err := dial(r.t.Context(), Config{Router: to, Source: r.addr().Addr(), Password: password, ConnectRetry: 300 * time.Millisecond})
 	if err == nil {
 		r.use(conn)
@@ -290,7 +290,7 @@ func (r *router) connect(to netip.AddrPort, password string) error {
 }
 
 func TestPassive(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	listener, in := listenerFor(t, r.addr().Addr(), "secret")
 	s, _ := begin(t, l, Config{Router: r.addr(), Passive: true, Incoming: in, Password: "secret"})
 	if err := r.connect(listener.Addr(), "wrong"); err == nil {
@@ -326,12 +326,12 @@ func TestCollision(t *testing.T) {
 }
 
 func testCollision(t *testing.T, id string, oursStays bool) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	listener, in := listenerFor(t, r.addr().Addr(), "")
 	begin(t, l, Config{Router: r.addr(), Incoming: in})
 	open := openOf(64512, 9, id, []byte{64, 6, 0, 120, 0, 1, 1, 0x80})
 	r.accept()
-	theirs := &router{t: t, l: r.l}
+	theirs := &fake{t: t, l: r.l}
 	if err := theirs.connect(listener.Addr(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -355,12 +355,12 @@ func testCollision(t *testing.T, id string, oursStays bool) {
 
 // TestRestartedRouter has a router that forgot its connection dial anew.
 func TestRestartedRouter(t *testing.T) {
-	l, r := newLibrary(t), newRouter(t)
+	l, r := newLibrary(t), newFake(t)
 	listener, in := listenerFor(t, r.addr().Addr(), "")
 	begin(t, l, Config{Router: r.addr(), Incoming: in})
 	r.establish()
 	l.awaitState(t, Established)
-	again := &router{t: t, l: r.l}
+	again := &fake{t: t, l: r.l}
 	if err := again.connect(listener.Addr(), ""); err != nil {
 		t.Fatal(err)
 	}

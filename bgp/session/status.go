@@ -35,6 +35,10 @@ type Status struct {
 	// LocalOpen and RouterOpen are the OPENs of the present connection, or of
 	// the last one.
 	LocalOpen, RouterOpen Open
+	// Complete is when the end of our routes was sent for every family (RFC
+	// 4724): from then on the router drops what it still kept of an earlier
+	// session. Zero before that.
+	Complete time.Time
 	// HoldTime is what both agreed upon.
 	HoldTime time.Duration
 	// Attempts counts connections dialled, Successes sessions established.

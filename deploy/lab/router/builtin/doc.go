@@ -5,7 +5,8 @@
 // It is the other side of Tombolo's sessions, not a part of them: it speaks
 // plain GoBGP, helps a node through a graceful restart, and shares nothing
 // with package bgp. It runs in a process of its own, in the router's network
-// namespace.
+// namespace. As the library has it, a neighbour whose session ended is let in
+// again only after five seconds, from its second session on.
 //
 // The flow is that of every shell: events of the library are taken in as what
 // each prefix should be, what differs from the kernel is applied, and what the
