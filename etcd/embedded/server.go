@@ -79,8 +79,12 @@ func (c Config) Validate() error {
 // Server is a running server.
 type Server struct {
 	etcd *embed.Etcd
-	grpc []*grpc.Server
 	stop sync.Once
+	// mu guards what follows: etcd registers its servers from the goroutines
+	// that serve, which may come after Stop.
+	mu      sync.Mutex
+	grpc    []*grpc.Server
+	stopped bool
 }
 
 // Start starts the server and returns when it serves. The store is created or
@@ -97,7 +101,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ec.ServiceRegister = func(g *grpc.Server) { s.grpc = append(s.grpc, g) }
+	ec.ServiceRegister = s.register
 	if s.etcd, err = launch(ctx, ec); err != nil {
 		return nil, err
 	}
@@ -111,12 +115,27 @@ func (s *Server) Err() <-chan error { return s.etcd.Err() }
 // Stop ends the server: every connection is cut, what was confirmed is on disk.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
+		s.mu.Lock()
+		servers := s.grpc
+		s.stopped = true
+		s.mu.Unlock()
 		// Watches never end by themselves, and etcd waits for them for seconds.
-		for _, g := range s.grpc {
+		for _, g := range servers {
 			g.Stop()
 		}
 		s.etcd.Close()
 	})
+}
+
+// register takes note of a server that is about to serve.
+func (s *Server) register(g *grpc.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		g.Stop()
+		return
+	}
+	s.grpc = append(s.grpc, g)
 }
 
 // launch starts an etcd and waits until it can serve.
