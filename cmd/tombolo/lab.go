@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,7 +101,12 @@ func newLabDown(f *labFlags) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			began := time.Now()
-			if err := lab.Down(c.Context(), f.base(), f.name); err != nil {
+			err := lab.Down(c.Context(), f.base(), f.name)
+			if errors.Is(err, lab.ErrNoLab) {
+				fmt.Fprintf(c.OutOrStdout(), "there is no lab %s\n", f.name)
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "lab %s is gone after %.1f s\n", f.name, time.Since(began).Seconds())

@@ -78,7 +78,7 @@ func between(all []echo.Sample, from, to time.Time) int {
 func killedSpeaker(ctx context.Context, d *Demo) (err error) {
 	held, later := d.web(1), d.web(2)
 	defer func() { err = errors.Join(err, d.remove(held)) }()
-	if err := d.advertised(ctx, held); err != nil {
+	if err := d.advertise(ctx, held); err != nil {
 		return err
 	}
 	lost, err := d.watch(ctx)
@@ -96,7 +96,7 @@ func killedSpeaker(ctx context.Context, d *Demo) (err error) {
 	// A path by the new speaker proves that its session is there, and that the
 	// router has judged what it kept of the old one: that comes first.
 	defer func() { err = errors.Join(err, d.remove(later)) }()
-	if err := d.advertised(ctx, later); err != nil {
+	if err := d.advertise(ctx, later); err != nil {
 		return err
 	}
 	d.say("the new speaker advertises; routes that left a router meanwhile: %d", len(lost()))
@@ -106,12 +106,17 @@ func killedSpeaker(ctx context.Context, d *Demo) (err error) {
 	return failures(s.stop())
 }
 
-// advertised applies a LoadBalancer service and waits until the cluster's router
-// has a path to it by every node.
-func (d *Demo) advertised(ctx context.Context, service objects.Service) error {
+// advertise applies a LoadBalancer service and waits until it is advertised.
+func (d *Demo) advertise(ctx context.Context, service objects.Service) error {
 	if _, err := d.apply(d.here, service); err != nil {
 		return err
 	}
+	return d.advertised(ctx, service)
+}
+
+// advertised waits until the cluster's router has a path to a LoadBalancer
+// service by every node.
+func (d *Demo) advertised(ctx context.Context, service objects.Service) error {
 	var hops [2][]netip.Addr
 	for _, n := range d.here.Nodes {
 		for i, a := range n.Addresses.List() {

@@ -30,6 +30,9 @@ func routes(ctx context.Context, d *Demo) (err error) {
 	if err := d.routed(ctx, "ready", service, addresses, nil); err != nil {
 		return err
 	}
+	if err := d.advertised(ctx, service); err != nil { // by every node
+		return err
+	}
 	if err := d.table(append(d.podCIDRs(), addresses...)); err != nil {
 		return err
 	}
