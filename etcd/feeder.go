@@ -20,8 +20,13 @@ type update[T any] struct {
 // store never waits for the reader and the reader never misses a last value.
 func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) {
 	p := newPending[T]()
-	first := true
 	for {
+		select {
+		case u := <-in:
+			p.merge(u)
+			continue
+		default:
+		}
 		var ready chan<- Batch[T]
 		if p.due {
 			ready = out
@@ -29,12 +34,8 @@ func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) 
 		select {
 		case u := <-in:
 			p.merge(u)
-			// The first listing is news even when it is empty.
-			p.due, first = p.due || first, false
 		case ready <- p.batch():
-			told := p.last
-			p = newPending[T]()
-			p.last = told // so that a store that is in reach again is news
+			p = p.next()
 		case <-ctx.Done():
 			return
 		}
@@ -50,7 +51,10 @@ type pending[T any] struct {
 	at, invalid map[string]int
 	holes       int
 
+	// last is the state after the events; told says whether the reader was
+	// ever told one. The first is news even when the table is empty.
 	last Batch[T]
+	told bool
 	// due: there is something to tell.
 	due bool
 }
@@ -59,28 +63,44 @@ func newPending[T any]() *pending[T] {
 	return &pending[T]{at: map[string]int{}, invalid: map[string]int{}}
 }
 
+// next is what follows a batch that was taken.
+func (p *pending[T]) next() *pending[T] {
+	n := newPending[T]()
+	n.last, n.told = p.last, true
+	return n
+}
+
 func (p *pending[T]) merge(u update[T]) {
-	p.due = p.due || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
+	p.due = p.due || !p.told || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
 	p.last = Batch[T]{Revision: u.revision, Epoch: u.epoch, Stale: u.stale, Err: u.err}
 	for _, e := range u.events {
 		p.add(e)
 	}
 }
 
-// add takes an event and drops those that it makes pointless.
+// add takes an event and drops those that it makes pointless. As in a Writer,
+// a put keeps the place of the put that it replaces, and everything else goes
+// last.
 func (p *pending[T]) add(e Event[T]) {
-	p.remove(p.invalid, e.Key)
-	if e.Op == Invalid {
+	if bad, ok := p.remove(p.invalid, e.Key); ok {
+		e.fresh = bad.fresh
+	}
+	i, ok := p.at[e.Key]
+	if ok {
+		e.fresh = p.events[i].fresh
+	}
+	switch {
+	case e.Op == Invalid:
 		p.append(p.invalid, e)
 		return
+	case ok && e.Op == Put && p.events[i].Op == Put:
+		p.events[i] = e
+		return
 	}
-	if first, ok := p.remove(p.at, e.Key); ok {
-		e.fresh = first.fresh
-		if e.fresh && e.Op == Delete {
-			return
-		}
+	p.remove(p.at, e.Key)
+	if e.Op != Delete || !e.fresh {
+		p.append(p.at, e)
 	}
-	p.append(p.at, e)
 }
 
 func (p *pending[T]) append(index map[string]int, e Event[T]) {

@@ -15,7 +15,7 @@ import (
 )
 
 // The tests' layout: data under t/<table>/<name>, its marker t/synced/<table>
-// whose value is "epoch/pass", and t/free/<name> without a marker. The value
+// whose value is "epoch/pass", and t/free<name> without a marker. The value
 // "bad" does not decode.
 func table() etcd.Table[string] {
 	return etcd.Table[string]{
@@ -28,7 +28,7 @@ func table() etcd.Table[string] {
 		},
 		Marker: func(key string) (string, bool) {
 			part := strings.Split(key, "/")[1]
-			if part == "free" || part == "synced" || part == "epoch" {
+			if strings.HasPrefix(part, "free") || part == "synced" || part == "epoch" {
 				return "", false
 			}
 			return "t/synced/" + part, true

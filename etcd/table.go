@@ -77,10 +77,12 @@ type Event[T any] struct {
 	fresh bool
 }
 
-// Batch is what happened since the last batch. A batch holds one event a key,
-// the latest: events that a slow reader did not take in time replace each
-// other. Puts and deletes are in the order of their revisions; between two
-// batches nothing is missing.
+// Batch is what happened since the last batch, to be applied as a whole. It
+// holds one event a key, the latest (or the last good value and an Invalid):
+// events that a slow reader did not take in time replace each other. Puts and
+// deletes are in the order of their revisions, but that a put keeps the place
+// of the put that it replaced; what a listing brings has its puts before its
+// deletes.
 type Batch[T any] struct {
 	Events []Event[T]
 	// Revision is the store's up to which this reader has seen everything.

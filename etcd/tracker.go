@@ -31,19 +31,22 @@ type tracker[T any] struct {
 	// trusted: the listing under way is of the store that was read before, in
 	// the same epoch.
 	trusted bool
-	// witness is the youngest key seen, as it was at revision at; its key is
-	// empty when that one was deleted.
+	// witness is the last put that was seen, and deleted the revision of the
+	// last deletion.
 	witness witness
+	deleted int64
 
 	events []Event[T]
 }
 
-// witness is a key with which a store proves that it still has the history
-// that was read before.
+// witness is a put with which a store proves that it still has the history
+// that was read before. Its key is empty when nothing was seen.
 type witness struct {
 	key      string
 	revision int64
 	hash     uint64
+	// gone: the key was deleted since.
+	gone bool
 }
 
 // change is one event of a watch. A deletion has no value.
@@ -69,7 +72,7 @@ func (t *tracker[T]) begin(h header, epoch string, broken bool) {
 	broken = broken || t.at.revision > h.revision || t.at.store != 0 && t.at.store != h.store
 	t.trusted = !broken && epoch != "" && epoch == t.epoch
 	t.at = h
-	t.witness = witness{}
+	t.witness, t.deleted = witness{}, 0
 	t.enter(epoch, h.revision, broken)
 	for _, g := range t.groups {
 		g.begin()
@@ -95,7 +98,7 @@ func (t *tracker[T]) enter(epoch string, revision int64, broken bool) {
 func (t *tracker[T]) add(kv KV) {
 	hash := maphash.Bytes(t.seed, kv.Value)
 	if kv.Revision > t.witness.revision {
-		t.witness = witness{kv.Key, kv.Revision, hash}
+		t.witness = witness{key: kv.Key, revision: kv.Revision, hash: hash}
 	}
 	if prefix, ok := t.table.contents(kv.Key); ok {
 		t.mark(t.group(kv.Key, prefix), kv)
@@ -261,13 +264,24 @@ func (t *tracker[T]) wanted() (refill []string) {
 	return refill
 }
 
-// witnessed keeps the witness up to date: it must exist at revision t.at.
+// witnessed keeps the witness up to date.
 func (t *tracker[T]) witnessed(c change, hash uint64) {
 	if !c.deleted {
-		t.witness = witness{c.Key, c.Revision, hash}
-	} else if c.Key == t.witness.key {
-		t.witness = witness{}
+		t.witness = witness{key: c.Key, revision: c.Revision, hash: hash}
+		return
 	}
+	t.deleted = c.Revision
+	t.witness.gone = t.witness.gone || c.Key == t.witness.key
+}
+
+// ask returns the key, and the revision at which to ask for it, with which a
+// store can prove itself. That is the latest at which the key was there, so
+// that a quiet table can be proved long after its last change.
+func (t *tracker[T]) ask() (key string, revision int64) {
+	if t.witness.gone {
+		return t.witness.key, t.witness.revision
+	}
+	return t.witness.key, t.at.revision
 }
 
 // verdict says how a store relates to the one that was read before.
@@ -282,18 +296,21 @@ const (
 	other
 )
 
-// compare judges a store by its header, its epoch and the witness as it was
-// there at revision t.at; known says whether that revision could be read. A
-// store that was replaced by a copy with another history and grew past t.at
-// has the witness at another revision, or not at all.
+// compare judges a store by its header, its epoch and the answer to ask; known
+// says whether that revision could be read. A store that was replaced by a
+// copy with another history and grew past t.at has the witness at another
+// revision, or not at all. Deletions leave no witness: after one, a copy that
+// lacks nothing but deletions could pass, and the watch cannot go on.
 func (t *tracker[T]) compare(h header, epoch string, w *KV, known bool) verdict {
 	switch {
 	case h.store != t.at.store || h.revision < t.at.revision:
 		return other
-	case !known || t.witness.key == "" || epoch != t.epoch:
+	case !known || t.witness.key == "":
 		return unproven
 	case w == nil || w.Revision != t.witness.revision || maphash.Bytes(t.seed, w.Value) != t.witness.hash:
 		return other
+	case epoch != t.epoch || t.deleted > t.witness.revision:
+		return unproven
 	}
 	return same
 }

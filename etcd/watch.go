@@ -145,7 +145,7 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 func (w *watcher[T]) check(ctx context.Context, listed bool) error {
 	ctx, cancel := context.WithTimeout(ctx, request)
 	defer cancel()
-	key, at := w.tracker.witness.key, w.tracker.at.revision
+	key, at := w.tracker.ask()
 	now := []clientv3.Op{clientv3.OpGet(w.table.epochKey())}
 	ops := now
 	if key != "" {

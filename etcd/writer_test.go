@@ -17,7 +17,12 @@ var campaign = election.Config{Prefix: "election/test/", Ledger: "ledger/test/",
 
 func lead(t testing.TB, c *etcd.Client) *election.Leader {
 	t.Helper()
-	l, err := election.Campaign(t.Context(), c, etcdtest.Log(), campaign)
+	return leadAs(t, c, campaign)
+}
+
+func leadAs(t testing.TB, c *etcd.Client, cfg election.Config) *election.Leader {
+	t.Helper()
+	l, err := election.Campaign(t.Context(), c, etcdtest.Log(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

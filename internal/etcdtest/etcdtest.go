@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,9 +35,19 @@ func Log() *slog.Logger {
 // New starts an empty store, which ends with the test.
 func New(t testing.TB) *Store {
 	t.Helper()
-	s := &Store{t: t, Config: embedded.Config{
-		Dir: t.TempDir(), Listen: []string{"http://" + Address(t)}, EpochKey: EpochKey,
-	}}
+	return start(t, embedded.Config{Listen: []string{"http://" + Address(t)}})
+}
+
+// Secure starts an empty store with mutual TLS and users.
+func Secure(t testing.TB, server etcd.TLSFiles, users []embedded.User) *Store {
+	t.Helper()
+	return start(t, embedded.Config{Listen: []string{"https://" + Address(t)}, TLS: server, Users: users})
+}
+
+func start(t testing.TB, cfg embedded.Config) *Store {
+	t.Helper()
+	cfg.Dir, cfg.EpochKey = t.TempDir(), EpochKey
+	s := &Store{t: t, Config: cfg}
 	t.Cleanup(s.Stop)
 	s.Start()
 	return s
@@ -71,6 +82,12 @@ func (s *Store) Stop() {
 		s.server.Stop()
 		s.server = nil
 	}
+}
+
+// Address returns the address at which the store listens.
+func (s *Store) Address() string {
+	_, address, _ := strings.Cut(s.Config.Listen[0], "://")
+	return address
 }
 
 // Dial returns a client of the store, by way of another address if one is given.
