@@ -257,6 +257,7 @@ func (r *fake) notification() string {
 		}
 		if m.kind() == typeNotification {
 			n := parseNotification(m)
+			r.conn.Close() // as a router does; the session waits for it, so that this is not lost
 			return fmt.Sprintf("%d/%d", n.Code, n.Subcode)
 		}
 	}
@@ -289,10 +290,13 @@ func (r *fake) send(all ...message) {
 }
 
 // establish accepts and brings the session up.
-func (r *fake) establish() Open {
+func (r *fake) establish() Open { return r.establishAs(theRouter()) }
+
+// establishAs does so with another OPEN.
+func (r *fake) establishAs(open message) Open {
 	r.t.Helper()
 	o := r.accept()
-	r.send(theRouter(), keepalive())
+	r.send(open, keepalive())
 	r.next(typeKeepalive)
 	return o
 }

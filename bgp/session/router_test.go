@@ -91,11 +91,15 @@ func TestReasonsWithRouters(t *testing.T) {
 				[]string{"no TCP answer: the router is away or has another MD5 key"}},
 			{"unknown", router.Config{}, speakerConfig{ASN: 64512, Source: netip.MustParseAddr("10.7.0.1")},
 				[]string{"closed the connection before its OPEN", "reset", "refused"}},
+			{"link-local", router.Config{}, speakerConfig{ASN: 64512, Router: netip.MustParseAddrPort("[fe80::254%eth0]:179")}, // it takes none as dynamic
+				[]string{"closed the connection before its OPEN", "reset", "refused"}},
 		} {
 			t.Run(string(kind)+"/"+c.name, func(t *testing.T) {
 				n := newSite(t, string(kind))
 				n.ip("-n " + n.node + " addr add 10.7.0.1/32 dev lo")
 				n.ip("-n " + n.tor + " route add 10.7.0.1/32 via 10.9.0.1")
+				n.ip("-n " + n.tor + " addr add fe80::254/64 dev node nodad")
+				n.ip("-n " + n.node + " addr add fe80::1/64 dev eth0 nodad")
 				n.route(kind, c.router)
 				s := n.speak(c.speaker)
 				told := s.await("idle for a reason", func(told toldStatus) bool {
@@ -109,5 +113,18 @@ func TestReasonsWithRouters(t *testing.T) {
 				t.Errorf("reason %q, want one of %q", told.Reason, c.want)
 			})
 		}
+	}
+}
+
+// TestOverIPv6 has a session over IPv6, with a key, that carries both families.
+func TestOverIPv6(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			n := newSite(t, string(kind))
+			n.route(kind, router.Config{NodeASN: 64513, Password: "secret"})
+			s := n.speak(speakerConfig{ASN: 64512, Router: netip.MustParseAddrPort("[fd00:9::254]:179"), Password: "secret", Paths: manyPaths(1)})
+			s.complete()
+			n.await(2)
+		})
 	}
 }

@@ -2,12 +2,16 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestEstablished(t *testing.T) {
@@ -208,21 +212,56 @@ func TestMalformedUpdateWithdraws(t *testing.T) {
 	}
 }
 
+// twoOctets is the OPEN of a router whose AS numbers have two octets.
+func twoOctets() message {
+	return openOf(64512, 9, "10.0.0.2", []byte{1, 4, 0, 1, 0, 1}, []byte{64, 6, 0, 120, 0, 1, 1, 0x80})
+}
+
+// TestTwoOctets has a router that knows only AS numbers of two octets.
+func TestTwoOctets(t *testing.T) {
+	l, r := newLibrary(t), newFake(t)
+	begin(t, l, Config{Router: r.addr()})
+	r.establishAs(twoOctets())
+	events := l.watch(t)
+	r.send(updateOf(nil, join(originIGP, attr(0x40, 2, 2, 2, 0xfc, 0, 0x5b, 0xa0), hop, attr(0xc0, 7, 0xfc, 0, 10, 0, 0, 2),
+		attr(0xc0, 17, 2, 2, 0, 0, 0xfc, 0, 0, 1, 0, 0)), net24))
+	select {
+	case got := <-events:
+		if got != "+192.0.2.0/24" {
+			t.Errorf("GoBGP took %s", got)
+		}
+	case <-time.After(patience):
+		t.Error("GoBGP took nothing")
+	}
+	two := terms{families: map[Family]bool{IPv4Unicast: false}, external: true}
+	for {
+		u, end := two.parse(r.next(typeUpdate))
+		if end != nil || u.verdict != fine {
+			t.Fatalf("what we send is malformed: %v, %+v", end, u)
+		}
+		if len(u.nlri) > 0 {
+			return
+		}
+	}
+}
+
 // TestCrashers sends everything that would bring the library down. The process
 // that this test runs in is the one that would end.
 func TestCrashers(t *testing.T) {
 	l, r := newLibrary(t), newFake(t)
 	begin(t, l, Config{Router: r.addr()})
-	for _, m := range append(crashers(), build(6), build(0), build(7, []byte{1, 2, 3}), build(typeNotification, []byte{0, 0})) {
-		r.establish()
-		l.awaitState(t, Established)
-		r.send(m, keepalive())
-		r.conn.(*net.TCPConn).CloseWrite()
-		for err := error(nil); err == nil; _, err = read(r.in) {
+	all := append(crashers(), build(6), build(0), build(7, []byte{1, 2, 3}), build(typeNotification, []byte{0, 0}))
+	for _, open := range []message{theRouter(), twoOctets()} {
+		for _, m := range all {
+			r.establishAs(open)
+			r.send(m, keepalive())
+			r.conn.(*net.TCPConn).CloseWrite()
+			for err := error(nil); err == nil; _, err = read(r.in) {
+			}
+			r.conn.Close()
 		}
 	}
 	r.establish()
-	l.awaitState(t, Established)
 }
 
 func TestMD5(t *testing.T) {
@@ -254,6 +293,36 @@ func testMD5(t *testing.T, ours, theirs string) {
 	got := l.await(t, "idle", func(s Status) bool { return s.State == Idle && s.Attempts > 0 })
 	if !strings.HasPrefix(got.Reason, "no TCP answer: the router is away or ") || !strings.HasSuffix(got.Reason, " MD5 key") {
 		t.Errorf("reason %q", got.Reason)
+	}
+}
+
+// TestTTL has a router one hop away (RFC 5082): its packets must come with TTL 255.
+func TestTTL(t *testing.T) {
+	for _, theirs := range []int{255, 64} {
+		t.Run(fmt.Sprint(theirs), func(t *testing.T) {
+			l, r := newLibrary(t), newFake(t)
+			raw, err := r.l.(*net.TCPListener).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = control(raw, func(fd int) error {
+				return errors.Join(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TTL, theirs),
+					unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MINTTL, 255))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin(t, l, Config{Router: r.addr(), TTL: 255, MinTTL: 255, Device: "lo", ConnectRetry: 200 * time.Millisecond})
+			if theirs == 255 {
+				r.establish()
+				l.awaitState(t, Established)
+				return
+			}
+			got := l.await(t, "idle", func(s Status) bool { return s.State == Idle && s.Attempts > 0 })
+			if !strings.HasPrefix(got.Reason, "no TCP answer") {
+				t.Errorf("reason %q", got.Reason)
+			}
+		})
 	}
 }
 
@@ -376,8 +445,8 @@ func TestRestartedRouter(t *testing.T) {
 	again.open()
 	again.send(keepalive())
 	again.next(typeKeepalive)
-	got := l.awaitState(t, Established)
-	if got.Successes != 2 || got.LastEnd.Reason != errReplaced.Error() {
+	got := l.await(t, "established again", func(s Status) bool { return s.State == Established && s.Successes == 2 })
+	if got.LastEnd.At.IsZero() || got.LastEnd.Reason != errReplaced.Error() {
 		t.Errorf("status %+v", got)
 	}
 }

@@ -51,6 +51,7 @@ func runRouter(conf string) error {
 // speakerConfig is what the speaker of a node is started with.
 type speakerConfig struct {
 	ASN      uint32 // the router's
+	Router   netip.AddrPort
 	Source   netip.Addr
 	Password string
 	Paths    []string
@@ -59,8 +60,11 @@ type speakerConfig struct {
 
 // session is the session of that speaker.
 func (c speakerConfig) session() Config {
+	if !c.Router.IsValid() {
+		c.Router = netip.MustParseAddrPort("10.9.0.254:179")
+	}
 	return Config{
-		Router: netip.MustParseAddrPort("10.9.0.254:179"), ASN: c.ASN, Source: c.Source, Password: c.Password, TTL: 1,
+		Router: c.Router, ASN: c.ASN, Source: c.Source, Password: c.Password, TTL: 1,
 		Server: Server{Addr: netip.MustParseAddrPort("127.0.0.1:1790"), Source: netip.MustParseAddr("127.0.1.1"), Password: "only for loopback"},
 	}
 }
