@@ -79,13 +79,17 @@ func (a *APIServer) Run(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	a.start(ctx, g, client)
+	ids, err := a.config.identity()
+	if err != nil {
+		return err
+	}
+	a.start(ctx, g, newLoop(a, client, ids))
 	return g.Wait()
 }
 
 // start starts what runs beside the loop, and the loop.
-func (a *APIServer) start(ctx context.Context, g *errgroup.Group, client *etcd.Client) {
-	l := newLoop(a, client)
+func (a *APIServer) start(ctx context.Context, g *errgroup.Group, l *loop) {
+	client := l.client
 	g.Go(func() error { return a.source.Run(ctx, l.updates) })
 	g.Go(func() error { return campaign(ctx, client, a.log, a.config.Node, l.turns) })
 	g.Go(func() error {

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,6 +49,56 @@ func TestFromManifestsToKeys(t *testing.T) {
 	r.remove("cart.yaml")
 	r.wants("what is deleted goes", nodeKeys(1, 3)...)
 	r.until("the report is stored", func() bool { return r.have["status/apiserver/n1"] != nil })
+}
+
+const podsYAML = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: blue}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, uid: u0, labels: {app: web, pod-template-hash: abc}}
+spec: {nodeName: n1}
+status: {podIPs: [{ip: 10.1.0.1}, {ip: "fd00:1::1"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web, pod-template-hash: def}}
+status: {podIP: 10.1.0.2}
+`
+
+func TestIdentities(t *testing.T) {
+	r := newRig(t)
+	r.write("pods.yaml", podsYAML)
+	first := r.serve("n1")
+	r.until("three addresses and one identity", func() bool { return len(r.keys()) == 4 })
+	at := func(address string) *clustermesh.EndpointIdentity {
+		key := "export/endpoints/" + address
+		o, err := clustermesh.DecodeAt(clustermesh.Root+key, r.have[key])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.(*clustermesh.EndpointIdentity)
+	}
+	web := at("10.1.0.1")
+	if web.Pod != "shop/web-0" || web.PodUID != "u0" || web.Node != "n1" || web.Identity.Cluster() != 1 {
+		t.Errorf("got %+v", web)
+	}
+	if at("fd00:1::1").Identity != web.Identity || at("10.1.0.2").Identity != web.Identity {
+		t.Error("pods of equal labels have different identities")
+	}
+	r.write("pods.yaml", strings.Replace(podsYAML, "team: blue", "team: red", 1))
+	r.until("labels of the namespace count", func() bool { return at("10.1.0.2").Identity != web.Identity })
+	red := at("10.1.0.2").Identity
+	first.stop()
+	second := r.serve("n1")
+	r.well(second)
+	if got := at("10.1.0.2").Identity; got != red {
+		t.Errorf("the restart gave %d instead of %d", got, red)
+	}
+	r.remove("pods.yaml")
+	r.until("addresses go, numbers keep their meaning", func() bool { return len(r.keys()) == 2 })
 }
 
 func TestRestartFindsWhatChangedMeanwhile(t *testing.T) {

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -12,10 +13,8 @@ import (
 // objects that decide where they lie.
 type catalog struct {
 	objects map[source.Key][]source.Object
-	// slicesOf and podsIn name the units whose placement hangs on a service or
-	// on a namespace.
+	// slicesOf names the units whose placement hangs on a service.
 	slicesOf map[clustermesh.ServiceName]units
-	podsIn   map[string]units
 	// unsynced are the kinds whose complete set has not come yet.
 	unsynced map[source.Kind]struct{}
 	partial  bool
@@ -29,7 +28,7 @@ type units map[source.Key]struct{}
 
 func newCatalog() *catalog {
 	c := &catalog{
-		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{}, podsIn: map[string]units{},
+		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
 	}
 	for _, k := range source.Kinds {
@@ -49,7 +48,7 @@ func (c *catalog) apply(u source.Update) []source.Key {
 		delete(c.unsynced, k)
 	}
 	c.partial = u.Partial
-	return ordered(touched)
+	return c.ordered(touched)
 }
 
 // synced says whether the complete set of every kind is here.
@@ -60,7 +59,19 @@ func (c *catalog) all() []source.Key {
 	return slices.SortedFunc(maps.Keys(c.objects), compareUnits)
 }
 
-func ordered(u units) []source.Key { return slices.SortedFunc(maps.Keys(u), compareUnits) }
+// ordered sorts units. A namespace that is gone comes last, after its pods:
+// without its labels they would be something else for a moment.
+func (c *catalog) ordered(u units) []source.Key {
+	last := func(k source.Key) int {
+		if k.Kind == source.Namespace && len(c.objects[k]) == 0 {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedFunc(maps.Keys(u), func(a, b source.Key) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), compareUnits(a, b))
+	})
+}
 
 // replace takes one change in and adds to touched what it touches.
 func (c *catalog) replace(change source.Change, touched units) {
@@ -84,23 +95,19 @@ func (c *catalog) replace(change source.Change, touched units) {
 		for _, o := range change.Objects {
 			c.slice(k, o.(*clustermesh.EndpointSlice), touched)
 		}
-	case source.Pod:
-		link(c.podsIn, k.Namespace, k, len(change.Objects) > 0)
-	case source.Namespace:
-		maps.Copy(touched, c.podsIn[k.Name])
 	}
 }
 
 // slice and unslice take note of a slice of a service, whose table may have to
 // grow or shrink.
 func (c *catalog) slice(k source.Key, s *clustermesh.EndpointSlice, touched units) {
-	link(c.slicesOf, s.Service, k, true)
+	c.link(s.Service, k, true)
 	c.local.set(s.Service.String()+"/"+s.Name, s)
 	touched[serviceUnit(s.Service)] = struct{}{}
 }
 
 func (c *catalog) unslice(k source.Key, s *clustermesh.EndpointSlice, touched units) {
-	link(c.slicesOf, s.Service, k, false)
+	c.link(s.Service, k, false)
 	c.local.set(s.Service.String()+"/"+s.Name, nil)
 	touched[serviceUnit(s.Service)] = struct{}{}
 }
@@ -109,8 +116,9 @@ func serviceUnit(n clustermesh.ServiceName) source.Key {
 	return source.Key{Kind: source.Service, Namespace: n.Namespace, Name: n.Name}
 }
 
-// link makes k one of those that hang on a name, or no longer.
-func link[K comparable](m map[K]units, name K, k source.Key, on bool) {
+// link makes k one of those that hang on a service, or no longer.
+func (c *catalog) link(name clustermesh.ServiceName, k source.Key, on bool) {
+	m := c.slicesOf
 	switch {
 	case !on:
 		if delete(m[name], k); len(m[name]) == 0 {
@@ -127,14 +135,6 @@ func link[K comparable](m map[K]units, name K, k source.Key, on bool) {
 func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
 	if o := c.objects[serviceUnit(n)]; len(o) > 0 {
 		return o[0].(*clustermesh.Service)
-	}
-	return nil
-}
-
-// namespaceLabels returns the labels of a namespace, none while it is not known.
-func (c *catalog) namespaceLabels(name string) map[string]string {
-	if o := c.objects[source.Key{Kind: source.Namespace, Name: name}]; len(o) > 0 {
-		return o[0].(*source.Labels).Labels
 	}
 	return nil
 }

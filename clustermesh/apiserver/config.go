@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/identity"
 	"tombolo.io/tombolo/clustermesh/source"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/etcd/embedded"
@@ -20,6 +21,9 @@ type Config struct {
 	Node string
 	// Version is this program's, for the status.
 	Version string
+	// IdentityLabels are rules that follow identity.DefaultRules: which labels
+	// of pods and namespaces count for identities.
+	IdentityLabels []string
 	// Shrink guards against a source that lost its contents.
 	Shrink source.Shrink
 	// Store is the cluster's etcd.
@@ -81,7 +85,16 @@ func (c Config) Validate() error {
 	if c.Shrink.Hold < 0 {
 		errs = append(errs, fmt.Errorf("the hold time %v is negative", c.Shrink.Hold))
 	}
+	if _, err := c.identity(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(append(errs, c.Store.Validate())...)
+}
+
+// identity returns the configuration of the registry of identities.
+func (c Config) identity() (identity.Config, error) {
+	filter, err := identity.NewFilter(slices.Concat(identity.DefaultRules, c.IdentityLabels)...)
+	return identity.Config{Cluster: c.Cluster.Name, ID: c.Cluster.ID, Filter: filter, Grace: identityGrace}, err
 }
 
 // Validate returns every mistake of the configuration.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/identity"
 	"tombolo.io/tombolo/clustermesh/source"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/etcd"
@@ -34,7 +35,8 @@ type loop struct {
 	mirrored chan view.Batch
 	reports  chan []byte
 
-	catalog *catalog
+	catalog  *catalog
+	identity identity.Config
 	// turn is ours while we lead, term its work once the store was read.
 	turn *turn
 	term *term
@@ -51,9 +53,9 @@ type loop struct {
 	refresh   time.Time
 }
 
-func newLoop(a *APIServer, client *etcd.Client) *loop {
+func newLoop(a *APIServer, client *etcd.Client, ids identity.Config) *loop {
 	return &loop{
-		server: a, client: client, log: a.log, catalog: newCatalog(),
+		server: a, identity: ids, client: client, log: a.log, catalog: newCatalog(),
 		updates: make(chan source.Update), turns: make(chan turn),
 		mirrored: make(chan view.Batch), reports: make(chan []byte, 1),
 	}
@@ -105,7 +107,7 @@ func (l *loop) tick(now time.Time) error {
 	}
 	if !now.Before(l.refresh) {
 		l.refresh = now.Add(refresh)
-		if err := l.term.refresh(); err != nil {
+		if err := l.term.refresh(now); err != nil {
 			return err
 		}
 	}
@@ -206,15 +208,12 @@ func (l *loop) open(ctx context.Context) error {
 		}
 		l.renew = false
 	}
-	t := &term{
-		catalog: l.catalog, cluster: &l.server.config.Cluster, placements: newPlacements(),
-		sweep: newSweep(l.server.config.Shrink), sizes: map[clustermesh.ServiceName]uint32{},
-		remote: l.remote, invalid: map[source.Key]error{},
-	}
-	if err := open(ctx, l.client, l.turn.fence, value, t); err != nil {
+	now := time.Now()
+	t := newTerm(l.catalog, &l.server.config.Cluster, l.identity, l.server.config.Shrink)
+	t.epoch, t.remote = value, l.remote
+	if err := t.learn(ctx, l.client, l.turn.fence, now); err != nil {
 		return err
 	}
-	now := time.Now()
 	if err := t.pass(now); err != nil {
 		return err
 	}

@@ -23,31 +23,20 @@ type placed struct {
 	object clustermesh.Object
 }
 
-// gifts are what the leader gives out to objects while it places them.
-type gifts interface {
-	// tableSize returns the size of a service's tables, zero for one that has none.
-	tableSize(s *clustermesh.Service) uint32
-	// identities returns which identity each address of a pod has.
-	identities(w *source.Workload) []*clustermesh.EndpointIdentity
-}
-
-// place returns what a unit is in the store.
-func (c *catalog) place(k source.Key, g gifts) []placed {
+// place returns what a unit is in the store, given the size of the tables of
+// a service. Pods and namespaces are nothing by themselves: see identities.
+func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint32) []placed {
 	var out []placed
 	for _, o := range c.objects[k] {
 		switch o := o.(type) {
 		case *clustermesh.Service:
 			s := *o
-			s.TableSize = g.tableSize(o)
+			s.TableSize = tableSize(o)
 			out = append(out, at(area(o), &s))
 		case *clustermesh.EndpointSlice:
 			out = append(out, at(area(c.service(o.Service)), o))
 		case *clustermesh.Node:
 			out = append(out, at(clustermesh.Export, o))
-		case *source.Workload:
-			for _, e := range g.identities(o) {
-				out = append(out, at(clustermesh.Export, e))
-			}
 		case *clustermesh.Peer, *clustermesh.BGPPeer, *clustermesh.BGPAdvertisement:
 			out = append(out, at(clustermesh.Private, o.(clustermesh.Object)))
 		}
@@ -70,9 +59,9 @@ func compareUnits(a, b source.Key) int {
 // placements know which unit wants which keys of the store.
 type placements struct {
 	keys map[source.Key][]string
-	// claims are the units that want a key, in the order in which they came.
-	// Usually it is one; two pods may claim an address for a moment, and the
-	// one that came last has it.
+	// claims are the units that want a key, in the order in which they came; the
+	// last one has it. It is always one but where a part of a big slice has the
+	// name of another slice.
 	claims map[string][]source.Key
 }
 

@@ -23,8 +23,9 @@ type Status struct {
 	Synced bool
 	Epoch  string
 	Source source.Status
-	// Invalid are objects that cannot be stored as they are; what is stored of
-	// them stays.
+	// Invalid are objects that cannot be stored as they are, where what is
+	// stored stays, stored ones that cannot be read, and pods and addresses
+	// that have no identity.
 	Invalid []source.Problem
 	// Waiting is the number of keys that nobody wants and that were not deleted
 	// because of Why; they go at Until, if nothing changes, zero for never.
@@ -73,8 +74,11 @@ func (l *loop) state() Status {
 	if t := l.term; t != nil {
 		s.Synced, s.Epoch = t.marked && l.failed == nil, t.epoch
 		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
-		for k, err := range t.invalid {
-			s.Invalid = append(s.Invalid, source.Problem{Object: k.String(), Reason: err.Error()})
+		for subject, err := range t.invalid {
+			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})
+		}
+		for _, p := range t.identities.registry.Problems() {
+			s.Invalid = append(s.Invalid, source.Problem{Object: p.Subject, Reason: p.Reason})
 		}
 		slices.SortFunc(s.Invalid, func(a, b source.Problem) int { return strings.Compare(a.Object, b.Object) })
 	}

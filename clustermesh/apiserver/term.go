@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/identity"
 	"tombolo.io/tombolo/clustermesh/source"
 	"tombolo.io/tombolo/etcd"
 )
@@ -22,125 +24,183 @@ type term struct {
 	// source names this pass in the markers, epoch the store's.
 	source, epoch string
 	placements    *placements
+	identities    *identities
 	sweep         *sweep
 	// sizes are the table sizes given out, by service.
 	sizes map[clustermesh.ServiceName]uint32
+	// peers are those that are stored or staged, by key: what waits to be swept
+	// is still mirrored.
+	peers map[string]*clustermesh.Peer
 	// remote: the endpoints of other clusters were counted.
 	remote bool
-	// invalid are the units of which something cannot be stored, and why.
-	invalid map[source.Key]error
+	// invalid is what cannot be stored, or was found stored, as it is, and why.
+	invalid map[string]error
 	// marked: the markers of this term are staged.
 	marked bool
 }
 
-// open learns what is stored, for a pass over it.
-func open(ctx context.Context, c *etcd.Client, fence etcd.Fence, epoch string, t *term) error {
-	areas := []string{prefix(clustermesh.Export), prefix(clustermesh.Private)}
-	writer, err := etcd.NewWriter(ctx, c, fence, areas...)
-	if err != nil {
+// areas are those that the term writes.
+var areas = []clustermesh.Area{clustermesh.Export, clustermesh.Private}
+
+func prefix(a clustermesh.Area) string { return clustermesh.Root + string(a) + "/" }
+
+func newTerm(cat *catalog, cluster *clustermesh.Cluster, ids identity.Config, rule source.Shrink) *term {
+	return &term{
+		catalog: cat, cluster: cluster, source: rand.Text(), placements: newPlacements(),
+		identities: newIdentities(ids), sweep: newSweep(rule),
+		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{},
+	}
+}
+
+// learn finds out what is stored: the keys, and what was given out.
+func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now time.Time) (err error) {
+	if t.writer, err = etcd.NewWriter(ctx, c, fence, prefix(clustermesh.Export), prefix(clustermesh.Private)); err != nil {
 		return err
 	}
-	t.writer, t.epoch, t.source = writer, epoch, rand.Text()
-	for _, a := range areas {
-		_, err := c.List(ctx, a+string(clustermesh.KindServices)+"/", func(kv etcd.KV) error {
-			t.learn(kv)
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("learning table sizes: %w", err)
+	for _, p := range []string{
+		prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/",
+		prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/",
+		prefix(clustermesh.Private) + string(clustermesh.KindPeers) + "/",
+	} {
+		if _, err := c.List(ctx, p, t.remember); err != nil {
+			return fmt.Errorf("learning what was given out: %w", err)
 		}
+	}
+	bad, err := t.identities.learn(ctx, c, now)
+	if err != nil {
+		return fmt.Errorf("learning the identities: %w", err)
+	}
+	maps.Copy(t.invalid, bad)
+	return nil
+}
+
+// remember takes what a stored object was given. One that does not decode has
+// nothing: it is about to be rewritten or swept.
+func (t *term) remember(kv etcd.KV) error {
+	o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
+	if err != nil {
+		t.invalid[kv.Key] = err
+		return nil
+	}
+	switch o := o.(type) {
+	case *clustermesh.Service:
+		t.sizes[o.Name] = max(t.sizes[o.Name], o.TableSize)
+	case *clustermesh.Peer:
+		t.peers[kv.Key] = o
 	}
 	return nil
 }
 
-func prefix(a clustermesh.Area) string { return clustermesh.Root + string(a) + "/" }
-
-// learn remembers the table size of a stored service. One that does not
-// decode has none: it is about to be rewritten or swept.
-func (t *term) learn(kv etcd.KV) {
-	o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
-	if s, ok := o.(*clustermesh.Service); ok && err == nil {
-		t.sizes[s.Name] = max(t.sizes[s.Name], s.TableSize)
-	}
-}
-
 // pass stages everything, and finds what is stored and nobody wants.
 func (t *term) pass(now time.Time) error {
-	self := at(clustermesh.Export, t.cluster)
 	value, err := clustermesh.Encode(t.cluster)
 	if err != nil {
 		return err
 	}
-	t.writer.Put(self.key.String(), value)
+	t.writer.Put(clustermesh.KeyOf(clustermesh.Export, t.cluster).String(), value)
 	for _, k := range t.catalog.all() {
-		t.settle(k, false)
+		t.settle(k, false, now)
 	}
-	for _, a := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+	t.identify(false, now)
+	for _, a := range areas {
 		for key := range t.writer.Stored(prefix(a)) {
 			k, err := clustermesh.ParseKey(key)
-			if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster) {
+			if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster) || t.wanted(key) {
 				continue
 			}
-			if !t.placements.wanted(key) {
-				t.sweep.add(key)
-			}
+			t.sweep.add(key)
 		}
 	}
 	return t.tidy(now)
+}
+
+func (t *term) wanted(key string) bool {
+	_, ok := t.identities.keys[key]
+	return ok || t.placements.wanted(key)
 }
 
 // take stages what an update touched.
 func (t *term) take(touched []source.Key, full bool, now time.Time) error {
 	for _, k := range touched {
-		t.settle(k, full)
+		t.settle(k, full, now)
 	}
+	t.identify(full, now)
 	return t.tidy(now)
 }
 
 // settle stages what a unit wants, and the deletion of what it no longer
-// wants. What goes with a unit that was found missing by a full pass waits
-// for the sweep.
-func (t *term) settle(unit source.Key, full bool) {
-	delete(t.invalid, unit)
+// wants; with full, the unit was looked at in a full pass.
+func (t *term) settle(unit source.Key, full bool, now time.Time) {
+	if t.identities.set(unit, t.catalog.objects[unit], now) {
+		return
+	}
+	delete(t.invalid, unit.String())
 	var keys []string
-	values := map[string][]byte{}
-	for _, p := range t.catalog.place(unit, t) {
-		key := p.key.String()
-		keys = append(keys, key)
-		value, err := clustermesh.Encode(p.object)
-		if err != nil {
-			t.invalid[unit] = err // the key stays wanted: what is stored stays
-			continue
+	wants := t.catalog.place(unit, t.tableSize)
+	for _, p := range wants {
+		keys = append(keys, p.key.String())
+	}
+	dropped, heirs := t.placements.set(unit, keys)
+	for i, p := range wants {
+		if t.placements.holds(unit, keys[i]) {
+			t.put(keys[i], p.object, unit.String())
 		}
-		values[key] = value
+	}
+	for _, key := range dropped {
+		t.gone(key, full && len(keys) == 0)
 	}
 	if unit.Kind == source.Service && len(keys) == 0 {
 		delete(t.sizes, clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name})
 	}
-	dropped, heirs := t.placements.set(unit, keys)
-	for _, key := range keys {
-		t.sweep.spare(key)
-		if value, ok := values[key]; ok && t.placements.holds(unit, key) {
-			t.writer.Put(key, value)
-		}
-	}
-	for _, key := range dropped {
-		if full && len(keys) == 0 {
-			t.sweep.add(key)
-		} else {
-			t.writer.Delete(key)
-		}
-	}
 	for _, heir := range heirs {
-		t.settle(heir, false)
+		t.settle(heir, false, now)
 	}
+}
+
+// identify stages what pods and namespaces brought to the identities.
+func (t *term) identify(full bool, now time.Time) {
+	puts, deletes := t.identities.changes(now)
+	for _, o := range puts {
+		key := clustermesh.KeyOf(clustermesh.Export, o).String()
+		delete(t.invalid, key)
+		t.put(key, o, key)
+	}
+	for _, key := range deletes {
+		t.gone(key, full)
+	}
+}
+
+// put stages an object. One that cannot be stored leaves what is stored of it.
+func (t *term) put(key string, o clustermesh.Object, subject string) {
+	t.sweep.spare(key)
+	if p, ok := o.(*clustermesh.Peer); ok {
+		t.peers[key] = p
+	}
+	value, err := clustermesh.Encode(o)
+	if err != nil {
+		t.invalid[subject] = err
+		return
+	}
+	t.writer.Put(key, value)
+}
+
+// gone stages the deletion of a key that nobody wants any more, at once or,
+// when a full pass found it, with the next sweep.
+func (t *term) gone(key string, full bool) {
+	if full {
+		t.sweep.add(key)
+		return
+	}
+	t.writer.Delete(key)
+	delete(t.peers, key)
 }
 
 // tidy sweeps, if that may be, and writes the markers once nothing is left to
 // sweep.
 func (t *term) tidy(now time.Time) error {
-	for key := range t.sweep.pass(t.catalog, len(t.placements.claims), now) {
-		t.writer.Delete(key)
+	others := len(t.placements.claims) + len(t.identities.keys)
+	for key := range t.sweep.pass(t.catalog, others, now) {
+		t.gone(key, false)
 	}
 	if t.marked || len(t.sweep.keys) > 0 || !t.catalog.synced() {
 		return nil
@@ -151,12 +211,18 @@ func (t *term) tidy(now time.Time) error {
 // mark stages the markers of all tables.
 func (t *term) mark() error {
 	counts := map[string]int{}
-	for key := range t.placements.claims {
+	count := func(key string) {
 		if m, ok := clustermesh.MarkerAt(key); ok {
 			counts[m]++
 		}
 	}
-	for _, a := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+	for key := range t.placements.claims {
+		count(key)
+	}
+	for key := range t.identities.keys {
+		count(key)
+	}
+	for _, a := range areas {
 		for _, kind := range clustermesh.Tables(a) {
 			key := clustermesh.Key{Area: a, Kind: clustermesh.KindSynced, Name: string(kind)}.String()
 			value, err := clustermesh.Encode(&clustermesh.Synced{Source: t.source, Epoch: t.epoch, Count: counts[key]})
@@ -170,9 +236,11 @@ func (t *term) mark() error {
 	return nil
 }
 
-// refresh renews the markers, so that readers of a store that went back thaw,
-// and this writer notices.
-func (t *term) refresh() error {
+// refresh does what is due now and then: identities that nobody used for long
+// are freed, and the markers renewed, so that readers of a store that went
+// back thaw and this writer notices.
+func (t *term) refresh(now time.Time) error {
+	t.identify(false, now)
 	if !t.marked {
 		return nil
 	}
@@ -190,10 +258,7 @@ func (t *term) tableSize(s *clustermesh.Service) uint32 {
 	return size
 }
 
-// identities gives the addresses of a pod their identity.
-func (t *term) identities(w *source.Workload) []*clustermesh.EndpointIdentity { return nil }
-
-// recount takes in how the endpoints of other clusters changed.
+// recount takes in that the endpoints of services changed in other clusters.
 func (t *term) recount(names []clustermesh.ServiceName, now time.Time) error {
 	var touched []source.Key
 	for _, n := range names {
