@@ -15,6 +15,7 @@ func newRoot() *cobra.Command {
 		newLab(),
 		newResponder(),
 		newRouter(),
+		newStore(),
 		newRequests(),
 	)
 	return root

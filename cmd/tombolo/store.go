@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/etcd"
+)
+
+// storeFlags say which store to talk to.
+type storeFlags struct {
+	endpoints []string
+	tls       etcd.TLSFiles
+}
+
+// newStore returns the commands that look into a cluster's etcd.
+func newStore() *cobra.Command {
+	f := &storeFlags{}
+	c := &cobra.Command{
+		Use:   "store",
+		Short: "Looks into a cluster's etcd, saves and restores it",
+		Long: `Looks into a cluster's etcd, saves and restores it.
+
+Keys are below tombolo/v1/, which may be left out: export/services/default/web.
+Values are printed decoded; one that does not decode is shown with the reason.`,
+	}
+	flags := c.PersistentFlags()
+	flags.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "URLs of the cluster's etcd")
+	flags.StringVar(&f.tls.CA, "tls-ca", "", "PEM file of the authority that signed etcd's certificate")
+	flags.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of our certificate; its common name says who asks")
+	flags.StringVar(&f.tls.Key, "tls-key", "", "PEM file of our certificate's key")
+	c.AddCommand(newStoreList(f), newStoreGet(f), newStoreWatch(f), newStoreSnapshot(f), newStoreRestore())
+	return c
+}
+
+// outputFlag adds -o to a command that prints entries.
+func outputFlag(c *cobra.Command, output *string, standard string) {
+	c.Flags().StringVarP(output, "output", "o", standard, "table, json or yaml")
+	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// dial returns a client of the store.
+func (f *storeFlags) dial() (*etcd.Client, error) {
+	if len(f.endpoints) == 0 {
+		return nil, errors.New("which etcd? Give --etcd-endpoints (and --tls-ca, --tls-cert, --tls-key), or set TOMBOLO_ETCD_ENDPOINTS")
+	}
+	cfg := etcd.Config{Endpoints: f.endpoints}
+	if !f.tls.Empty() {
+		var err error
+		if cfg.TLS, err = f.tls.Client(); err != nil {
+			return nil, err
+		}
+	}
+	return etcd.Dial(cfg)
+}
+
+// withStore runs do with a client of the store that the flags name.
+func (f *storeFlags) withStore(do func(c *cobra.Command, client *etcd.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		client, err := f.dial()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return do(c, client, args)
+	}
+}
+
+// storeLog tells on the standard error what a person who waits should know.
+func storeLog(c *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/etcd"
+)
+
+func newStoreList(f *storeFlags) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "ls [PREFIX]",
+		Short:   "Lists keys; with -o json or yaml their values too",
+		Args:    cobra.MaximumNArgs(1),
+		Example: "  tombolo store ls export/services/\n  tombolo store ls mirror/west/ -o yaml",
+		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
+			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
+			if err != nil {
+				return err
+			}
+			if err := inspect.List(c.Context(), client, argument(args), p.Entry); err != nil {
+				return err
+			}
+			return p.Close()
+		}),
+	}
+	outputFlag(c, &output, "table")
+	return c
+}
+
+func newStoreGet(f *storeFlags) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "get KEY",
+		Short:   "Prints one key with its value",
+		Args:    cobra.ExactArgs(1),
+		Example: "  tombolo store get export/cluster\n  tombolo store get epoch -o json",
+		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
+			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
+			if err != nil {
+				return err
+			}
+			e, err := inspect.Get(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			if err := p.Entry(e); err != nil {
+				return err
+			}
+			return p.Close()
+		}),
+	}
+	outputFlag(c, &output, "yaml")
+	return c
+}
+
+func newStoreWatch(f *storeFlags) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "watch [PREFIX]",
+		Short: "Prints keys as they are, and then every change, until it is interrupted",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
+			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
+			if err != nil {
+				return err
+			}
+			err = inspect.Watch(c.Context(), client, storeLog(c), argument(args), p.Change)
+			if c.Context().Err() != nil {
+				return p.Close()
+			}
+			return err
+		}),
+	}
+	outputFlag(c, &output, "table")
+	return c
+}
+
+func argument(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func newStoreSnapshot(f *storeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "snapshot FILE",
+		Short: "Saves the whole store, as it is now, to a file",
+		Args:  cobra.ExactArgs(1),
+		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
+			size, err := etcd.Snapshot(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d bytes\n", args[0], size)
+			return nil
+		}),
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/etcdtest"
+)
+
+// run runs the program as a person does and returns what it prints.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(&out)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestStore(t *testing.T) {
+	s := etcdtest.New(t)
+	s.Stop()
+	s.Config.Dir, s.Config.EpochKey = t.TempDir(), clustermesh.EpochKey
+	s.Start()
+	c := s.Dial()
+	self := &clustermesh.Cluster{Name: "east", ID: 1, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}
+	value, err := clustermesh.Encode(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcdtest.Put(t, c, clustermesh.KeyOf(clustermesh.Export, self).String(), string(value))
+	at := []string{"--etcd-endpoints", s.Config.Listen[0]}
+	file, dir := filepath.Join(t.TempDir(), "snapshot.db"), filepath.Join(t.TempDir(), "etcd")
+	for _, step := range []struct {
+		args  []string
+		fails bool
+		want  []string
+	}{
+		{append(at, "ls"), false, []string{"KEY", "tombolo/v1/epoch", "tombolo/v1/export/cluster"}},
+		{append(at, "ls", "export/", "-o", "json"), false, []string{`"name":"east"`}},
+		{append(at, "get", "export/cluster"), false, []string{"key: tombolo/v1/export/cluster", "- 10.1.0.0/16"}},
+		{append(at, "get", "export/nodes/none"), true, []string{"export/nodes/none", "no such key"}},
+		{append(at, "ls", "-o", "xml"), true, []string{"xml", "json"}},
+		{[]string{"ls"}, true, []string{"--etcd-endpoints"}},
+		{append(at, "snapshot", file), false, []string{file, "bytes"}},
+		{[]string{"restore", file}, true, []string{"data-dir"}},
+		{[]string{"restore", file, "--data-dir", dir}, false, []string{dir, "restored"}},
+		{[]string{"restore", file, "--data-dir", dir}, true, []string{"holds a store already"}},
+	} {
+		out, err := run(t, append([]string{"store"}, step.args...)...)
+		if (err != nil) != step.fails {
+			t.Fatalf("store %q: %v", step.args, err)
+		}
+		if err != nil {
+			out += err.Error()
+		}
+		for _, w := range step.want {
+			if !strings.Contains(out, w) {
+				t.Errorf("store %q prints no %q:\n%s", step.args, w, out)
+			}
+		}
+	}
+	before, _, err := c.Get(t.Context(), clustermesh.EpochKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	s.Config.Dir = dir
+	s.Start()
+	if kv, ok, err := c.Get(t.Context(), clustermesh.KeyOf(clustermesh.Export, self).String()); err != nil || !ok || string(kv.Value) != string(value) {
+		t.Errorf("restored: %q %v %v", kv.Value, ok, err)
+	}
+	after, ok, err := c.Get(t.Context(), clustermesh.EpochKey)
+	if err != nil || !ok || string(after.Value) == string(before.Value) {
+		t.Errorf("the restored store's epoch: %q, before %q (%v)", after.Value, before.Value, err)
+	}
+}
