@@ -62,7 +62,11 @@ func (d *Datapath) load() (err error) {
 	if err := d.chooseMaps(specs); err != nil {
 		return err
 	}
-	if d.programs, err = loadPrograms(d.maps, d.cfg.sizes()); err != nil {
+	retval, err := canSetRetval()
+	if err != nil {
+		return err
+	}
+	if d.programs, err = loadPrograms(d.maps, d.cfg.sizes(), retval); err != nil {
 		return err
 	}
 	if d.grace, err = newGrace(); err != nil {

@@ -33,15 +33,16 @@ var hooks = []hook{
 // programs are loaded, by name.
 type programs map[string]*ebpf.Program
 
-// loadPrograms loads every program, to read and write these maps.
-func loadPrograms(set mapSet, sizes Sizes) (programs, error) {
+// loadPrograms loads every program, to read and write these maps. Without
+// retval a program does without bpf_set_retval.
+func loadPrograms(set mapSet, sizes Sizes, retval bool) (programs, error) {
 	progs := make(programs, len(hooks))
 	for _, load := range []func() (*ebpf.CollectionSpec, error){
 		loadGetpeername, loadRecvmsg, loadConnect, loadSendmsg,
 	} {
 		spec, err := load()
 		if err == nil {
-			err = progs.add(spec, set, sizes)
+			err = progs.add(spec, set, sizes, retval)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("loading programs: %w", err), progs.close())
@@ -51,7 +52,7 @@ func loadPrograms(set mapSet, sizes Sizes) (programs, error) {
 }
 
 // add loads the programs of one object.
-func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes) error {
+func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval bool) error {
 	setEntries(spec.Maps, sizes)
 	replace := make(map[string]*ebpf.Map)
 	for name := range spec.Maps {
@@ -60,11 +61,7 @@ func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes) error 
 		}
 	}
 	if v := spec.Variables["can_set_retval"]; v != nil {
-		can, err := canSetRetval()
-		if err != nil {
-			return err
-		}
-		if err := v.Set(can); err != nil {
+		if err := v.Set(retval); err != nil {
 			return err
 		}
 	}

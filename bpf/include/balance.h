@@ -20,13 +20,10 @@ enum verdict {
 
 static __always_inline struct frontend_key frontend_of(struct bpf_sock_addr *ctx, struct address address)
 {
-	// A frontend of TCP serves MPTCP, whose first subflow is TCP.
-	__u32 protocol = ctx->protocol == PROTO_MPTCP ? PROTO_TCP : ctx->protocol;
-
 	return (struct frontend_key){
 		.address = address,
 		.port = (__be16)ctx->user_port,
-		.protocol = protocol,
+		.protocol = ctx->protocol, // a subflow's for MPTCP, so TCP
 		.scope = SCOPE_SOCKET,
 	};
 }

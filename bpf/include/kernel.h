@@ -8,11 +8,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-// The uapi header of Debian 12 and older C libraries lack these.
-#define PROTO_TCP 6
-#define PROTO_UDP 17
-#define PROTO_MPTCP 262
-
+// From errno.h, which drags the C library in.
 #define ERR_NOMEM 12
 #define ERR_REFUSED 111
 
