@@ -1,0 +1,183 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/etcd"
+)
+
+// Times of the mirrors.
+const (
+	// stateEvery is how often a state is written of which only the revision
+	// changed.
+	stateEvery = 5 * time.Second
+	// refreshEvery is how often the markers are written again; see
+	// etcd.Writer.Refresh.
+	refreshEvery = 30 * time.Second
+)
+
+// Config is one term of a leader.
+type Config struct {
+	// Self is our cluster.
+	Self *clustermesh.Cluster
+	// Store is our cluster's etcd, Fence the term, and Epoch the store's epoch,
+	// for as long as the term lasts.
+	Store *etcd.Client
+	Fence etcd.Fence
+	Epoch string
+}
+
+// Validate reports every mistake of the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Self == nil {
+		errs = append(errs, errors.New("our own cluster is not given"))
+	}
+	if c.Store == nil {
+		errs = append(errs, errors.New("our store is not given"))
+	}
+	if c.Epoch == "" {
+		errs = append(errs, errors.New("the store's epoch is not given"))
+	}
+	return errors.Join(errs...)
+}
+
+// Mirrors keeps the mirrors of all configured peers for one term.
+type Mirrors struct {
+	cfg        Config
+	log        *slog.Logger
+	wanted     chan []*clustermesh.Peer
+	deliveries chan delivery
+	status     atomic.Pointer[[]Status]
+
+	writer *etcd.Writer
+	peers  map[string]*peer
+	// admitted is what mirror/<peer>/cluster says, by peer: who joined.
+	admitted map[string]*clustermesh.Cluster
+	// states are those found in the store when the term began, by peer.
+	states  map[string]*clustermesh.MirrorState
+	readers sync.WaitGroup
+}
+
+// New returns mirrors that wait for Set and Run.
+func New(cfg Config, log *slog.Logger) *Mirrors {
+	m := &Mirrors{
+		cfg: cfg, log: log,
+		wanted:     make(chan []*clustermesh.Peer, 1),
+		deliveries: make(chan delivery),
+		peers:      map[string]*peer{},
+		admitted:   map[string]*clustermesh.Cluster{},
+		states:     map[string]*clustermesh.MirrorState{},
+	}
+	m.status.Store(&[]Status{})
+	return m
+}
+
+// Set says which peers are to be mirrored: all of them, for the mirror of any
+// other is removed. It does not wait. Nothing is removed before the first Set,
+// so that a caller who does not know the peers yet does not call it.
+func (m *Mirrors) Set(peers []*clustermesh.Peer) {
+	for {
+		select {
+		case m.wanted <- peers:
+			return
+		default:
+		}
+		select {
+		case <-m.wanted:
+		default:
+		}
+	}
+}
+
+// Run mirrors until ctx ends or the term does: etcd.ErrDeposed and
+// etcd.ErrRewound are final, and call for a new term with new Mirrors.
+func (m *Mirrors) Run(ctx context.Context) error {
+	if err := m.cfg.Validate(); err != nil {
+		return fmt.Errorf("configuring the mirrors: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer m.readers.Wait()
+	defer cancel()
+	if err := m.begin(ctx); err != nil {
+		return fmt.Errorf("taking over the mirrors: %w", err)
+	}
+	state, refresh := time.NewTicker(stateEvery), time.NewTicker(refreshEvery)
+	defer state.Stop()
+	defer refresh.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case peers := <-m.wanted:
+			err = m.configure(ctx, peers)
+		case d := <-m.deliveries:
+			err = m.take(ctx, d)
+		case <-state.C:
+			err = m.report(ctx, true)
+		case <-refresh.C:
+			m.writer.Refresh()
+			err = m.writer.Flush(ctx)
+		}
+		if err == nil {
+			err = m.report(ctx, false)
+		}
+		if err != nil {
+			return fmt.Errorf("mirroring: %w", err)
+		}
+	}
+}
+
+// report writes the states that changed, with everything that is staged, and
+// publishes the status. With all it also writes those of which only the
+// revision changed.
+func (m *Mirrors) report(ctx context.Context, all bool) error {
+	now := time.Now()
+	for _, name := range sortedKeys(m.peers) {
+		p := m.peers[name]
+		if !p.heard && p.trouble == nil && p.state != nil {
+			continue // until something is heard, the state is what it was
+		}
+		s := p.describe(now)
+		if p.state != nil && sameState(p.state, s) && (!all || p.state.Revision == s.Revision) {
+			continue
+		}
+		m.transition(name, p.state, s)
+		if err := m.put(inMirror(name, clustermesh.KindState, ""), s); err != nil {
+			return err
+		}
+		p.state = s
+	}
+	m.publish()
+	return m.writer.Flush(ctx)
+}
+
+// transition logs a change of phase.
+func (m *Mirrors) transition(peer string, from, to *clustermesh.MirrorState) {
+	if from != nil && from.Phase == to.Phase && from.Reason == to.Reason {
+		return
+	}
+	level := slog.LevelInfo
+	if to.Phase == clustermesh.MirrorStale || to.Phase == clustermesh.MirrorRefused {
+		level = slog.LevelWarn
+	}
+	m.log.Log(context.Background(), level, "mirror is "+string(to.Phase), "peer", peer, "reason", to.Reason)
+}
+
+// put stages an object of ours under its key.
+func (m *Mirrors) put(key clustermesh.Key, o clustermesh.Object) error {
+	value, err := clustermesh.Encode(o)
+	if err != nil {
+		return err
+	}
+	m.writer.Put(key.String(), value)
+	return nil
+}
