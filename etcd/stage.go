@@ -1,5 +1,7 @@
 package etcd
 
+import "slices"
+
 // Bounds of a transaction. One operation is left for the ledger: etcd takes
 // 128 by default, and 1.5 MiB.
 const (
@@ -78,16 +80,18 @@ func (s *stage) take(skip func(op) bool) []op {
 	return out
 }
 
-// restore puts back what take returned last, before everything else.
+// restore puts back what take returned last, before everything else, as if it
+// had never been taken: a marker stays behind the newest of what it vouches for.
 func (s *stage) restore(batch []op) {
 	rest := s.ops[s.head:]
 	*s = newStage()
-	for _, o := range batch {
-		s.last(o)
-	}
-	for _, o := range rest {
-		if o.key != "" {
-			s.last(o)
+	for _, o := range slices.Concat(batch, rest) {
+		switch {
+		case o.key == "":
+		case o.delete:
+			s.delete(o.key)
+		default:
+			s.put(o.key, o.value, o.force)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -161,4 +162,66 @@ func TestWriterWaitsForTheStore(t *testing.T) {
 		t.Fatalf("stored: %v", values)
 	}
 	l.Resign()
+}
+
+func TestLostAnswer(t *testing.T) {
+	s := etcdtest.New(t)
+	c := s.Dial()
+	l := lead(t, c)
+	defer l.Resign()
+	w := writer(t, c, l.Fence)
+	w.Put("t/a/1", []byte("1"))
+	flush(t, w)
+	before := w.Ledger()
+	w.Put("t/a/1", []byte("2"))
+	flush(t, w)
+	// It happened, but the writer cannot know; and meanwhile it wants the old
+	// value back, which must not be taken for unchanged.
+	w.Doubt(before)
+	w.Put("t/a/1", []byte("1"))
+	flush(t, w)
+	if values, _ := contents(t, c); values["t/a/1"] != "1" {
+		t.Errorf("stored: %v", values)
+	}
+}
+
+// A writer whose connection is cut again and again, at any moment, ends with
+// exactly what its owner wanted last.
+func TestWriterOnABadWire(t *testing.T) {
+	s := etcdtest.New(t)
+	wire := etcdtest.NewWire(t, s.Address())
+	c := s.Dial()
+	l := lead(t, c)
+	defer l.Resign()
+	w := writer(t, s.Dial(wire.Address), l.Fence)
+	r := rand.New(rand.NewPCG(1, 1))
+	want := map[string]string{}
+	for range 60 {
+		for range 1 + r.IntN(300) {
+			key := fmt.Sprintf("t/a/%d", r.IntN(400))
+			if r.IntN(3) == 0 {
+				w.Delete(key)
+				delete(want, key)
+			} else {
+				want[key] = fmt.Sprint(r.IntN(3))
+				w.Put(key, []byte(want[key]))
+			}
+		}
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+r.IntN(20))*time.Millisecond)
+		go func() { done <- w.Flush(ctx) }()
+		if r.IntN(2) == 0 {
+			<-time.After(time.Duration(r.IntN(5000)) * time.Microsecond)
+			wire.Cut()
+			wire.Mend()
+		}
+		if err := <-done; err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	flush(t, w)
+	if got, _ := contents(t, c); !maps.Equal(got, want) {
+		t.Errorf("%d keys are stored, want %d, or their values differ", len(got), len(want))
+	}
 }
