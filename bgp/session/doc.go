@@ -16,7 +16,9 @@
 // Whatever is passed on is written anew from what was understood, so that
 // GoBGP reads only messages of our making. A malformed UPDATE becomes the
 // withdrawal of its prefixes (RFC 7606); what cannot be contained ends the
-// session with a NOTIFICATION.
+// session with a NOTIFICATION. What GoBGP sends goes out as it came, but for
+// the forwarding bit and for prefixes of equal attributes, which travel
+// together (pack.go).
 //
 // Run is the one goroutine that owns a Session. It never waits for the router
 // or for GoBGP: connections are dialled, and their messages copied, by

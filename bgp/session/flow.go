@@ -142,7 +142,9 @@ func (f *flow) pass(ctx context.Context) error {
 	if !errors.Is(err, errServerGone) {
 		f.server.Close()
 	}
-	if other := <-ends; errors.Is(err, errServerGone) {
+	other := <-ends
+	var end *ended
+	if errors.Is(err, errServerGone) && errors.As(other, &end) {
 		return other
 	}
 	return err
@@ -319,37 +321,67 @@ func (f *flow) examine(m message) ([]message, error) {
 	return v.forward, nil
 }
 
-// toRouter passes on what GoBGP sends.
+// toRouter passes on what GoBGP sends, packed.
 func (f *flow) toRouter() error {
-	open := maps.Clone(f.terms.families) // those whose end was not sent yet
-	w := bufio.NewWriterSize(f.router, bufferSize)
+	out := &outgoing{flow: f, w: bufio.NewWriterSize(f.router, bufferSize), open: maps.Clone(f.terms.families)}
 	for {
 		if !buffered(f.fromServer) {
-			if err := w.Flush(); err != nil {
+			if err := out.flush(); err != nil {
 				return err
 			}
 		}
 		m, err := read(f.fromServer)
 		if err != nil {
-			return errors.Join(errServerGone, w.Flush())
+			return errors.Join(errServerGone, out.flush())
 		}
 		if m.kind() == typeNotification {
 			n := parseNotification(m)
-			return errors.Join(&ended{reason: "we ended the session: " + n.Error(), sent: n}, w.Flush())
+			return errors.Join(&ended{reason: "we ended the session: " + n.Error(), sent: n}, out.flush())
 		}
-		f.tally.sent.add(m, time.Now())
-		if _, err := w.Write(m); err != nil {
+		if err := out.take(m); err != nil {
 			return err
 		}
+	}
+}
+
+// outgoing is what toRouter has read but not sent yet.
+type outgoing struct {
+	*flow
+	w    *bufio.Writer
+	pack packer
+	open map[Family]bool // families whose end was not sent yet
+}
+
+func (o *outgoing) take(m message) error {
+	if o.terms.sendsIDs {
+		return o.write(m)
+	}
+	return o.write(o.pack.add(m)...)
+}
+
+func (o *outgoing) flush() error {
+	if err := o.write(o.pack.flush()...); err != nil {
+		return err
+	}
+	return o.w.Flush()
+}
+
+func (o *outgoing) write(all ...message) error {
+	for _, m := range all {
+		if _, err := o.w.Write(m); err != nil {
+			return err
+		}
+		o.tally.sent.add(m, time.Now())
 		if m.kind() == typeKeepalive {
-			f.advance(&f.progress.sent)
+			o.advance(&o.progress.sent)
 		}
 		if family, ok := endOf(m); ok {
-			if delete(open, family); len(open) == 0 {
-				f.report(complete{f})
+			if delete(o.open, family); len(o.open) == 0 {
+				o.report(complete{o.flow})
 			}
 		}
 	}
+	return nil
 }
 
 // errServerGone says that GoBGP closed its side.

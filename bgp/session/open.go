@@ -284,6 +284,8 @@ type terms struct {
 	// families that both offer, and whether the router's prefixes of one carry
 	// a path identifier (RFC 7911).
 	families map[Family]bool
+	// sendsIDs says that prefixes of ours carry one.
+	sendsIDs bool
 	fourAS   bool
 	external bool
 	holdTime time.Duration
@@ -299,6 +301,7 @@ func agree(local, router Open) terms {
 	for _, f := range local.Families {
 		if slices.Contains(router.Families, f) {
 			t.families[f] = local.AddPath[f]&1 != 0 && router.AddPath[f]&2 != 0
+			t.sendsIDs = t.sendsIDs || local.AddPath[f]&2 != 0 && router.AddPath[f]&1 != 0
 		}
 	}
 	return t

@@ -165,9 +165,14 @@ func TestAgree(t *testing.T) {
 	router := Open{ASN: 64512, HoldTime: 9 * time.Second, FourOctetAS: true,
 		Families: []Family{IPv4Unicast, {1, 128}}, AddPath: map[Family]uint8{IPv4Unicast: 3}}
 	got := agree(local, router)
-	if fmt.Sprint(got.families) != "map[ipv4-unicast:true]" || !got.fourAS || !got.external || got.holdTime != 9*time.Second {
+	if fmt.Sprint(got.families) != "map[ipv4-unicast:true]" || !got.fourAS || !got.external || got.holdTime != 9*time.Second || got.sendsIDs {
 		t.Errorf("got %+v", got)
 	}
+	local.AddPath[IPv4Unicast] = 2
+	if got = agree(local, router); got.families[IPv4Unicast] || !got.sendsIDs {
+		t.Errorf("got %+v", got)
+	}
+	local.AddPath[IPv4Unicast] = 1
 	router.AddPath[IPv4Unicast], router.ASN, router.FourOctetAS = 1, 64513, false
 	got = agree(local, router)
 	if got.families[IPv4Unicast] || got.external || got.fourAS {

@@ -36,10 +36,10 @@ func TestRoutesSurvive(t *testing.T) {
 func testRoutesSurvive(t *testing.T, kind router.Kind) {
 	n := newSite(t, string(kind))
 	n.route(kind, router.Config{NodeASN: 64513, Password: "secret"})
-	conf := speakerConfig{ASN: 64512, Password: "secret", Paths: manyPaths(250)}
+	conf := speakerConfig{ASN: 64512, Password: "secret", Paths: manyPaths(250), Mark: "198.18.0"}
 	s := n.speak(conf)
 	s.complete()
-	n.await(500)
+	n.await(501)
 
 	var deleted atomic.Int64
 	err := router.Watch(t.Context(), n.tor, func(c router.Change) {
@@ -58,18 +58,18 @@ func testRoutesSurvive(t *testing.T, kind router.Kind) {
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("back only after %v", took)
 	}
-	n.await(500)
+	n.await(502)
 
 	s.kill()
-	conf.Restart = true
+	conf.Restart, conf.Mark = true, "198.18.1"
 	conf.Paths = append(conf.Paths[2:], "198.51.100.0/24 10.9.0.1") // one of each family gone, one new
 	again := n.speak(conf)
 	again.complete()
-	n.await(499)
+	n.await(500)
 	// Only what the new speaker no longer has is gone, once the router knows
-	// that it has told all.
-	if got := deleted.Load(); got != 2 {
-		t.Errorf("%d routes were deleted, want 2", got)
+	// that it has told all: two paths and the marks of the old one.
+	if got := deleted.Load(); got != 4 {
+		t.Errorf("%d routes were deleted, want 4", got)
 	}
 	again.stop()
 	n.await(0)

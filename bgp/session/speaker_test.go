@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	api "github.com/osrg/gobgp/v3/api"
+
 	"tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/router/builtin"
 )
@@ -56,6 +58,10 @@ type speakerConfig struct {
 	Password string
 	Paths    []string
 	Restart  bool
+	// Mark is the first three bytes of prefixes that the speaker adds as soon as
+	// it has told all: the fourth counts sessions. A router that has such a
+	// prefix has read the end of our routes before.
+	Mark string
 }
 
 // session is the session of that speaker.
@@ -97,7 +103,15 @@ func runSpeaker(text string) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		marked := uint64(0)
 		for s := range l.changes {
+			if c.Mark != "" && !s.Complete.IsZero() && s.Successes > marked {
+				marked = s.Successes
+				p := netip.MustParsePrefix(fmt.Sprintf("%s.%d/32", c.Mark, marked))
+				if _, err := l.AddPath(ctx, &api.AddPathRequest{Path: path(p, "10.9.0.1")}); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			}
 			json.NewEncoder(os.Stdout).Encode(toldStatus{s.State, s.Reason, !s.Complete.IsZero()})
 		}
 	}()
