@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/etcd/election"
 	"tombolo.io/tombolo/etcd/embedded"
+	"tombolo.io/tombolo/internal/control"
 )
 
 // Where the leader's claim and its writers' accounts lie, outside of the
@@ -50,41 +52,72 @@ func New(c Config, s source.Source, log *slog.Logger) *APIServer {
 // Status returns what people should know; it may be called at any time.
 func (a *APIServer) Status() Status { return *a.status.Load() }
 
-// Run serves until ctx ends. It returns an error when it cannot go on: the
-// embedded store does not start, or the source gives up.
+// Run serves until ctx ends. It returns an error when it cannot go on: another
+// process has the role, the embedded store does not start, or the source gives
+// up.
 func (a *APIServer) Run(ctx context.Context) error {
 	a.started = time.Now()
+	ids, err := a.config.identity()
+	if err != nil {
+		return err
+	}
+	socket, err := control.Open(a.config.RunDir, Role)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return socket.Serve(ctx, a.Surface(), a.log) })
+	store, err := a.openStore(ctx, g)
+	if err != nil {
+		cancel()
+		return errors.Join(err, g.Wait())
+	}
+	defer store.close()
+	a.start(ctx, g, newLoop(a, store.client, ids))
+	return g.Wait()
+}
+
+// store is the cluster's etcd: the server, if it is ours, and a client.
+type store struct {
+	server *embedded.Server
+	client *etcd.Client
+}
+
+// openStore starts the embedded store, if the store is that, and connects.
+func (a *APIServer) openStore(ctx context.Context, g *errgroup.Group) (s store, err error) {
+	cfg, err := a.config.Store.client()
+	if err != nil {
+		return s, err
+	}
 	if a.config.Store.Embedded() {
-		server, err := embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd"))
-		if err != nil {
-			return err
+		if s.server, err = embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd")); err != nil {
+			return s, err
 		}
-		defer server.Stop()
 		g.Go(func() error {
 			select {
-			case err := <-server.Err():
+			case err := <-s.server.Err():
 				return fmt.Errorf("serving etcd: %w", err)
 			case <-ctx.Done():
 				return nil
 			}
 		})
 	}
-	cfg, err := a.config.Store.client()
-	if err != nil {
-		return err
+	if s.client, err = etcd.Dial(cfg); err != nil {
+		s.close()
 	}
-	client, err := etcd.Dial(cfg)
-	if err != nil {
-		return err
+	return s, err
+}
+
+func (s store) close() {
+	if s.client != nil {
+		s.client.Close()
 	}
-	defer client.Close()
-	ids, err := a.config.identity()
-	if err != nil {
-		return err
+	if s.server != nil {
+		s.server.Stop()
 	}
-	a.start(ctx, g, newLoop(a, client, ids))
-	return g.Wait()
 }
 
 // start starts what runs beside the loop, and the loop.

@@ -12,6 +12,7 @@ import (
 	"tombolo.io/tombolo/clustermesh/source"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/election"
 )
 
 // Times of the loop.
@@ -22,6 +23,8 @@ const (
 	// while the store is away; again is the wait before the next.
 	patience = 5 * time.Second
 	again    = 500 * time.Millisecond
+	// ask is how often one that stands by asks who leads.
+	ask = time.Second
 )
 
 // loop owns the state of an API server.
@@ -38,8 +41,12 @@ type loop struct {
 	catalog  *catalog
 	identity identity.Config
 	// turn is ours while we lead, term its work once the store was read.
-	turn *turn
-	term *term
+	turn      *turn
+	term      *term
+	mirroring *mirroring
+	// leader is who leads while we do not, as was asked at asked.
+	leader string
+	asked  time.Time
 	// renew: the store went back, so its epoch has to be renewed.
 	renew bool
 	// remote: the endpoints of other clusters were listed.
@@ -65,6 +72,7 @@ func newLoop(a *APIServer, client *etcd.Client, ids identity.Config) *loop {
 func (l *loop) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer func() { l.mirroring.stop() }()
 	for {
 		var err error
 		select {
@@ -81,8 +89,11 @@ func (l *loop) run(ctx context.Context) error {
 			l.turn, l.retry = &t, time.Time{}
 		case <-l.lost():
 			l.depose("its lease is lost")
+		case err := <-l.mirroring.ended():
+			l.mirroring = nil
+			l.result(ctx, err)
 		case <-timer.C:
-			err = l.tick(time.Now())
+			err = l.tick(ctx, time.Now())
 		}
 		if err != nil {
 			return err
@@ -101,7 +112,10 @@ func (l *loop) lost() <-chan struct{} {
 }
 
 // tick does what is due by time alone.
-func (l *loop) tick(now time.Time) error {
+func (l *loop) tick(ctx context.Context, now time.Time) error {
+	if l.turn == nil {
+		l.look(ctx, now)
+	}
 	if l.term == nil {
 		return nil
 	}
@@ -114,10 +128,28 @@ func (l *loop) tick(now time.Time) error {
 	return l.term.tidy(now)
 }
 
+// look asks who leads. We may stand first and not know it yet: then nobody does.
+func (l *loop) look(ctx context.Context, now time.Time) {
+	if now.Sub(l.asked) < ask {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ask)
+	defer cancel()
+	name, err := election.Who(ctx, l.client, electionPrefix)
+	if l.asked = time.Now(); err != nil || name == l.server.config.Node {
+		name = "" // that the store is out of reach is known from elsewhere
+	}
+	l.leader = name
+}
+
 // due returns when tick or another attempt to write is.
 func (l *loop) due() time.Time {
 	at := time.Now().Add(refresh)
-	for _, t := range []time.Time{l.retry, l.refresh, l.sweepAt()} {
+	times := []time.Time{l.retry, l.refresh, l.sweepAt()}
+	if l.turn == nil {
+		times = append(times, l.asked.Add(ask))
+	}
+	for _, t := range times {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}
@@ -138,21 +170,36 @@ func (l *loop) lead(ctx context.Context) {
 		return
 	}
 	err := l.write(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		if l.failed != nil {
 			l.log.Info("store can be written again", "after", time.Since(l.since).Round(time.Millisecond))
 		}
 		l.failed, l.retry = nil, time.Time{}
+		l.mirror(ctx)
+		return
+	}
+	l.result(ctx, err)
+}
+
+// result does what an error of writing, or of the mirrors, calls for.
+func (l *loop) result(ctx context.Context, err error) {
+	switch {
 	case ctx.Err() != nil:
 	case errors.Is(err, etcd.ErrDeposed):
 		l.depose("another leads")
 	case errors.Is(err, etcd.ErrRewound):
 		l.log.Warn("the store is older than what was written to it; beginning again with a new epoch")
-		l.renew, l.term, l.retry = true, nil, time.Now()
+		l.renew, l.retry = true, time.Now()
+		l.end()
 	default:
 		l.fail(err)
 	}
+}
+
+// end ends the work of the term, though not the lead.
+func (l *loop) end() {
+	l.mirroring.stop()
+	l.mirroring, l.term = nil, nil
 }
 
 func (l *loop) fail(err error) {
@@ -225,7 +272,8 @@ func (l *loop) open(ctx context.Context) error {
 func (l *loop) depose(reason string) {
 	l.log.Warn("giving up the lead", "reason", reason)
 	l.turn.giveUp()
-	l.turn, l.term, l.failed, l.retry = nil, nil, nil, time.Time{}
+	l.end()
+	l.turn, l.failed, l.retry = nil, nil, time.Time{}
 }
 
 // count takes in what other clusters' mirrors have.

@@ -62,7 +62,7 @@ func (r *rig) serve(node string, change ...func(*Config)) *server {
 			Name: "east", ID: 1,
 			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, NodeCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
 		},
-		Node: node, Store: Store{Endpoints: r.store.Config.Listen},
+		Node: node, RunDir: r.TempDir(), Store: Store{Endpoints: r.store.Config.Listen},
 	}
 	for _, f := range change {
 		f(&c)

@@ -8,33 +8,40 @@ import (
 	"unicode"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/mirror"
 	"tombolo.io/tombolo/clustermesh/source"
 )
 
 // Status is what an API server says of itself. It is immutable.
 type Status struct {
-	Cluster clustermesh.Cluster
-	Health  clustermesh.Health
+	Cluster clustermesh.Cluster `json:"cluster"`
+	Health  clustermesh.Health  `json:"health"`
 	// Reasons say why Health is not OK.
-	Reasons []string
+	Reasons []string `json:"reasons,omitempty"`
 	// Leader says whether this API server leads; the others stand by.
-	Leader bool
-	// Synced is set while a complete pass of this leader is stored.
-	Synced bool
-	Epoch  string
-	Source source.Status
+	// LeaderName is the node of the one that does, empty while that is not known.
+	Leader     bool   `json:"leader"`
+	LeaderName string `json:"leaderName,omitempty"`
+	// Passed is set once all that this leader knows is stored, Synced when that
+	// is a complete pass, with nothing left to sweep.
+	Passed bool          `json:"passed"`
+	Synced bool          `json:"synced"`
+	Epoch  string        `json:"epoch,omitempty"`
+	Source source.Status `json:"source"`
 	// Invalid are objects that cannot be stored as they are, where what is
 	// stored stays, stored ones that cannot be read, and pods and addresses
 	// that have no identity.
-	Invalid []source.Problem
+	Invalid []source.Problem `json:"invalid,omitempty"`
+	// Mirrors are those of other clusters, in the API server that leads.
+	Mirrors []mirror.Status `json:"mirrors,omitempty"`
 	// Waiting is the number of keys that nobody wants and that were not deleted
 	// because of Why; they go at Until, if nothing changes, zero for never.
-	Waiting int
-	Why     string
-	Until   time.Time
+	Waiting int       `json:"waiting"`
+	Why     string    `json:"why,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
 	// StoreErr says why the store cannot be read or written, since when.
-	StoreErr   string
-	StoreSince time.Time
+	StoreErr   string    `json:"storeErr,omitempty"`
+	StoreSince time.Time `json:"storeSince,omitzero"`
 }
 
 // maxReasons bounds how many single objects the reasons name.
@@ -63,7 +70,7 @@ func (l *loop) publish() {
 func (l *loop) state() Status {
 	s := Status{
 		Cluster: l.server.config.Cluster, Health: clustermesh.HealthOK,
-		Source: l.server.source.Status(), Leader: l.turn != nil,
+		Source: l.server.source.Status(), Leader: l.turn != nil, LeaderName: l.leader,
 	}
 	switch {
 	case l.failed != nil:
@@ -71,8 +78,12 @@ func (l *loop) state() Status {
 	case l.away != nil:
 		s.StoreErr, s.StoreSince = "it is out of reach: "+l.away.Error(), l.awaySince
 	}
+	if s.Leader {
+		s.LeaderName = l.server.config.Node
+	}
 	if t := l.term; t != nil {
-		s.Synced, s.Epoch = t.marked && l.failed == nil, t.epoch
+		s.Passed, s.Epoch = l.failed == nil && t.writer.Staged() == 0, t.epoch
+		s.Synced = s.Passed && t.marked
 		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
 		for subject, err := range t.invalid {
 			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})
@@ -82,7 +93,9 @@ func (l *loop) state() Status {
 		}
 		slices.SortFunc(s.Invalid, func(a, b source.Problem) int { return strings.Compare(a.Object, b.Object) })
 	}
-	if s.Reasons = s.reasons(); len(s.Reasons) > 0 {
+	var trouble []string
+	s.Mirrors, trouble = l.mirroring.peers()
+	if s.Reasons = append(s.reasons(), trouble...); len(s.Reasons) > 0 {
 		s.Health = clustermesh.HealthDegraded
 	}
 	return s

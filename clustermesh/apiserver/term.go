@@ -29,8 +29,9 @@ type term struct {
 	// sizes are the table sizes given out, by service.
 	sizes map[clustermesh.ServiceName]uint32
 	// peers are those that are stored or staged, by key: what waits to be swept
-	// is still mirrored.
-	peers map[string]*clustermesh.Peer
+	// is still mirrored. newPeers: they changed since the mirrors were told.
+	peers    map[string]*clustermesh.Peer
+	newPeers bool
 	// remote: the endpoints of other clusters were counted.
 	remote bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
@@ -48,7 +49,7 @@ func newTerm(cat *catalog, cluster *clustermesh.Cluster, ids identity.Config, ru
 	return &term{
 		catalog: cat, cluster: cluster, source: rand.Text(), placements: newPlacements(),
 		identities: newIdentities(ids), sweep: newSweep(rule),
-		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{},
+		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{}, newPeers: true,
 	}
 }
 
@@ -174,7 +175,7 @@ func (t *term) identify(full bool, now time.Time) {
 func (t *term) put(key string, o clustermesh.Object, subject string) {
 	t.sweep.spare(key)
 	if p, ok := o.(*clustermesh.Peer); ok {
-		t.peers[key] = p
+		t.peers[key], t.newPeers = p, true
 	}
 	value, err := clustermesh.Encode(o)
 	if err != nil {
@@ -192,7 +193,10 @@ func (t *term) gone(key string, full bool) {
 		return
 	}
 	t.writer.Delete(key)
-	delete(t.peers, key)
+	if _, ok := t.peers[key]; ok {
+		delete(t.peers, key)
+		t.newPeers = true
+	}
 }
 
 // tidy sweeps, if that may be, and writes the markers once nothing is left to

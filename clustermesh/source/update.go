@@ -42,30 +42,30 @@ type Source interface {
 // Status is what a source says of itself. It is immutable.
 type Status struct {
 	// From names what is read, for people: "manifests in /etc/tombolo/manifests".
-	From string
+	From string `json:"from"`
 	// Synced is set once the complete set was read.
-	Synced bool
+	Synced bool `json:"synced"`
 	// Err says why the source cannot be read at this moment; empty when it can.
-	Err string
+	Err string `json:"err,omitempty"`
 	// Since is when Err last changed.
-	Since time.Time
+	Since time.Time `json:"since,omitzero"`
 	// Objects is the number of objects that the source has delivered, or is
 	// about to, and that still exist.
-	Objects int
+	Objects int `json:"objects"`
 	// Problems are the objects that could not be taken as they are written.
-	Problems []Problem
+	Problems []Problem `json:"problems,omitempty"`
 	// Skipped counts, by apiVersion and kind, objects of kinds that no source
 	// delivers.
-	Skipped map[string]int
+	Skipped map[string]int `json:"skipped,omitempty"`
 }
 
 // Problem is something that its owner should mend. While it lasts, what was
 // known of the object before stays.
 type Problem struct {
 	// Place is where it was found: file:line.
-	Place string
+	Place string `json:"place,omitempty"`
 	// Object is empty when not even that could be read.
-	Object string
+	Object string `json:"object,omitempty"`
 	// Reason says what is wrong and what would be right.
-	Reason string
+	Reason string `json:"reason"`
 }
