@@ -38,7 +38,7 @@ type Sizes struct {
 }
 
 // DefaultSizes has room for 10,000 services of 10 backends and tables of 1021
-// slots, several ports each or a few much larger ones: about 86 MB.
+// slots, several ports each or a few much larger ones: about 87 MB.
 func DefaultSizes() Sizes {
 	return Sizes{
 		Frontends: 1 << 16,
@@ -52,7 +52,7 @@ func DefaultSizes() Sizes {
 }
 
 // SmallSizes has room for 1,000 services of 10 backends with tables of 1021
-// slots: about 8 MB.
+// slots: about 7 MB.
 func SmallSizes() Sizes {
 	return Sizes{
 		Frontends: 1 << 13,

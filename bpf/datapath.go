@@ -81,7 +81,6 @@ func (d *Datapath) chooseMaps(specs map[string]*ebpf.MapSpec) error {
 	if err != nil {
 		return err
 	}
-	d.dir = d.pins.instance("a")
 	if live != "" {
 		d.maps, err = openMaps(live, specs)
 		if err == nil {
@@ -92,9 +91,10 @@ func (d *Datapath) chooseMaps(specs map[string]*ebpf.MapSpec) error {
 			return err
 		}
 		d.log.Info("the maps in use have another layout, making new ones beside them", "maps", live, "reason", err)
-		if live == d.dir {
-			d.dir = d.pins.instance("b")
-		}
+	}
+	d.dir = d.pins.instance("a")
+	if live == d.dir {
+		d.dir = d.pins.instance("b")
 	}
 	d.maps, err = makeMaps(d.dir, specs)
 	return err

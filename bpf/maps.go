@@ -42,6 +42,9 @@ func setEntries(specs map[string]*ebpf.MapSpec, sizes Sizes) {
 // openMaps opens the maps pinned in a folder; an error that is
 // ebpf.ErrMapIncompatible or fs.ErrNotExist when they are not what they should be.
 func openMaps(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
+	if version := filepath.Base(filepath.Dir(dir)); version != layout {
+		return nil, fmt.Errorf("layout %s instead of %s: %w", version, layout, ebpf.ErrMapIncompatible)
+	}
 	set := make(mapSet, len(specs))
 	for name, spec := range specs {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)

@@ -75,33 +75,43 @@ func NewPlace(t testing.TB, cgroup string) *Place {
 // what it receives, but not more than five seconds.
 func (p *Place) Socket(t testing.TB, family, typ, protocol int) int {
 	t.Helper()
+	fd, err := p.NewSocket(family, typ, protocol)
+	if err != nil {
+		t.Fatalf("making a socket: %v", err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+// NewSocket is Socket for any goroutine; the caller closes the socket. One
+// goroutine at a time may ask a Place for sockets.
+func (p *Place) NewSocket(family, typ, protocol int) (int, error) {
 	var request [12]byte
 	for i, n := range []int{family, typ, protocol} {
 		binary.NativeEndian.PutUint32(request[4*i:], uint32(n))
 	}
 	if err := unix.Send(p.pipe, request[:], 0); err != nil {
-		t.Fatalf("asking for a socket: %v", err)
+		return -1, fmt.Errorf("asking for a socket: %w", err)
 	}
 	var answer [4]byte
 	rights := make([]byte, unix.CmsgSpace(4))
 	n, rn, _, _, err := unix.Recvmsg(p.pipe, answer[:], rights, unix.MSG_CMSG_CLOEXEC)
-	if err != nil || n != len(answer) {
-		t.Fatalf("waiting for a socket: %d bytes, %v", n, err)
+	if err != nil {
+		return -1, fmt.Errorf("waiting for a socket: %w", err)
+	}
+	if n != len(answer) {
+		return -1, fmt.Errorf("waiting for a socket: the process is gone")
 	}
 	if errno := binary.NativeEndian.Uint32(answer[:]); errno != 0 {
-		t.Fatalf("making a socket: %v", syscall.Errno(errno))
+		return -1, syscall.Errno(errno)
 	}
 	fd, err := firstRight(rights[:rn])
 	if err != nil {
-		t.Fatalf("receiving a socket: %v", err)
+		return -1, fmt.Errorf("receiving a socket: %w", err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
 	// An answer that never comes is a failure, not a hang.
 	patience := unix.Timeval{Sec: 5}
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
-		t.Fatalf("setting a socket's patience: %v", err)
-	}
-	return fd
+	return fd, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
 }
 
 func firstRight(b []byte) (int, error) {
