@@ -145,6 +145,17 @@ func TestKeep(t *testing.T) {
 	s.Config.Dir = t.TempDir()
 	s.Start()
 	waitFor(t, "the value is back after the store was lost", func() bool { return value() == "b" })
+	back := s.Copy() // which has the lease and the key "b"
+	if err := c.Delete(t.Context(), "status/one"); err != nil {
+		t.Fatal(err)
+	}
+	back2 := s.Copy() // which has the lease alone
+	values <- []byte("c")
+	waitFor(t, "the new value is stored", func() bool { return value() == "c" })
+	back2()
+	waitFor(t, "the value is back in a copy that lacks it", func() bool { return value() == "c" })
+	back()
+	waitFor(t, "the value is back in a copy with an older one", func() bool { return value() == "c" })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("Keep returned %v", err)
