@@ -10,8 +10,12 @@ func newRoot() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true, // main prints them, once
+
+		PersistentPreRunE: environment,
 	}
 	root.AddCommand(
+		newAPIServer(),
+		newStatus(),
 		newLab(),
 		newResponder(),
 		newRouter(),
