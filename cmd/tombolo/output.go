@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -44,6 +45,9 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // print writes v as JSON or YAML, or the table that tab makes of it.
 func (o *output) print(w io.Writer, v any, tab func(wide bool) table) error {
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Slice && r.IsNil() {
+		v = []any{} // an empty list, not null
+	}
 	switch o.format {
 	case "json":
 		e := json.NewEncoder(w)

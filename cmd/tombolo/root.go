@@ -15,7 +15,9 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newAPIServer(),
+		newSpeaker(),
 		newStatus(),
+		newBGP(),
 		newLab(),
 		newResponder(),
 		newRouter(),
