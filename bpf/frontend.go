@@ -96,6 +96,10 @@ func (f *Frontends) put(fe Frontend, service uint32) error {
 	return f.m.Put(&key, &value)
 }
 
+// Settled says that the caller has itself waited for a grace period since the
+// last removal or replacement, so that Put need not.
+func (f *Frontends) Settled() { f.freed = false }
+
 // Delete removes frontends; one that is not there is no error.
 func (f *Frontends) Delete(frontends ...Frontend) error {
 	for _, fe := range frontends {

@@ -144,6 +144,7 @@ type mapsService struct {
 	Primary  uint64
 	Backup   uint64
 	Settings uint64
+	Owner    uint64
 }
 
 type mapsServiceFlags uint32

@@ -22,6 +22,9 @@ type Service struct {
 	// Affinity keeps a client with its backend for this long after it last
 	// connected, in whole seconds; zero is off.
 	Affinity time.Duration
+	// Owner is a number of the caller's by which it knows its own entries again
+	// after a restart; 0 is nobody's.
+	Owner uint64
 }
 
 // Services is the array of services, in memory that the programs read. Numbers
@@ -36,7 +39,7 @@ func (s *Services) Len() uint32 { return uint32(len(s.mem.words)) / serviceWords
 // Read returns service n as it is now.
 func (s *Services) Read(n uint32) Service {
 	at := n * serviceWords
-	service := Service{Primary: extentOf(s.mem.load(at)), Backup: extentOf(s.mem.load(at + 1))}
+	service := Service{Primary: extentOf(s.mem.load(at)), Backup: extentOf(s.mem.load(at + 1)), Owner: s.mem.load(at + 3)}
 	if settings := s.mem.load(at + 2); uint32(settings)&uint32(mapsServiceFlagsSERVICE_AFFINITY) != 0 {
 		service.Affinity = time.Duration(settings>>32) * time.Second
 	}
@@ -47,6 +50,7 @@ func (s *Services) Read(n uint32) Service {
 // the old or the new one; the old extents are free after a grace period.
 func (s *Services) Write(n uint32, service Service) {
 	at := n * serviceWords
+	s.mem.store(at+3, service.Owner)
 	s.mem.store(at+2, settings(service.Affinity))
 	s.mem.store(at+1, service.Backup.word())
 	s.mem.store(at, service.Primary.word())

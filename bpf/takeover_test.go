@@ -57,11 +57,15 @@ func askOnce(place *bpftest.Place, f Frontend, want string) error {
 	if err := unix.Connect(fd, bpftest.Sockaddr(f.Address, false)); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	got, _, err := bpftest.Receive(fd)
-	if err == nil && got != want {
-		err = fmt.Errorf("%q answered", got)
+	var b [64]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return fmt.Errorf("reading: %w", err)
 	}
-	return err
+	if got := string(b[:n]); got != want {
+		return fmt.Errorf("%q answered", got)
+	}
+	return nil
 }
 
 func (c *client) finish(t *testing.T) {

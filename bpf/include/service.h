@@ -14,6 +14,7 @@ struct service {
 	__u64 primary;  // offset in slots | size << 32; size 0 is no table
 	__u64 backup;   // the same, for when nothing of primary serves
 	__u64 settings; // service_flags | affinity_seconds << 32
+	__u64 owner;    // whose entry it is, for the writer alone; 0 is nobody's
 };
 
 struct {
