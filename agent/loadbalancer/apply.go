@@ -1,0 +1,187 @@
+package loadbalancer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// errTaken says that another service has a frontend: the one that was first
+// keeps it.
+var errTaken = errors.New("another service has the address and port")
+
+// errSettling says that a frontend must not be added now: the memory of one that
+// was taken out would be used for it, while a program may still read that.
+var errSettling = errors.New("removed frontends wait for a grace period")
+
+// apply makes a service's port in the maps what d says. After an error the maps
+// hold a mixture of old and new that leads nowhere else, and apply may be
+// called again. Backends that were found in the maps stay while their cluster is
+// missing.
+func (s *state) apply(name clustermesh.ServiceName, d *desired, missing func(cluster uint16) bool) error {
+	p := s.portOf(name, d.id)
+	if p == nil {
+		p = s.claim(name, d.id)
+	}
+	if p == nil {
+		var err error
+		if p, err = s.begin(name, d); err != nil {
+			return err
+		}
+	} else {
+		s.retain(p, d, missing)
+		pl, err := s.plan(p, d)
+		if err != nil {
+			return err
+		}
+		s.write(p, d, pl)
+	}
+	return s.lead(p, d.frontends)
+}
+
+// begin makes a port that lies nowhere yet, without frontends.
+func (s *state) begin(name clustermesh.ServiceName, d *desired) (*port, error) {
+	number, err := s.services.take()
+	if err != nil {
+		return nil, err
+	}
+	p := &port{service: name, id: d.id, number: number, owner: owner(name, d.id)}
+	pl, err := s.plan(p, d)
+	if err != nil {
+		s.services.put(number)
+		return nil, err
+	}
+	s.byName[name] = append(s.byName[name], p)
+	s.write(p, d, pl)
+	return p, nil
+}
+
+// write stores what was planned: backends, slots, words, and only then lets go
+// what the words led to before.
+func (s *state) write(p *port, d *desired, pl *plan) {
+	for _, b := range pl.fresh {
+		s.target.PutBackend(b.number, Backend{
+			Address: b.address, Protocol: p.id.protocol, Cluster: b.cluster,
+			Node: b.node, OnNode: b.onNode, Service: p.number,
+		})
+	}
+	before := p.tables
+	for t := range tiers {
+		if at := pl.tables[t].at; pl.write[t] && at.Size > 0 {
+			s.target.PutSlots(at.Offset, s.table(d.tiers[t], pl.tables[t].members, at.Size))
+		}
+	}
+	p.tables, p.affinity = pl.tables, d.affinity
+	if s.target.Service(p.number) != p.entry() {
+		s.target.PutService(p.number, p.entry())
+	}
+	for t := range tiers {
+		if pl.write[t] {
+			s.letTableGo(before[t])
+		}
+	}
+	old := p.backends
+	p.backends = pl.backends
+	for _, b := range old {
+		if now, ok := p.find(b.cluster, b.address); !ok || now.number != b.number {
+			s.letBackendGo(b)
+		}
+	}
+}
+
+// lead makes the hash lead exactly these frontends to the port.
+func (s *state) lead(p *port, want []Frontend) error {
+	var errs []error
+	for _, f := range want {
+		if err := s.leadOne(p, f); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, f := range slices.Clone(p.frontends) {
+		if slices.Contains(want, f) {
+			continue
+		}
+		if err := s.unlead(p, f); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *state) leadOne(p *port, f Frontend) error {
+	owner := s.owners[f]
+	switch {
+	case owner == p:
+		return nil
+	case owner == nil && s.limbo.hasElements():
+		return fmt.Errorf("leading %v to service %d: %w", f, p.number, errSettling)
+	case owner != nil && s.pinned[owner.number] != owner && owner.service != p.service:
+		return s.wait(p, f, owner)
+	}
+	if err := s.target.PutFrontend(f, p.number); err != nil {
+		return fmt.Errorf("leading %v to service %d: %w", f, p.number, err)
+	}
+	if owner != nil {
+		owner.frontends = without(owner.frontends, f)
+		s.limbo.fresh.elements++
+	}
+	s.owners[f] = p
+	p.frontends = append(p.frontends, f)
+	return nil
+}
+
+func (s *state) unlead(p *port, f Frontend) error {
+	if err := s.target.DeleteFrontend(f); err != nil {
+		return fmt.Errorf("removing %v: %w", f, err)
+	}
+	s.limbo.fresh.elements++
+	delete(s.owners, f)
+	s.wake = slices.AppendSeq(s.wake, maps.Keys(s.waiting[f]))
+	delete(s.waiting, f)
+	p.frontends = without(p.frontends, f)
+	return nil
+}
+
+// remove takes a port out of the maps: its frontends, then the rest.
+func (s *state) remove(p *port) error {
+	if err := s.lead(p, nil); err != nil {
+		return err
+	}
+	for t := range tiers {
+		s.letTableGo(p.tables[t])
+	}
+	for _, b := range p.backends {
+		s.letBackendGo(b)
+	}
+	s.limbo.fresh.services = append(s.limbo.fresh.services, p.number)
+	s.forget(p)
+	return nil
+}
+
+func (s *state) letTableGo(t table) {
+	if t.at.Size > 0 {
+		s.limbo.fresh.extents = append(s.limbo.fresh.extents, t.at)
+	}
+}
+
+func (s *state) letBackendGo(b placed) {
+	s.target.DropBackend(b.number)
+	s.limbo.fresh.backends = append(s.limbo.fresh.backends, b.number)
+	s.nodes.drop(b.node, &s.limbo.fresh)
+}
+
+func without(fs []Frontend, f Frontend) []Frontend {
+	return slices.DeleteFunc(fs, func(o Frontend) bool { return o == f })
+}
+
+// wait notes that a port wants a frontend that another service has.
+func (s *state) wait(p *port, f Frontend, owner *port) error {
+	if s.waiting[f] == nil {
+		s.waiting[f] = map[clustermesh.ServiceName]struct{}{}
+	}
+	s.waiting[f][p.service] = struct{}{}
+	return fmt.Errorf("%w: %v has %v", errTaken, owner.service, f)
+}

@@ -1,0 +1,104 @@
+package loadbalancer
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/agent/maglev"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+)
+
+// portID tells the ports of one service apart.
+type portID struct {
+	protocol clustermesh.Protocol
+	port     uint16
+	ipv6     bool
+	// outside: only clients that dial a load-balancer IP come here, because
+	// those that dial the cluster IP select differently.
+	outside bool
+}
+
+// desired is a port of a service as it should lie in the maps.
+type desired struct {
+	id        portID
+	frontends []Frontend
+	tiers     [tiers][]share
+	// size is the number of slots of each table that has a share.
+	size uint32
+	// merged: the backends of other clusters count too, as far as they share.
+	merged bool
+	// affinity is how long a client stays on its backend.
+	affinity time.Duration
+}
+
+// share is a backend and its weight in one tier.
+type share struct {
+	endpoint
+	weight uint32
+}
+
+// endpoint is who a backend is, together with where it runs: one that moves to
+// another node under the same address is another backend.
+type endpoint struct {
+	cluster uint16
+	address netip.AddrPort
+	node    string
+	// onNode: the address is one of the node itself, not of its pods.
+	onNode bool
+	// pinned: found in the maps, where the node's name is not; what is known of
+	// it there holds.
+	pinned bool
+}
+
+// desire returns the ports of a service as they should lie in the maps. onNode
+// says of an address in a cluster whether it is one of a node itself.
+func desire(s *global.Service, onNode func(cluster string, a netip.Addr) bool) []desired {
+	out := make([]desired, 0, len(s.Ports))
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		d := desired{
+			id: portID{
+				protocol: p.Protocol,
+				port:     p.Port,
+				ipv6:     p.Frontends[0].Address.Is6(),
+				outside:  p.Frontends[0].Scope == global.External,
+			},
+			merged:   s.Definition.Global,
+			affinity: (s.Definition.SessionAffinity + time.Second - 1).Truncate(time.Second),
+			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
+		}
+		for _, f := range p.Frontends {
+			lead := Frontend{netip.AddrPortFrom(f.Address, f.Port), f.Protocol}
+			if !slices.Contains(d.frontends, lead) { // a cluster IP may be a load-balancer IP too
+				d.frontends = append(d.frontends, lead)
+			}
+		}
+		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary, onNode), shares(p.Backup, onNode)
+		out = append(out, d)
+	}
+	return out
+}
+
+func shares(backends []global.Backend, onNode func(string, netip.Addr) bool) []share {
+	out := make([]share, len(backends))
+	for i, b := range backends {
+		out[i] = share{weight: uint32(b.Weight), endpoint: endpoint{
+			cluster: b.ClusterID,
+			address: netip.AddrPortFrom(b.Address, b.Port),
+			node:    b.Node,
+			onNode:  onNode(b.Cluster, b.Address),
+		}}
+	}
+	return out
+}
+
+// tableSize returns the size that the leader gave out, while every backend gets
+// a slot in it; else the one that every node finds by itself.
+func tableSize(given uint32, backends int) uint32 {
+	if fit := maglev.Fit(given); given > 0 && int(fit) >= backends {
+		return fit
+	}
+	return maglev.SizeFor(backends)
+}

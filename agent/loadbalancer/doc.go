@@ -1,0 +1,27 @@
+// Package loadbalancer keeps the datapath's maps as the mesh wants them: it
+// turns global services into frontends, Maglev tables and backends.
+//
+// Run owns all state. It takes in what the watch of etcd brings, asks for every
+// service that was touched what global.Merge makes of it, compares that with
+// what lies in the maps, and writes the difference; a service that could not be
+// written is tried again with its own backoff. What lies in the maps before the
+// first write is taken over, so that a restart changes no number, and nothing
+// that is pinned goes before the tables that would vouch for it are synced.
+//
+// One rule decides the order of all writes: no reader may ever be led to a
+// backend of another service.
+//
+//   - A new service: its backends, then its tables in free slots, then the two
+//     words that say where they lie, and the frontends last.
+//   - A change: new backends, the tables in free slots, the word; only then the
+//     old slots and the backends that were dropped are let go.
+//   - A removal: the frontends first, and what they led to after them.
+//   - What is let go (numbers, slots) waits until a grace period has passed, in
+//     which every program that could still know it has ended. A backend's
+//     generation moves with each owner of its number, so that what outlives a
+//     program – a socket's storage, an affinity – is seen to be old.
+//
+// The package decides nothing about which endpoints serve (clustermesh/global
+// does), and does not probe: whoever judges health tells it the verdict, and it
+// stores the byte.
+package loadbalancer

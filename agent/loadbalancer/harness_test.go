@@ -1,0 +1,242 @@
+package loadbalancer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// harness drives a LoadBalancer step by step, without its goroutine, and
+// compares the maps with the world.
+type harness struct {
+	*testing.T
+	r      *rand.Rand
+	k      kernel
+	target *flaky
+	w      *world
+	l      *LoadBalancer
+	now    time.Time
+	// store is what the agent's view was told; unsynced are the mirrors of
+	// which it was told nothing.
+	store    map[string]clustermesh.Object
+	unsynced map[string]bool
+	clusters [4]Health
+	nodes    map[nodeName]Health
+	// allowed is, by frontend, the set of services whose backends a reader may
+	// see: those that have wanted it since the maps last agreed with the world.
+	allowed map[Frontend]*atomic.Uint64
+}
+
+func newHarness(t *testing.T, seed uint64, k kernel) *harness {
+	r := rand.New(rand.NewPCG(seed, 0))
+	h := &harness{
+		T: t, r: r, k: k, target: &flaky{kernel: k, r: r},
+		w: &world{r: r}, now: time.Unix(1e9, 0),
+		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, allowed: map[Frontend]*atomic.Uint64{},
+	}
+	for _, f := range worldFrontends() {
+		h.allowed[f] = new(atomic.Uint64)
+	}
+	h.w.populate()
+	h.start()
+	return h
+}
+
+// start starts an agent over the maps as they are; it knows nothing.
+func (h *harness) start() {
+	h.store = map[string]clustermesh.Object{}
+	h.l = New(Config{Node: "n0"}, h.target, slog.New(slog.DiscardHandler))
+	if err := h.l.restore(); err != nil {
+		h.Fatalf("restarting: %v", err)
+	}
+}
+
+// known returns what the agent's etcd shows it of the world.
+func (h *harness) known() map[string]clustermesh.Object {
+	out := h.w.objects()
+	maps.DeleteFunc(out, func(k string, _ clustermesh.Object) bool {
+		cluster, rest, _ := strings.Cut(strings.TrimPrefix(k, clustermesh.Root+"mirror/"), "/")
+		return h.unsynced[cluster] && rest != "cluster"
+	})
+	return out
+}
+
+// tell tells the agent what has changed; first, that the tables are synced.
+func (h *harness) tell(first bool) {
+	for f, a := range h.allowed {
+		set := a.Load()
+		for _, i := range h.w.wants(f) {
+			set |= 1 << i
+		}
+		a.Store(set)
+	}
+	now := h.known()
+	b := h.w.difference(h.store, now)
+	if first {
+		b.Events = append(b.Events, synced(clustermesh.Export, "")...)
+		b.Events = append(b.Events, synced(clustermesh.Private, "")...)
+		for _, name := range clusterNames[1:] {
+			if !h.unsynced[name] {
+				b.Events = append(b.Events, synced(clustermesh.Mirror, name)...)
+			}
+		}
+	}
+	h.store = now
+	h.l.take(b)
+}
+
+// drain lets the agent work until only what cannot succeed is left, or the
+// rounds are over. It reports whether all was done.
+func (h *harness) drain(rounds int) bool {
+	for range rounds {
+		h.l.settle(h.now)
+		if h.l.state.limbo.running {
+			h.l.graceEnded(<-h.l.graceDone, h.now)
+			continue
+		}
+		if h.l.queue.Len() > 0 {
+			continue
+		}
+		if h.l.state.limbo.fresh.empty() && h.onlyTaken() {
+			return true
+		}
+		h.now = h.now.Add(max(h.l.nextWake(h.now), time.Millisecond))
+	}
+	return false
+}
+
+// onlyTaken reports whether the only failures are frontends that others have.
+func (h *harness) onlyTaken() bool {
+	for _, f := range h.l.queue.Failures() {
+		if !errors.Is(f.Err, errTaken) || errors.Is(f.Err, errFlaky) || errors.Is(f.Err, errSettling) {
+			return false
+		}
+	}
+	return true
+}
+
+// converge lets the agent finish and compares the maps with the world.
+func (h *harness) converge() {
+	h.Helper()
+	h.target.failing, h.target.crashIn = 0, 0
+	h.target.failGrace.Store(false)
+	if !h.drain(2000) {
+		h.Fatalf("the agent does not come to an end: %d due, failures %v", h.l.queue.Len(), h.l.queue.Failures())
+	}
+	h.compare()
+	h.leaks()
+	h.k.run(func() {}) // readers that began before saw what was allowed then
+	for f, a := range h.allowed {
+		set := uint64(0)
+		for _, i := range h.w.wants(f) {
+			set |= 1 << i
+		}
+		a.Store(set)
+	}
+}
+
+// compare compares what the maps select with what the world says.
+func (h *harness) compare() {
+	h.Helper()
+	for _, f := range worldFrontends() {
+		number, err := h.k.frontend(f)
+		if err != nil {
+			h.Fatal(err)
+		}
+		wants := h.w.wants(f)
+		if len(wants) == 0 || number == 0 {
+			if len(wants) > 0 || number != 0 {
+				h.Errorf("%v leads to service %d, wanted by %v", f, number, wants)
+			}
+			continue
+		}
+		var why []string
+		for _, i := range wants {
+			if diff := h.differs(h.w.expect(i, f), f, number); diff != "" {
+				why = append(why, fmt.Sprintf("not s%d: %s", i, diff))
+			}
+		}
+		if len(why) == len(wants) {
+			h.Fatalf("%v leads to service %d: %s", f, number, strings.Join(why, "; "))
+		}
+	}
+	for c := range clusterNames {
+		if got := h.k.clusterHealth(uint16(c + 1)); got != h.clusters[c+1] {
+			h.Errorf("health of cluster %d is %d, want %d", c+1, got, h.clusters[c+1])
+		}
+	}
+}
+
+// differs reads a service's tables slot by slot.
+func (h *harness) differs(x expectation, f Frontend, number uint32) string {
+	s := h.k.Service(number)
+	if s.Affinity != x.affinity {
+		return fmt.Sprintf("affinity %v, want %v", s.Affinity, x.affinity)
+	}
+	for t := range tiers {
+		want := x.slots(t)
+		if int(s.Tables[t].Size) != len(want) {
+			return fmt.Sprintf("tier %d has %d slots, want %d", t, s.Tables[t].Size, len(want))
+		}
+		who := map[netip.AddrPort]choice{}
+		for _, c := range x.tiers[t] {
+			who[c.address] = c
+		}
+		for i, n := range h.k.Slots(s.Tables[t]) {
+			b := h.k.Backend(n)
+			c := who[want[i]]
+			node := nodeName{uint16(c.cluster + 1), nodeOf(c.endpoint)}
+			switch {
+			case !h.k.Usable(n) || b.Service != number || b.Protocol != f.Protocol:
+				return fmt.Sprintf("slot %d of tier %d names backend %d, which is %+v", i, t, n, b)
+			case b.Address != want[i] || b.Cluster != node.cluster || b.OnNode != (c.endpoint%3 == 0):
+				return fmt.Sprintf("slot %d of tier %d is %+v, want %v", i, t, b, c)
+			case b.Node == 0 || h.k.nodeHealth(b.Node) != h.nodes[node]:
+				return fmt.Sprintf("node %d of %v is %d, want %d", b.Node, node, h.k.nodeHealth(b.Node), h.nodes[node])
+			}
+		}
+	}
+	return ""
+}
+
+// leaks compares what is booked as used with what is.
+func (h *harness) leaks() {
+	h.Helper()
+	s := h.l.state
+	services, backends, slots := 0, 0, 0
+	nodes := map[uint32]bool{}
+	for _, ports := range s.byName {
+		for _, p := range ports {
+			services++
+			for t := range tiers {
+				slots += int(p.tables[t].at.Size)
+			}
+			for _, b := range p.backends {
+				backends++
+				nodes[b.node] = true
+			}
+		}
+	}
+	usable := 0
+	for n := range h.k.Limits().Backends {
+		if h.k.Usable(n) {
+			usable++
+		}
+	}
+	if got := []int{s.services.used(), s.backends.used(), usable, int(s.slots.total - s.slots.free), s.nodes.numbers.used()}; fmt.Sprint(got) !=
+		fmt.Sprint([]int{services, backends, backends, slots, len(nodes)}) {
+		h.Fatalf("in use %v, of which the services have %d services, %d backends, %d slots, %d nodes", got, services, backends, slots, len(nodes))
+	}
+	if len(s.pinned) > 0 {
+		h.Fatalf("%d ports are still unclaimed", len(s.pinned))
+	}
+}

@@ -1,0 +1,98 @@
+package loadbalancer
+
+import (
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Kernel returns the maps of a data path as a Target.
+func Kernel(d *bpf.Datapath) Target { return &datapath{d} }
+
+type datapath struct{ d *bpf.Datapath }
+
+func (k *datapath) Limits() Limits {
+	return Limits{Services: k.d.Services.Len(), Slots: k.d.Slots.Len(), Backends: k.d.Backends.Len(), Nodes: k.d.Nodes.Len()}
+}
+
+func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
+	all, err := k.d.Frontends.All()
+	if err != nil {
+		return err
+	}
+	for f, number := range all {
+		if f.Scope == bpf.ScopeSocket {
+			yield(Frontend{f.Address, clustermesh.Protocol(f.Protocol)}, number)
+		}
+	}
+	return nil
+}
+
+func (k *datapath) PutFrontend(f Frontend, service uint32) error {
+	k.d.Frontends.Settled() // state.leadOne saw to that
+	return k.d.Frontends.Put(map[bpf.Frontend]uint32{socketFrontend(f): service})
+}
+
+func (k *datapath) DeleteFrontend(f Frontend) error {
+	return k.d.Frontends.Delete(socketFrontend(f))
+}
+
+func socketFrontend(f Frontend) bpf.Frontend {
+	return bpf.Frontend{Address: f.Address, Protocol: uint8(f.Protocol), Scope: bpf.ScopeSocket}
+}
+
+func (k *datapath) Service(number uint32) Service {
+	s := k.d.Services.Read(number)
+	return Service{
+		Tables:   [tiers]Extent{Primary: Extent(s.Primary), Backup: Extent(s.Backup)},
+		Affinity: s.Affinity,
+		Owner:    s.Owner,
+	}
+}
+
+func (k *datapath) PutService(number uint32, s Service) {
+	k.d.Services.Write(number, bpf.Service{
+		Primary:  bpf.Extent(s.Tables[Primary]),
+		Backup:   bpf.Extent(s.Tables[Backup]),
+		Affinity: s.Affinity,
+		Owner:    s.Owner,
+	})
+}
+
+func (k *datapath) Slots(at Extent) []uint32 { return k.d.Slots.Read(bpf.Extent(at)) }
+
+func (k *datapath) PutSlots(offset uint32, table []uint32) { k.d.Slots.Write(offset, table) }
+
+func (k *datapath) Backend(number uint32) Backend {
+	b := k.d.Backends.Read(number)
+	return Backend{
+		Address:  b.Address,
+		Protocol: clustermesh.Protocol(b.Protocol),
+		Cluster:  b.Cluster,
+		Node:     b.Node,
+		OnNode:   b.Kind == bpf.Host,
+		Service:  b.Service,
+	}
+}
+
+func (k *datapath) Usable(number uint32) bool { return k.d.Backends.Read(number).State != bpf.Free }
+
+func (k *datapath) PutBackend(number uint32, b Backend) {
+	entry := bpf.Backend{
+		Service: b.Service, Address: b.Address, Protocol: uint8(b.Protocol),
+		State: bpf.Active, Kind: bpf.Pod, Cluster: b.Cluster, Node: b.Node,
+	}
+	if b.OnNode {
+		entry.Kind = bpf.Host
+	}
+	k.d.Backends.Write(number, entry)
+}
+
+func (k *datapath) DropBackend(number uint32) { k.d.Backends.SetState(number, bpf.Free) }
+
+func (k *datapath) SetClusterHealth(cluster uint16, h Health) {
+	k.d.Clusters.Set(uint32(cluster), uint8(h))
+}
+
+func (k *datapath) SetNodeHealth(node uint32, h Health) { k.d.Nodes.Set(node, uint8(h)) }
+
+func (k *datapath) Grace() error { return k.d.Grace() }

@@ -1,0 +1,116 @@
+package loadbalancer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/bpf/bpftest"
+)
+
+func TestMain(m *testing.M) { bpftest.Main(m) }
+
+// kernelMaps are the maps in the kernel, and readers that grace periods wait
+// for: to the kernel's own they are no programs.
+type kernelMaps struct {
+	Target
+	d         *bpf.Datapath
+	frontends *ebpf.Map
+	programs  sync.RWMutex
+	periods   atomic.Int64
+}
+
+func loadKernelMaps(t testing.TB, sizes bpf.Sizes) *kernelMaps {
+	t.Helper()
+	env := bpftest.New(t)
+	d, err := bpf.Load(bpf.Config{BPFFS: env.BPFFS, Cgroup: env.Cgroup, Sizes: sizes}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pins, err := filepath.Glob(filepath.Join(env.BPFFS, "tombolo/lb/*/*/frontends"))
+	if err != nil || len(pins) != 1 {
+		t.Fatalf("looking for the pinned map of frontends: %v, %v", pins, err)
+	}
+	frontends, err := ebpf.LoadPinnedMap(pins[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(frontends.Close(), d.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &kernelMaps{Target: Kernel(d), d: d, frontends: frontends}
+}
+
+// frontend looks one key up as programs do: by the bytes of struct
+// frontend_key, which the value repeats.
+func (k *kernelMaps) frontend(f Frontend) (uint32, error) {
+	key := make([]byte, 20)
+	a := f.Address.Addr().As16()
+	copy(key, a[:])
+	binary.BigEndian.PutUint16(key[16:], f.Address.Port())
+	key[18], key[19] = byte(f.Protocol), byte(bpf.ScopeSocket)
+	value := make([]byte, 24)
+	for range 2 {
+		err := k.frontends.Lookup(key, value)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if string(value[:20]) == string(key) {
+			return binary.NativeEndian.Uint32(value[20:]), nil
+		}
+	}
+	return 0, nil
+}
+
+func (k *kernelMaps) clusterHealth(c uint16) Health { return Health(k.d.Clusters.Get(uint32(c))) }
+
+func (k *kernelMaps) nodeHealth(n uint32) Health { return Health(k.d.Nodes.Get(n)) }
+
+func (k *kernelMaps) head(n uint32) uint64 {
+	b := k.d.Backends.Read(n)
+	return uint64(b.Generation)<<8 | uint64(b.State)
+}
+
+func (k *kernelMaps) run(program func()) {
+	k.programs.RLock()
+	defer k.programs.RUnlock()
+	program()
+}
+
+// Grace waits for the readers, and every eighth time, since that takes 11 ms
+// and more, for a period of the kernel too.
+func (k *kernelMaps) Grace() error {
+	k.programs.Lock()
+	k.programs.Unlock()
+	if k.periods.Add(1)%8 != 0 {
+		return nil
+	}
+	return k.Target.Grace()
+}
+
+// testSizes are those of testLimits.
+func testSizes() bpf.Sizes {
+	return bpf.Sizes{
+		Frontends: 64, Services: testLimits.Services, Backends: testLimits.Backends, Nodes: testLimits.Nodes,
+		Slots: testLimits.Slots, Clusters: 512, Affinity: 16,
+	}
+}
+
+func TestRandomStepsInTheKernel(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomSteps(t, 100+seed, 300, loadKernelMaps(t, testSizes())) })
+	}
+}

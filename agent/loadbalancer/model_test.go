@@ -1,0 +1,106 @@
+package loadbalancer
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/agent/maglev"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// choice is a backend as the model knows it.
+type choice struct {
+	cluster  int
+	endpoint int
+	address  netip.AddrPort
+	weight   uint32
+}
+
+// expectation is what the maps should select for one frontend.
+type expectation struct {
+	tiers    [tiers][]choice
+	size     uint32
+	affinity time.Duration
+}
+
+// wants returns the services of east that want an address, port and family.
+func (w *world) wants(f Frontend) []int {
+	var out []int
+	for i := range w.services[0] {
+		s := &w.services[0][i]
+		if !s.defined || int(f.Address.Port())-80 >= s.ports {
+			continue
+		}
+		for _, v := range s.vips {
+			if vip(v, f.Address.Addr().Is6()) == f.Address.Addr() {
+				out = append(out, i)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// frontends returns all that some service may ever have.
+func worldFrontends() []Frontend {
+	var out []Frontend
+	for v := range worldVIPs {
+		for _, v6 := range []bool{false, true} {
+			out = append(out,
+				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP},
+				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP})
+		}
+	}
+	return out
+}
+
+// expect tells slowly what service i of east should select for f: whoever is
+// ready, best rank first, the next best as backup.
+func (w *world) expect(i int, f Frontend) expectation {
+	own := &w.services[0][i]
+	var byRank [1024][]choice
+	for c := range w.services {
+		s := &w.services[c][i]
+		if !s.defined || s.weight == 0 && s.global || int(f.Address.Port())-80 >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
+			continue
+		}
+		rank := int(s.priority)
+		if own.affinity == clustermesh.AffinityLocal && c > 0 || own.affinity == clustermesh.AffinityRemote && c == 0 {
+			rank += 512
+		}
+		for e, ready := range s.ready {
+			if ready {
+				a := netip.AddrPortFrom(endpointAddr(c, i, e, f.Address.Addr().Is6()), f.Address.Port()+8000)
+				byRank[rank] = append(byRank[rank], choice{c, e, a, uint32(max(s.weight, 1))})
+			}
+		}
+	}
+	var x expectation
+	t := Primary
+	for _, cs := range byRank {
+		if len(cs) > 0 && t < tiers {
+			x.tiers[t] = cs
+			t++
+		}
+	}
+	x.size = own.table
+	if n := max(len(x.tiers[Primary]), len(x.tiers[Backup])); x.size == 0 || int(x.size) < n {
+		x.size = maglev.SizeFor(n)
+	}
+	x.affinity = own.timeout
+	return x
+}
+
+// slots returns the addresses that a tier's table should have, slot by slot.
+func (x expectation) slots(t Tier) []netip.AddrPort {
+	var in []maglev.Backend
+	for _, c := range x.tiers[t] {
+		in = append(in, maglev.Backend{Cluster: uint16(c.cluster + 1), Address: c.address, Weight: c.weight})
+	}
+	var out []netip.AddrPort
+	for _, index := range maglev.Table(in, x.size) {
+		out = append(out, in[index].Address)
+	}
+	return out
+}

@@ -1,0 +1,100 @@
+package loadbalancer
+
+// nodeName is a node of the mesh.
+type nodeName struct {
+	cluster uint16
+	name    string
+}
+
+// nodes gives numbers to nodes, for as long as a backend names them, and keeps
+// the verdicts about them. Number zero is a backend whose node is not known.
+type nodes struct {
+	target   Target
+	numbers  *numbers
+	refs     map[uint32]int // backends that name the number
+	byName   map[nodeName]uint32
+	byNumber map[uint32]nodeName
+	// verdicts are kept also of nodes that have no number now.
+	verdicts map[nodeName]Health
+}
+
+func newNodes(t Target, n *numbers) *nodes {
+	return &nodes{
+		target: t, numbers: n,
+		refs:     map[uint32]int{},
+		byName:   map[nodeName]uint32{},
+		byNumber: map[uint32]nodeName{},
+		verdicts: map[nodeName]Health{},
+	}
+}
+
+// hold counts a backend that names the node, drop one that does so no more.
+// The last one to go lets the number go.
+func (n *nodes) hold(number uint32) {
+	if number != 0 {
+		n.refs[number]++
+	}
+}
+
+func (n *nodes) drop(number uint32, to *remains) {
+	if number == 0 {
+		return
+	}
+	if n.refs[number]--; n.refs[number] > 0 {
+		return
+	}
+	delete(n.refs, number)
+	if who, ok := n.byNumber[number]; ok {
+		delete(n.byName, who)
+		delete(n.byNumber, number)
+	}
+	to.nodes = append(to.nodes, number)
+}
+
+// number returns the node's number, held; a new one if it has none.
+func (n *nodes) number(who nodeName) (uint32, error) {
+	if who.name == "" {
+		return 0, nil
+	}
+	number, ok := n.byName[who]
+	if !ok {
+		var err error
+		if number, err = n.numbers.take(); err != nil {
+			return 0, err
+		}
+		n.bind(who, number)
+		n.target.SetNodeHealth(number, n.verdicts[who])
+	}
+	n.hold(number)
+	return number, nil
+}
+
+// is reports whether number stands for the node. A number found in the maps,
+// where names are not, gets the name of the first who asks.
+func (n *nodes) is(number uint32, who nodeName) bool {
+	if who.name == "" || number == 0 {
+		return number == 0 && who.name == ""
+	}
+	_, named := n.byNumber[number]
+	_, numbered := n.byName[who]
+	if !named && !numbered {
+		n.bind(who, number)
+		if h, ok := n.verdicts[who]; ok {
+			n.target.SetNodeHealth(number, h)
+		}
+	}
+	return n.byName[who] == number
+}
+
+func (n *nodes) bind(who nodeName, number uint32) {
+	n.byName[who] = number
+	n.byNumber[number] = who
+}
+
+// judge stores a verdict about a node.
+func (n *nodes) judge(who nodeName, h Health) {
+	n.verdicts[who] = h
+	if number, ok := n.byName[who]; ok {
+		n.target.SetNodeHealth(number, h)
+	}
+}

@@ -1,0 +1,123 @@
+package loadbalancer
+
+import (
+	"slices"
+
+	"tombolo.io/tombolo/agent/maglev"
+)
+
+// plan is what a port is to become: everything that can fail has been done, the
+// numbers and slots are taken, and nothing is written yet.
+type plan struct {
+	backends []placed // all, in the order of their endpoints
+	fresh    []placed // those of them that have no entry yet
+	tables   [tiers]table
+	write    [tiers]bool // this table is to be built
+}
+
+// scratch is memory that one table after the other is built in.
+type scratch struct {
+	inputs []maglev.Backend
+	slots  []uint32
+}
+
+// plan takes what p needs to become d. On an error all of it has been given
+// back, and p is as it was.
+func (s *state) plan(p *port, d *desired) (*plan, error) {
+	pl := &plan{}
+	var members [tiers][]member
+	for t := range tiers {
+		for _, sh := range d.tiers[t] {
+			b, err := s.place(p, sh.endpoint, pl)
+			if err != nil {
+				s.undo(pl)
+				return nil, err
+			}
+			members[t] = append(members[t], member{b.number, sh.weight})
+		}
+	}
+	slices.SortFunc(pl.backends, placed.compareWho)
+	for t := range tiers {
+		if err := s.planTable(p, t, d, members[t], pl); err != nil {
+			s.undo(pl)
+			return nil, err
+		}
+	}
+	return pl, nil
+}
+
+// place returns the backend of p that e is, or takes numbers for a new one.
+func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
+	who := nodeName{e.cluster, e.node}
+	if b, ok := p.find(e.cluster, e.address); ok && (e.pinned || b.onNode == e.onNode && s.nodes.is(b.node, who)) {
+		pl.backends = append(pl.backends, b)
+		return b, nil
+	}
+	b := placed{address: e.address, cluster: e.cluster, onNode: e.onNode}
+	var err error
+	if b.number, err = s.backends.take(); err != nil {
+		return placed{}, err
+	}
+	if b.node, err = s.nodes.number(who); err != nil {
+		s.backends.put(b.number)
+		return placed{}, err
+	}
+	pl.backends = append(pl.backends, b)
+	pl.fresh = append(pl.fresh, b)
+	return b, nil
+}
+
+// planTable decides whether a table stays, and takes slots for it if not.
+func (s *state) planTable(p *port, t Tier, d *desired, members []member, pl *plan) error {
+	old := p.tables[t]
+	switch {
+	case len(members) == 0:
+		pl.write[t] = old.at.Size > 0
+		return nil
+	case old.at.Size != d.size:
+	case slices.Equal(old.members, members):
+		pl.tables[t] = old
+		return nil
+	case old.members == nil && slices.Equal(s.target.Slots(old.at), s.table(d.tiers[t], members, d.size)):
+		pl.tables[t] = table{old.at, members}
+		return nil
+	}
+	at, err := s.slots.take(d.size)
+	if err != nil {
+		return err
+	}
+	pl.tables[t], pl.write[t] = table{at, members}, true
+	return nil
+}
+
+// table builds a table of backend numbers, in memory that the next one reuses.
+// The members are those of the shares, one for one.
+func (s *state) table(shares []share, members []member, size uint32) []uint32 {
+	sc := &s.scratch
+	sc.inputs = sc.inputs[:0]
+	for _, sh := range shares {
+		sc.inputs = append(sc.inputs, maglev.Backend{Cluster: sh.cluster, Address: sh.address, Weight: sh.weight})
+	}
+	sc.slots = s.build.Table(sc.slots[:0], sc.inputs, size)
+	for i, index := range sc.slots {
+		sc.slots[i] = members[index].number
+	}
+	return sc.slots
+}
+
+// undo gives back what a plan has taken. Nobody has seen any of it.
+func (s *state) undo(pl *plan) {
+	var gone remains
+	for _, b := range pl.fresh {
+		s.backends.put(b.number)
+		s.nodes.drop(b.node, &gone)
+	}
+	for t := range tiers {
+		if pl.write[t] {
+			s.slots.put(pl.tables[t].at)
+		}
+	}
+	for _, n := range gone.nodes {
+		s.nodes.numbers.put(n)
+	}
+}

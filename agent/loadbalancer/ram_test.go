@@ -1,0 +1,137 @@
+package loadbalancer
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ram is a Target in this process's memory, laid out as the kernel's maps are:
+// what programs load at once is one word here too.
+type ram struct {
+	limits   Limits
+	services []ramService
+	slots    []uint32
+	backends []ramBackend
+	clusters [512]atomic.Uint64
+	nodes    []atomic.Uint64
+
+	// The hash has a lock of its own in the kernel, too.
+	hash      sync.RWMutex
+	frontends map[Frontend]uint32
+	// programs is held for reading by those that run; a grace period waits
+	// until all of them have let go of it.
+	programs sync.RWMutex
+}
+
+type ramService struct {
+	tables          [tiers]atomic.Uint64
+	affinity, owner atomic.Uint64
+}
+
+// ramBackend has generation and state in its head: the upper half counts the
+// owners, the lowest bit says that it is usable.
+type ramBackend struct {
+	head atomic.Uint64
+	b    Backend
+}
+
+func newRAM(l Limits) *ram {
+	return &ram{
+		limits:    l,
+		services:  make([]ramService, l.Services),
+		slots:     make([]uint32, l.Slots),
+		backends:  make([]ramBackend, l.Backends),
+		nodes:     make([]atomic.Uint64, l.Nodes),
+		frontends: map[Frontend]uint32{},
+	}
+}
+
+func (r *ram) Limits() Limits { return r.limits }
+
+func (r *ram) EachFrontend(yield func(Frontend, uint32)) error {
+	for f, n := range maps.Clone(r.frontends) {
+		yield(f, n)
+	}
+	return nil
+}
+
+func (r *ram) PutFrontend(f Frontend, service uint32) error {
+	r.hash.Lock()
+	defer r.hash.Unlock()
+	r.frontends[f] = service
+	return nil
+}
+
+func (r *ram) DeleteFrontend(f Frontend) error {
+	r.hash.Lock()
+	defer r.hash.Unlock()
+	delete(r.frontends, f)
+	return nil
+}
+
+func (r *ram) frontend(f Frontend) (uint32, error) {
+	r.hash.RLock()
+	defer r.hash.RUnlock()
+	return r.frontends[f], nil
+}
+
+func (r *ram) Service(n uint32) (s Service) {
+	for t := range tiers {
+		w := r.services[n].tables[t].Load()
+		s.Tables[t] = Extent{uint32(w), uint32(w >> 32)}
+	}
+	s.Affinity, s.Owner = time.Duration(r.services[n].affinity.Load()), r.services[n].owner.Load()
+	return s
+}
+
+func (r *ram) PutService(n uint32, s Service) {
+	e := &r.services[n]
+	e.affinity.Store(uint64(s.Affinity))
+	e.owner.Store(s.Owner)
+	for t := range tiers {
+		e.tables[t].Store(uint64(s.Tables[t].Offset) | uint64(s.Tables[t].Size)<<32)
+	}
+}
+
+func (r *ram) PutSlots(offset uint32, table []uint32) { copy(r.slots[offset:], table) }
+
+func (r *ram) Slots(at Extent) []uint32 { return r.slots[at.Offset:at.end():at.end()] }
+
+func (r *ram) Backend(n uint32) Backend { return r.backends[n].b }
+
+func (r *ram) Usable(n uint32) bool { return r.backends[n].head.Load()&1 == 1 }
+
+func (r *ram) PutBackend(n uint32, b Backend) {
+	e := &r.backends[n]
+	e.b = b
+	e.head.Store((e.head.Load()>>32+1)<<32 | 1)
+}
+
+func (r *ram) DropBackend(n uint32) {
+	e := &r.backends[n]
+	e.head.Store(e.head.Load() &^ 1)
+}
+
+func (r *ram) SetClusterHealth(cluster uint16, h Health) { r.clusters[cluster].Store(uint64(h)) }
+
+func (r *ram) SetNodeHealth(node uint32, h Health) { r.nodes[node].Store(uint64(h)) }
+
+func (r *ram) clusterHealth(cluster uint16) Health { return Health(r.clusters[cluster].Load()) }
+
+func (r *ram) nodeHealth(node uint32) Health { return Health(r.nodes[node].Load()) }
+
+func (r *ram) Grace() error {
+	r.programs.Lock()
+	defer r.programs.Unlock()
+	return nil
+}
+
+func (r *ram) run(program func()) {
+	r.programs.RLock()
+	defer r.programs.RUnlock()
+	program()
+}
+
+func (r *ram) head(n uint32) uint64 { return r.backends[n].head.Load() }

@@ -1,0 +1,160 @@
+package loadbalancer
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+var testLimits = Limits{Services: 256, Slots: 1 << 17, Backends: 4096, Nodes: 64}
+
+func TestRandomStepsInMemory(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomSteps(t, seed, 400, newRAM(testLimits)) })
+	}
+}
+
+// randomSteps changes the world again and again while readers read.
+func randomSteps(t *testing.T, seed uint64, steps int, k kernel) {
+	h := newHarness(t, seed, k)
+	h.tell(true)
+	h.converge()
+	stop := h.read(2)
+	defer stop()
+	for i := 0; i < steps && !t.Failed(); i++ {
+		switch h.r.IntN(8) {
+		case 0:
+			h.restart()
+		case 1:
+			h.crash()
+		case 2:
+			h.judge()
+		case 3:
+			h.change(func() {
+				h.target.failing = 1 + h.r.IntN(80)
+				h.target.failGrace.Store(h.r.IntN(2) == 0)
+			})
+		default:
+			h.change(func() {})
+		}
+		h.converge()
+	}
+}
+
+// change changes the world a few times, under conditions, and lets the agent
+// work a little after each.
+func (h *harness) change(conditions func()) {
+	conditions()
+	for range 1 + h.r.IntN(4) {
+		for range 1 + h.r.IntN(3) {
+			h.w.step()
+		}
+		h.tell(false)
+		h.drain(h.r.IntN(4))
+	}
+}
+
+// judge passes verdicts on.
+func (h *harness) judge() {
+	c := uint16(1 + h.r.IntN(3))
+	health := Health(h.r.IntN(4))
+	if h.r.IntN(2) == 0 {
+		h.clusters[c] = health & ClusterDown
+		h.l.judge(verdict{nodeName{cluster: c}, h.clusters[c]})
+		return
+	}
+	who := nodeName{c, nodeOf(h.r.IntN(worldNodes))}
+	h.nodes[who] = health
+	h.l.judge(verdict{who, health})
+}
+
+// judgeAll tells a new agent the verdicts, as its health part would.
+func (h *harness) judgeAll() {
+	for who, health := range h.nodes {
+		h.l.judge(verdict{who, health})
+	}
+}
+
+// crash kills the agent between two writes.
+func (h *harness) crash() {
+	func() {
+		defer func() {
+			if err := recover(); err != nil && err != errCrash {
+				panic(err)
+			}
+		}()
+		h.change(func() { h.target.crashIn = 1 + h.r.IntN(60) })
+	}()
+	h.target.crashIn = 0
+	h.restart()
+}
+
+// restart starts the agent anew, at first without etcd, then without a mirror.
+func (h *harness) restart() {
+	before := h.selects()
+	h.start()
+	h.drain(3)
+	if after := h.selects(); !maps.Equal(before, after) {
+		h.Fatalf("a restart without etcd changed what is selected:\n%v\n%v", before, after)
+	}
+	h.judgeAll()
+	away := clusterNames[1+h.r.IntN(2)]
+	if h.r.IntN(2) == 0 {
+		h.unsynced[away] = true
+		for range h.r.IntN(3) {
+			h.w.step()
+		}
+		h.tell(true)
+		h.drain(5)
+		h.retained(before, uint16(slices.Index(clusterNames, away)+1))
+		h.unsynced[away] = false
+		h.tell(false)
+		h.l.take(h.w.vouch(away))
+		return
+	}
+	h.tell(true)
+}
+
+// selection is a backend to which some slot of a frontend's tables leads.
+type selection struct {
+	frontend Frontend
+	cluster  uint16
+	address  netip.AddrPort
+}
+
+// retained checks that the backends of a cluster of which nothing is known stay.
+func (h *harness) retained(before map[selection]bool, cluster uint16) {
+	after := h.selects()
+	for s := range before {
+		wants := h.w.wants(s.frontend)
+		if s.cluster != cluster || len(wants) != 1 || wants[0] != serviceOf(s.address.Addr()) || !h.w.services[0][wants[0]].global {
+			continue
+		}
+		if !after[s] {
+			h.Fatalf("%v was dropped while nothing is known of its cluster", s)
+		}
+	}
+}
+
+// selects returns all selections that the maps can make.
+func (h *harness) selects() map[selection]bool {
+	out := map[selection]bool{}
+	for _, f := range worldFrontends() {
+		number, err := h.k.frontend(f)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if number == 0 {
+			continue
+		}
+		for _, at := range h.k.Service(number).Tables {
+			for _, n := range h.k.Slots(at) {
+				b := h.k.Backend(n)
+				out[selection{f, b.Cluster, b.Address}] = true
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,103 @@
+package loadbalancer
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// read starts readers that select as programs do, and also hold on to what they
+// selected, as sockets do. None may ever see a backend of another service. stop
+// ends them; some must have read.
+func (h *harness) read(readers int) (stop func()) {
+	var done atomic.Bool
+	var reads atomic.Int64
+	var running sync.WaitGroup
+	for i := range readers {
+		rd := &mapReader{h: h, r: rand.New(rand.NewPCG(uint64(i), 9)), all: worldFrontends(), held: map[Frontend]reference{}}
+		running.Go(func() {
+			for !done.Load() && !h.Failed() {
+				f := rd.frontend()
+				before := h.allowed[f].Load()
+				var got uint64
+				h.k.run(func() { got = rd.selects(f) })
+				reads.Add(1)
+				runtime.Gosched()
+				if allowed := before | h.allowed[f].Load(); got&^allowed != 0 {
+					h.Errorf("%v led to a backend of the services %b; wanted by %b", f, got, allowed)
+				}
+			}
+		})
+	}
+	return func() {
+		done.Store(true)
+		running.Wait()
+		if reads.Load() == 0 {
+			h.Error("the readers have read nothing")
+		}
+	}
+}
+
+// reference is what outlives a program: a backend's number and head.
+type reference struct {
+	number uint32
+	head   uint64
+	owner  int
+}
+
+// mapReader reads the maps as a program does.
+type mapReader struct {
+	h    *harness
+	r    *rand.Rand
+	all  []Frontend
+	held map[Frontend]reference
+}
+
+func (rd *mapReader) frontend() Frontend {
+	return rd.all[rd.r.IntN(len(rd.all))]
+}
+
+// selects returns the set of services to whose backends f led just now: by each
+// of its tables.
+func (rd *mapReader) selects(f Frontend) (owners uint64) {
+	rd.checkHeld(f)
+	number, err := rd.h.k.frontend(f)
+	if err != nil {
+		rd.h.Error(err)
+	}
+	if number == 0 {
+		return 0
+	}
+	for t, at := range rd.h.k.Service(number).Tables {
+		if at.Size == 0 {
+			continue
+		}
+		slot := Extent{at.Offset + uint32(rd.r.IntN(int(at.Size))), 1}
+		n := atomic.LoadUint32(&rd.h.k.Slots(slot)[0])
+		head := rd.h.k.head(n)
+		if !rd.h.k.Usable(n) {
+			continue // a program would look at another slot
+		}
+		b := rd.h.k.Backend(n)
+		owner := serviceOf(b.Address.Addr())
+		if b.Service != number {
+			rd.h.Errorf("tier %d of service %d names backend %d of service %d", t, number, n, b.Service)
+		}
+		owners |= 1 << owner
+		rd.held[f] = reference{n, head, owner}
+	}
+	return owners
+}
+
+// checkHeld uses a reference of an earlier run as programs do: when the head is
+// still the same.
+func (rd *mapReader) checkHeld(f Frontend) {
+	held, ok := rd.held[f]
+	if !ok || rd.h.k.head(held.number) != held.head {
+		return
+	}
+	if b := rd.h.k.Backend(held.number); serviceOf(b.Address.Addr()) != held.owner {
+		rd.h.Errorf("backend %d, which was one of s%d, is one of s%d under the same head", held.number, held.owner, serviceOf(b.Address.Addr()))
+	}
+}

@@ -1,0 +1,259 @@
+package loadbalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/internal/reconcile"
+)
+
+// Config is what a LoadBalancer needs to know.
+type Config struct {
+	// Node is the name of the node whose maps these are.
+	Node string
+	// Backoff bounds the wait before a service is tried again that could not be
+	// written; the zero value is DefaultBackoff.
+	Backoff reconcile.Backoff
+}
+
+// DefaultBackoff suits failures of the kernel: a full map, no memory.
+var DefaultBackoff = reconcile.Backoff{Min: 50 * time.Millisecond, Max: 30 * time.Second}
+
+// key is what the queue holds: a service, or a port that lies in the maps and
+// that no service has claimed, by its number.
+type key struct {
+	service clustermesh.ServiceName
+	pinned  uint32
+}
+
+// LoadBalancer keeps the maps as the mesh wants them.
+type LoadBalancer struct {
+	config Config
+	target Target
+	log    *slog.Logger
+
+	verdicts  chan verdict
+	graceDone chan error
+	snapshot  atomic.Pointer[Snapshot]
+	filled    chan struct{}
+
+	// What follows is owned by Run.
+
+	view     *view.View
+	state    *state
+	queue    *reconcile.Queue[key]
+	vouched  map[uint16]bool // clusters, by id
+	known    map[uint16]bool // the clusters of the mesh, by id, as far as they said it
+	complete bool            // known are all
+	// ready is set once our own cluster's services and endpoints were all seen.
+	// Until then nothing is written.
+	ready bool
+	// starving are keys that may succeed when a grace period has freed something.
+	starving map[key]struct{}
+	// cramped is set when a table found no run of free slots since the last
+	// compaction.
+	cramped    bool
+	graceRetry time.Time // when to ask for a period again after one failed
+	report     report
+}
+
+// New returns a LoadBalancer that does nothing until Run.
+func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
+	if c.Backoff == (reconcile.Backoff{}) {
+		c.Backoff = DefaultBackoff
+	}
+	l := &LoadBalancer{
+		config: c, target: t, log: log,
+		verdicts:  make(chan verdict),
+		graceDone: make(chan error, 1),
+		filled:    make(chan struct{}),
+		view:      view.New(c.Node),
+		queue:     reconcile.New[key](c.Backoff),
+		vouched:   map[uint16]bool{},
+		known:     map[uint16]bool{},
+		starving:  map[key]struct{}{},
+		report:    newReport(),
+	}
+	l.snapshot.Store(&Snapshot{})
+	return l
+}
+
+// Run takes the maps over and keeps them until ctx is done; they stay as they
+// are then. An error means that the maps could not be read.
+func (l *LoadBalancer) Run(ctx context.Context, batches <-chan view.Batch) error {
+	if err := l.restore(); err != nil {
+		return fmt.Errorf("taking the maps over: %w", err)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer l.awaitGrace()
+	for {
+		l.settle(time.Now())
+		timer.Reset(l.nextWake(time.Now()))
+		select {
+		case <-ctx.Done():
+			return nil
+		case b := <-batches:
+			l.take(b)
+		case v := <-l.verdicts:
+			l.judge(v)
+		case err := <-l.graceDone:
+			l.graceEnded(err, time.Now())
+		case <-timer.C:
+		}
+	}
+}
+
+func (l *LoadBalancer) restore() error {
+	s, oddities, err := restore(l.target)
+	if err != nil {
+		return err
+	}
+	l.state = s
+	for _, o := range oddities {
+		l.log.Warn("the maps contradict themselves; what is wrong is written anew", "error", o)
+	}
+	l.log.Info("took the maps over", "services", len(s.pinned), "frontends", len(s.owners), "backends", s.backends.used())
+	l.report.dirty = true
+	return nil
+}
+
+// take takes a batch in and marks what it touches.
+func (l *LoadBalancer) take(b view.Batch) {
+	c := l.view.Apply(b)
+	for name := range c.Services {
+		l.queue.Mark(key{service: name})
+	}
+	if len(c.Clusters)+len(c.Peers) > 0 {
+		l.vouch()
+		for name, ports := range l.state.byName {
+			if slices.ContainsFunc(ports, func(p *port) bool { return p.restored }) {
+				l.queue.Mark(key{service: name})
+			}
+		}
+	}
+	if self := l.view.Self(); !l.ready && self != nil && l.vouched[self.ID] {
+		l.ready = true
+		for number := range l.state.pinned {
+			l.queue.Mark(key{pinned: number})
+		}
+	}
+	l.report.dirty = true
+}
+
+// betweenVerdicts is how many keys are settled before verdicts are looked for.
+const betweenVerdicts = 16
+
+// settle brings every key that is due to what it should be.
+func (l *LoadBalancer) settle(now time.Time) {
+	for l.ready {
+		due := l.queue.Take(now)
+		if len(due) == 0 {
+			break
+		}
+		for i, k := range due {
+			if i%betweenVerdicts == 0 {
+				l.judgeWaiting()
+			}
+			l.settled(k, l.reconcile(k), now)
+		}
+	}
+	l.startGrace(now)
+	l.publish(now)
+	if l.ready && !l.isFilled() {
+		close(l.filled)
+	}
+}
+
+// Filled is closed once all that this cluster wants was written, or tried, for
+// the first time since Run began.
+func (l *LoadBalancer) Filled() <-chan struct{} { return l.filled }
+
+func (l *LoadBalancer) isFilled() bool {
+	select {
+	case <-l.filled:
+		return true
+	default:
+		return false
+	}
+}
+
+// reconcile makes the maps of one key what they should be.
+func (l *LoadBalancer) reconcile(k key) error {
+	if k.pinned != 0 {
+		if p := l.state.pinned[k.pinned]; p != nil {
+			return l.state.remove(p)
+		}
+		return nil
+	}
+	if l.view.Self() == nil {
+		return nil // marked again when it says who it is
+	}
+	merged := global.Merge(l.view.Service(k.service))
+	want := desire(&merged, l.onNode)
+	var errs []error
+	for i := range want {
+		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, p := range slices.Clone(l.state.byName[k.service]) {
+		if slices.ContainsFunc(want, func(d desired) bool { return d.id == p.id }) {
+			continue
+		}
+		if err := l.state.remove(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	l.report.service(&merged, l.state.byName[k.service])
+	return errors.Join(errs...)
+}
+
+// onNode reports whether an address of a cluster is one of a node itself: within
+// the prefixes of its nodes, and of none of its pods.
+func (l *LoadBalancer) onNode(cluster string, a netip.Addr) bool {
+	c := l.view.Self()
+	if c == nil || c.Name != cluster {
+		c = l.view.Cluster(cluster)
+	}
+	contains := func(p netip.Prefix) bool { return p.Contains(a) }
+	return c != nil && slices.ContainsFunc(c.NodeCIDRs, contains) && !slices.ContainsFunc(c.PodCIDRs, contains)
+}
+
+// settled notes how a key went.
+func (l *LoadBalancer) settled(k key, err error, now time.Time) {
+	l.queue.Done(k, err, now)
+	delete(l.starving, k)
+	if errors.Is(err, errNoNumber) || errors.Is(err, errNoExtent) || errors.Is(err, errSettling) {
+		l.starving[k] = struct{}{}
+		l.cramped = l.cramped || errors.Is(err, errNoExtent)
+	}
+	l.report.dirty = l.report.dirty || err != nil
+	for _, name := range l.state.wake {
+		l.queue.Mark(key{service: name})
+	}
+	l.state.wake = l.state.wake[:0]
+}
+
+// nextWake returns how long Run may sleep.
+func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
+	wake := now.Add(time.Hour)
+	earlier := func(t time.Time, ok bool) {
+		if ok && t.Before(wake) {
+			wake = t
+		}
+	}
+	earlier(l.queue.Next())
+	earlier(l.graceRetry, !l.graceRetry.IsZero())
+	earlier(l.report.due())
+	return wake.Sub(now)
+}

@@ -1,0 +1,187 @@
+package loadbalancer
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/internal/reconcile"
+)
+
+// Snapshot is what lies in the maps at one moment, and why. It is never changed
+// after it was published.
+type Snapshot struct {
+	// Time is when it was taken; zero before Run has taken the maps over.
+	Time time.Time
+	// Stale is since when etcd is out of reach, zero while it is not, and
+	// StaleReason why.
+	Stale       time.Time
+	StaleReason string
+	// Synced is set once all of this cluster's services and endpoints were seen.
+	// Until then what was found in the maps stays as it is.
+	Synced bool
+	// Cluster is what the node's cluster says of itself, nil while not known.
+	Cluster *clustermesh.Cluster
+	// Revision is the store's up to which everything was seen.
+	Revision int64
+	// Unclaimed counts the service ports that were found in the maps and that
+	// no known service has claimed.
+	Unclaimed int
+	// Usage says how full the maps are.
+	Usage Usage
+
+	services []*ServiceStatus
+	failures []reconcile.Failure[key]
+}
+
+// Usage counts entries in use, those that wait for a grace period included.
+type Usage struct {
+	Frontends                        int
+	Services, Backends, Nodes, Slots int
+	Limits                           Limits
+}
+
+// ServiceStatus is one service as it lies in the maps.
+type ServiceStatus struct {
+	Name clustermesh.ServiceName
+	// Merged is what the maps should hold; the conflicts and the part of each
+	// cluster are in it.
+	Merged *global.Service
+	// Ports are what the maps do hold.
+	Ports []PortStatus
+}
+
+// PortStatus is one port of a service in one family as it lies in the maps.
+type PortStatus struct {
+	Number    uint32
+	Frontends []Frontend
+	// Primary and Backup are the sizes of the tables; zero is none.
+	Primary, Backup uint32
+	Backends        int
+	// Retained is set while backends are kept that were found in the maps and
+	// whose cluster's tables are not synced.
+	Retained bool
+}
+
+// Failure is a service that could not be written.
+type Failure struct {
+	// Service is empty for a port that was found in the maps and could not be
+	// removed.
+	Service  clustermesh.ServiceName
+	Err      error
+	Attempts int
+	Since    time.Time
+}
+
+// Services returns the services that this cluster takes or has in its maps, by
+// name.
+func (s *Snapshot) Services() []*ServiceStatus {
+	out := slices.Clone(s.services)
+	slices.SortFunc(out, func(a, b *ServiceStatus) int {
+		return cmp.Or(cmp.Compare(a.Name.Namespace, b.Name.Namespace), cmp.Compare(a.Name.Name, b.Name.Name))
+	})
+	return out
+}
+
+// Failures returns the services that could not be written, the oldest failure
+// first.
+func (s *Snapshot) Failures() []Failure {
+	out := make([]Failure, len(s.failures))
+	for i, f := range s.failures {
+		out[i] = Failure{f.Key.service, f.Err, f.Attempts, f.Since}
+	}
+	return out
+}
+
+// Snapshot returns the latest. It may be called from any goroutine.
+func (l *LoadBalancer) Snapshot() *Snapshot { return l.snapshot.Load() }
+
+// publishEvery bounds how often a snapshot is made: people look seldom, and a
+// snapshot names every service.
+const publishEvery = 100 * time.Millisecond
+
+// report gathers what the next snapshot says.
+type report struct {
+	dirty     bool
+	published time.Time
+	services  []*ServiceStatus
+	at        map[clustermesh.ServiceName]int // in services
+}
+
+func newReport() report { return report{at: map[clustermesh.ServiceName]int{}} }
+
+// due returns when the next snapshot is to be made; false when nothing changed.
+func (r *report) due() (time.Time, bool) { return r.published.Add(publishEvery), r.dirty }
+
+// service notes how a service lies in the maps now.
+func (r *report) service(merged *global.Service, ports []*port) {
+	r.dirty = true
+	i, known := r.at[merged.Name]
+	if merged.Definition == nil && len(merged.Parts) == 0 && len(ports) == 0 {
+		if known {
+			r.forget(i)
+		}
+		return
+	}
+	st := &ServiceStatus{Name: merged.Name, Merged: merged, Ports: make([]PortStatus, len(ports))}
+	for i, p := range ports {
+		st.Ports[i] = PortStatus{
+			Number:    p.number,
+			Frontends: slices.Clone(p.frontends),
+			Primary:   p.tables[Primary].at.Size,
+			Backup:    p.tables[Backup].at.Size,
+			Backends:  len(p.backends),
+			Retained:  p.restored,
+		}
+	}
+	if known {
+		r.services[i] = st
+		return
+	}
+	r.at[merged.Name] = len(r.services)
+	r.services = append(r.services, st)
+}
+
+func (r *report) forget(i int) {
+	last := len(r.services) - 1
+	delete(r.at, r.services[i].Name)
+	if i < last {
+		r.services[i] = r.services[last]
+		r.at[r.services[i].Name] = i
+	}
+	r.services[last] = nil
+	r.services = r.services[:last]
+}
+
+// publish makes a snapshot if something changed and the last one is old enough.
+func (l *LoadBalancer) publish(now time.Time) {
+	if at, dirty := l.report.due(); !dirty || now.Before(at) {
+		return
+	}
+	l.report.dirty, l.report.published = false, now
+	s := l.state
+	snap := &Snapshot{
+		Time:      now,
+		Synced:    l.ready,
+		Cluster:   l.view.Self(),
+		Revision:  l.view.Revision(),
+		Unclaimed: len(s.pinned),
+		Usage: Usage{
+			Frontends: len(s.owners),
+			Services:  s.services.used(),
+			Backends:  s.backends.used(),
+			Nodes:     s.nodes.numbers.used(),
+			Slots:     int(s.slots.total - s.slots.free),
+			Limits:    s.target.Limits(),
+		},
+		services: slices.Clone(l.report.services),
+		failures: l.queue.Failures(),
+	}
+	var err error
+	if snap.Stale, err = l.view.Stale(); err != nil {
+		snap.StaleReason = err.Error()
+	}
+	l.snapshot.Store(snap)
+}

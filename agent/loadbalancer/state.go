@@ -1,0 +1,163 @@
+package loadbalancer
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/agent/maglev"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// state is what lies in the maps and whose it is. Nothing of it is a wish: it
+// changes together with the maps.
+type state struct {
+	target   Target
+	services *numbers
+	backends *numbers
+	slots    *extents
+	nodes    *nodes
+	limbo    limbo
+
+	// byName holds the ports of the services that were reconciled.
+	byName map[clustermesh.ServiceName][]*port
+	// pinned holds, by service number, the ports that were found in the maps
+	// and that no service has claimed yet.
+	pinned map[uint32]*port
+	// found holds the same by owner.
+	found map[uint64]*port
+	// owners says which port each frontend of the hash leads to.
+	owners map[Frontend]*port
+	// waiting holds, by frontend, the services that want it while another has
+	// it; wake those that may try again because it was released.
+	waiting map[Frontend]map[clustermesh.ServiceName]struct{}
+	wake    []clustermesh.ServiceName
+
+	build   maglev.Builder
+	scratch scratch
+}
+
+// port is a service port as it lies in the maps. Its frontends are those in
+// owners that name it.
+type port struct {
+	// service is empty while the port is only pinned.
+	service clustermesh.ServiceName
+	id      portID
+	number  uint32
+	owner   uint64
+	// frontends are in the hash, in no order.
+	frontends []Frontend
+	tables    [tiers]table
+	affinity  time.Duration
+	// backends are all that its tables name, in the order of their endpoints.
+	backends []placed
+	// restored is set while backends found in the maps may be here that no
+	// synced table vouches for.
+	restored bool
+}
+
+// entry returns what the map of services holds of the port.
+func (p *port) entry() Service {
+	e := Service{Affinity: p.affinity, Owner: p.owner}
+	for t := range tiers {
+		e.Tables[t] = p.tables[t].at
+	}
+	return e
+}
+
+// table is one tier of a port.
+type table struct {
+	at Extent
+	// members have slots in it. A table that was found in the maps has none
+	// until it is compared for the first time: weights cannot be read there.
+	members []member
+}
+
+// member is a backend's part in a table.
+type member struct{ number, weight uint32 }
+
+// placed is a backend with its numbers.
+type placed struct {
+	address netip.AddrPort
+	cluster uint16
+	onNode  bool
+	number  uint32
+	node    uint32
+}
+
+// compareWho orders backends by who they are.
+func (p placed) compareWho(o placed) int {
+	return cmp.Or(cmp.Compare(p.cluster, o.cluster), p.address.Compare(o.address))
+}
+
+// find returns the backend of a port that has this cluster and address.
+func (p *port) find(cluster uint16, address netip.AddrPort) (placed, bool) {
+	i, ok := slices.BinarySearchFunc(p.backends, placed{cluster: cluster, address: address}, placed.compareWho)
+	if !ok {
+		return placed{}, false
+	}
+	return p.backends[i], true
+}
+
+// portOf returns the port of a service with this id, or nil.
+func (s *state) portOf(name clustermesh.ServiceName, id portID) *port {
+	for _, p := range s.byName[name] {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// claim makes the port that was found in the maps as this service's its own;
+// nil when there is none.
+func (s *state) claim(name clustermesh.ServiceName, id portID) *port {
+	p := s.found[owner(name, id)]
+	if p == nil {
+		return nil
+	}
+	delete(s.found, p.owner)
+	delete(s.pinned, p.number)
+	p.service, p.id = name, id
+	s.byName[name] = append(s.byName[name], p)
+	return p
+}
+
+// owner returns the digest by which a port is known again in the maps.
+func owner(name clustermesh.ServiceName, id portID) uint64 {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%d/%t/%t", name.Namespace, name.Name, id.protocol, id.port, id.ipv6, id.outside))
+	return max(1, binary.BigEndian.Uint64(sum[:]))
+}
+
+// forget takes a port that lies in the maps no more out of the books.
+func (s *state) forget(p *port) {
+	delete(s.found, p.owner)
+	delete(s.pinned, p.number)
+	rest := slices.DeleteFunc(s.byName[p.service], func(o *port) bool { return o == p })
+	if len(rest) == 0 {
+		delete(s.byName, p.service)
+	} else {
+		s.byName[p.service] = rest
+	}
+}
+
+// free gives back what a grace period has freed.
+func (s *state) free(r remains) {
+	for _, n := range r.services {
+		s.target.PutService(n, Service{})
+		s.services.put(n)
+	}
+	for _, n := range r.backends {
+		s.backends.put(n)
+	}
+	for _, n := range r.nodes {
+		s.nodes.numbers.put(n)
+	}
+	for _, e := range r.extents {
+		s.slots.put(e)
+	}
+}

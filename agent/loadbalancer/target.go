@@ -1,0 +1,119 @@
+package loadbalancer
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Target is the datapath's maps as this package reads and writes them. Arrays
+// are memory and cannot fail; the hash of frontends and the grace period are
+// calls into the kernel and can.
+type Target interface {
+	// Limits returns the number of entries of each array. It does not change.
+	Limits() Limits
+
+	// EachFrontend calls yield for every entry of the hash.
+	EachFrontend(yield func(f Frontend, service uint32)) error
+	// PutFrontend leads f to a service, at once, whatever it led to before. An
+	// error means that nothing changed. The caller lets a grace period pass
+	// between what frees memory of the hash (taking a frontend out, leading it
+	// elsewhere) and adding another.
+	PutFrontend(f Frontend, service uint32) error
+	// DeleteFrontend takes f out; one that is not there is no error.
+	DeleteFrontend(f Frontend) error
+
+	// Service returns the entry of a service, PutService writes it: each table
+	// in one word that readers load once.
+	Service(number uint32) Service
+	PutService(number uint32, s Service)
+	// Slots returns the slots of an extent, which are backend numbers; PutSlots
+	// writes them from an offset on.
+	Slots(at Extent) []uint32
+	PutSlots(offset uint32, table []uint32)
+
+	// Backend returns the entry of a backend.
+	Backend(number uint32) Backend
+	// Usable reports whether programs select the entry.
+	Usable(number uint32) bool
+	// PutBackend writes an entry that no table names, and makes it usable as
+	// its last step, under a generation that it did not have before.
+	PutBackend(number uint32, b Backend)
+	// DropBackend makes an entry unusable for those who still know it.
+	DropBackend(number uint32)
+
+	// SetClusterHealth and SetNodeHealth store a verdict.
+	SetClusterHealth(cluster uint16, h Health)
+	SetNodeHealth(node uint32, h Health)
+
+	// Grace returns when every program that ran when it was called has ended.
+	// It may be called from any goroutine.
+	Grace() error
+}
+
+// Limits are numbers of entries, the unused entry zero included.
+type Limits struct{ Services, Slots, Backends, Nodes uint32 }
+
+// Frontend is what a client dials.
+type Frontend struct {
+	Address  netip.AddrPort
+	Protocol clustermesh.Protocol
+}
+
+// String returns address:port/protocol.
+func (f Frontend) String() string {
+	return fmt.Sprintf("%v/%v", f.Address, f.Protocol)
+}
+
+// Extent is a run of slots that holds one table. One of no slots is no table,
+// and is always the zero Extent.
+type Extent struct{ Offset, Size uint32 }
+
+func (e Extent) end() uint32 { return e.Offset + e.Size }
+
+// Tier is one of a service's two tables.
+type Tier int
+
+// The tiers. A reader turns to Backup when Primary gives it no live backend.
+const (
+	Primary Tier = iota
+	Backup
+	tiers
+)
+
+// Service is an entry of the map of services.
+type Service struct {
+	Tables [tiers]Extent
+	// Affinity is for how long a client stays on its backend; zero is off.
+	Affinity time.Duration
+	// Owner is a digest of whose entry this is, which programs do not read: by
+	// it a restarted process knows its own again. Zero is nobody's.
+	Owner uint64
+}
+
+// Backend is an entry of the map of backends. It belongs to one service, and
+// programs that come to it by another pass it over.
+type Backend struct {
+	Address  netip.AddrPort
+	Protocol clustermesh.Protocol
+	Cluster  uint16
+	Node     uint32
+	// OnNode: the address is one of the node itself, not of its pods.
+	OnNode  bool
+	Service uint32
+}
+
+// Health is what is stored of a cluster or a node: the bits of what is down.
+type Health uint8
+
+// The bits of a verdict; zero is "not known to be down".
+const (
+	ClusterDown = Health(bpf.ClusterDown)
+	// NodeDown is about backends at the node's own addresses, PodsDown about
+	// those at its pods'.
+	NodeDown = Health(bpf.NodeDown)
+	PodsDown = Health(bpf.PodsDown)
+)

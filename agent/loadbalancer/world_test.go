@@ -1,0 +1,236 @@
+package loadbalancer
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// The clusters of the test's world; the first is the one whose agent is tested.
+var clusterNames = []string{"east", "west", "north"}
+
+const (
+	worldServices  = 8
+	worldVIPs      = 6 // fewer than services: they change hands, and are fought for
+	worldEndpoints = 12
+	worldNodes     = 3
+)
+
+// world is the mesh as it truly is: one service table a cluster.
+type world struct {
+	r        *rand.Rand
+	services [3][worldServices]worldService
+	revision int64
+}
+
+// worldService is a service as one cluster has it. Its endpoints' addresses are
+// those of no other service.
+type worldService struct {
+	defined, global, shared bool
+	affinity                clustermesh.Affinity
+	priority                uint8
+	weight                  uint16
+	vips                    []int // of the own cluster: which addresses it has
+	ports                   int
+	table                   uint32
+	timeout                 time.Duration
+	ready                   [worldEndpoints]bool
+}
+
+func vip(i int, v6 bool) netip.Addr {
+	if v6 {
+		return netip.AddrFrom16([16]byte{0xfd, 15: byte(i + 1)})
+	}
+	return netip.AddrFrom4([4]byte{172, 16, 0, byte(i + 1)})
+}
+
+// endpointAddr is the address of an endpoint; every third of a cluster lies
+// among the addresses of its nodes.
+func endpointAddr(cluster, service, i int, v6 bool) netip.Addr {
+	kind := byte(0)
+	if i%3 == 0 {
+		kind = 100
+	}
+	if v6 {
+		return netip.AddrFrom16([16]byte{0xfc, kind + byte(cluster), 14: byte(service), 15: byte(i + 1)})
+	}
+	return netip.AddrFrom4([4]byte{10, kind + byte(cluster), byte(service), byte(i + 1)})
+}
+
+// serviceOf returns which service an endpoint's address belongs to.
+func serviceOf(a netip.Addr) int {
+	if a.Is4() {
+		return int(a.As4()[2])
+	}
+	return int(a.As16()[14])
+}
+
+func serviceNameOf(i int) clustermesh.ServiceName {
+	return clustermesh.ServiceName{Namespace: "shop", Name: fmt.Sprintf("s%d", i)}
+}
+
+// step changes something.
+func (w *world) step() {
+	c, i := w.r.IntN(3), w.r.IntN(worldServices)
+	s := &w.services[c][i]
+	switch w.r.IntN(10) {
+	case 0:
+		s.defined = !s.defined
+	case 1:
+		s.defined, s.global = true, w.r.IntN(5) > 0
+	case 2:
+		s.shared = w.r.IntN(4) > 0
+	case 3:
+		s.affinity = clustermesh.Affinity(w.r.IntN(3))
+		s.priority = uint8(w.r.IntN(2))
+		s.weight = uint16([]int{0, 50, 100, 100, 300}[w.r.IntN(5)])
+	case 4:
+		s.vips = nil
+		for len(s.vips) < 1+w.r.IntN(2) {
+			s.vips = append(s.vips, w.r.IntN(worldVIPs))
+		}
+		s.ports = 1 + w.r.IntN(2)
+	case 5:
+		s.table = []uint32{0, 251, 509, 1021}[w.r.IntN(4)]
+		s.timeout = time.Duration(w.r.IntN(2)) * time.Hour
+	case 6:
+		for e := range s.ready {
+			s.ready[e] = w.r.IntN(3) > 0
+		}
+	case 7:
+		s.ready = [worldEndpoints]bool{}
+	default:
+		e := w.r.IntN(worldEndpoints)
+		s.ready[e] = !s.ready[e]
+	}
+}
+
+// populate makes a world in which most things exist.
+func (w *world) populate() {
+	for c := range w.services {
+		for i := range w.services[c] {
+			s := &w.services[c][i]
+			*s = worldService{
+				defined: w.r.IntN(5) > 0, global: true, shared: true, weight: 100,
+				ports: 1, vips: []int{i % worldVIPs},
+			}
+			for e := range s.ready {
+				s.ready[e] = w.r.IntN(2) == 0
+			}
+		}
+	}
+}
+
+// objects returns what east's etcd holds of the world, by key.
+func (w *world) objects() map[string]clustermesh.Object {
+	out := map[string]clustermesh.Object{}
+	put := func(area clustermesh.Area, cluster string, o clustermesh.Object) {
+		k := clustermesh.KeyOf(area, o)
+		k.Cluster = cluster
+		out[k.String()] = o
+	}
+	for c, name := range clusterNames {
+		self := &clustermesh.Cluster{Name: name, ID: uint16(c + 1),
+			PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(c)}), 16), prefix6(byte(c))},
+			NodeCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100 + byte(c)}), 16), prefix6(100 + byte(c))}}
+		if c == 0 {
+			put(clustermesh.Export, "", self)
+		} else {
+			put(clustermesh.Mirror, name, self)
+			put(clustermesh.Private, "", &clustermesh.Peer{Name: name, Endpoints: []string{"https://" + name}})
+		}
+		for i := range w.services[c] {
+			s := &w.services[c][i]
+			area, where := clustermesh.Export, ""
+			switch {
+			case !s.defined:
+				continue
+			case c == 0 && !(s.global && s.shared):
+				area = clustermesh.Private
+			case c > 0 && !(s.global && s.shared):
+				continue
+			case c > 0:
+				area, where = clustermesh.Mirror, name
+			}
+			put(area, where, s.object(i, c == 0))
+			for _, v6 := range []bool{false, true} {
+				put(area, where, s.slice(c, i, v6))
+			}
+		}
+	}
+	return out
+}
+
+func prefix6(b byte) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc, b}), 16)
+}
+
+func (s *worldService) object(i int, own bool) *clustermesh.Service {
+	o := &clustermesh.Service{
+		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
+		Global: s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
+		TableSize: s.table, SessionAffinity: s.timeout,
+	}
+	for p := range s.ports {
+		o.Ports = append(o.Ports, clustermesh.ServicePort{
+			Name: fmt.Sprintf("p%d", p), Protocol: []clustermesh.Protocol{clustermesh.TCP, clustermesh.UDP}[p], Port: uint16(80 + p)})
+	}
+	for _, v := range s.vips {
+		o.LoadBalancerIPs = append(o.LoadBalancerIPs, vip(v, false), vip(v, true))
+	}
+	return o
+}
+
+func (s *worldService) slice(c, i int, v6 bool) *clustermesh.EndpointSlice {
+	o := &clustermesh.EndpointSlice{Service: serviceNameOf(i), Name: fmt.Sprintf("s%d-%v", i, v6)}
+	for p := range 2 {
+		o.Ports = append(o.Ports, clustermesh.EndpointPort{
+			Name: fmt.Sprintf("p%d", p), Protocol: []clustermesh.Protocol{clustermesh.TCP, clustermesh.UDP}[p], Port: uint16(8080 + p)})
+	}
+	for e, ready := range s.ready {
+		o.Endpoints = append(o.Endpoints, clustermesh.Endpoint{
+			Address: endpointAddr(c, i, e, v6), Node: nodeOf(e), Ready: ready, Serving: ready})
+	}
+	return o
+}
+
+func nodeOf(endpoint int) string { return fmt.Sprintf("n%d", endpoint%worldNodes) }
+
+// difference returns the batch that turns one state of the store into another.
+func (w *world) difference(from, to map[string]clustermesh.Object) view.Batch {
+	w.revision++
+	b := view.Batch{Revision: w.revision}
+	for k, o := range to {
+		if !reflect.DeepEqual(o, from[k]) {
+			b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Put, Key: k, Value: o, Revision: w.revision})
+		}
+	}
+	for k := range maps.Keys(from) {
+		if to[k] == nil {
+			b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Delete, Key: k, Revision: w.revision})
+		}
+	}
+	return b
+}
+
+// synced returns the events that vouch for all tables of an area.
+func synced(area clustermesh.Area, cluster string) (out []etcd.Event[clustermesh.Object]) {
+	for _, k := range clustermesh.Tables(area) {
+		marker := clustermesh.Key{Area: area, Cluster: cluster, Kind: clustermesh.KindSynced, Name: string(k)}
+		out = append(out, etcd.Event[clustermesh.Object]{Op: etcd.Synced, Key: marker.String()})
+	}
+	return out
+}
+
+// vouch returns the batch that vouches for the mirror of a cluster.
+func (w *world) vouch(cluster string) view.Batch {
+	w.revision++
+	return view.Batch{Revision: w.revision, Events: synced(clustermesh.Mirror, cluster)}
+}
