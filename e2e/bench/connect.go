@@ -1,0 +1,239 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/agent/maglev"
+	"tombolo.io/tombolo/bpf"
+)
+
+// The peers of the socket hook are rules in the packet path of the same
+// namespace. Each way has its own range of virtual addresses, so that all of
+// them can stand side by side and be measured in turn.
+var (
+	backendAddr = netip.MustParseAddrPort("127.1.0.1:18080")
+	hookBase    = netip.MustParseAddr("10.80.0.0")
+	nftBase     = netip.MustParseAddr("10.81.0.0")
+	iptBase     = netip.MustParseAddr("10.82.0.0")
+)
+
+// nth returns the n-th address after base.
+func nth(base netip.Addr, n int) netip.Addr {
+	b := base.As4()
+	v := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	v += uint32(n) + 1
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+}
+
+// nftRules renders DNAT by a verdict map, as kube-proxy's nftables mode does it.
+func nftRules(services int) string {
+	var b strings.Builder
+	b.WriteString("table ip bench {\n map vips { type ipv4_addr . inet_service : verdict; elements = {\n")
+	for i := range services {
+		fmt.Fprintf(&b, "  %s . 80 : goto svc,\n", nth(nftBase, i))
+	}
+	fmt.Fprintf(&b, " } }\n chain svc { meta l4proto tcp dnat to %s:%d; }\n", backendAddr.Addr(), backendAddr.Port())
+	b.WriteString(" chain out { type nat hook output priority -100; meta l4proto tcp ip daddr . tcp dport vmap @vips; }\n}\n")
+	return b.String()
+}
+
+// iptRules renders one DNAT rule a service in sequence, as kube-proxy's
+// iptables mode does it.
+func iptRules(services int) string {
+	var b strings.Builder
+	b.WriteString("*nat\n:BENCH - [0:0]\n")
+	// The other ways must not walk through these rules.
+	fmt.Fprintf(&b, "-A OUTPUT -d %s/16 -j BENCH\n", iptBase)
+	for i := range services {
+		fmt.Fprintf(&b, "-A BENCH -d %s/32 -p tcp --dport 80 -j DNAT --to-destination %s\n", nth(iptBase, i), backendAddr)
+	}
+	b.WriteString("COMMIT\n")
+	return b.String()
+}
+
+// connects opens n connections one after the other and returns the mean time
+// of connect(2) alone. Each is closed with a reset, so that none lingers.
+func connects(to netip.AddrPort, n int) (time.Duration, error) {
+	sa := &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
+	var total time.Duration
+	for range n {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return 0, fmt.Errorf("opening a socket: %w", err)
+		}
+		start := time.Now()
+		err = unix.Connect(fd, sa)
+		total += time.Since(start)
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		unix.Close(fd)
+		if err != nil {
+			return 0, fmt.Errorf("connecting to %s: %w", to, err)
+		}
+	}
+	return total / time.Duration(n), nil
+}
+
+// listen accepts and closes connections on addr until stop is called. It must
+// run on a thread of the namespace; the socket stays in it.
+func listen(addr netip.AddrPort) (stop func(), err error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening a socket: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
+		return nil, fmt.Errorf("binding to %s: %w", addr, err)
+	}
+	if err := unix.Listen(fd, 4096); err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", addr, err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, _, err := unix.Accept(fd)
+			if err == unix.EINTR || err == unix.ECONNABORTED {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			unix.Close(c)
+		}
+	}()
+	return func() { unix.Shutdown(fd, unix.SHUT_RDWR); <-done; unix.Close(fd) }, nil
+}
+
+// Rounds of the comparison. In each the ways take turns, so that what disturbs
+// the machine disturbs all of them.
+const (
+	rounds          = 10
+	turnsPerRound   = 20
+	connectsPerTurn = 100
+)
+
+// benchConnect compares connect() by four ways to a service: straight to its
+// backend, through the socket hook, and by DNAT in nftables and iptables.
+func benchConnect(r *Report) error {
+	for _, program := range [][2]string{{"nft", "nftables"}, {"iptables-legacy-restore", "iptables"}} {
+		if err := need(program[0], program[1]); err != nil {
+			return err
+		}
+	}
+	for _, services := range []int{1, 1000, 10000} {
+		if err := inNewNetns(func() error { return compareConnects(r, services) }); err != nil {
+			return fmt.Errorf("comparing connect() with %d services: %w", services, err)
+		}
+	}
+	return nil
+}
+
+func compareConnects(r *Report, services int) (err error) {
+	p, err := newPlace(bpf.DefaultSizes())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.leave(), p.remove()) }()
+	d, err := p.load()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := balance(d, services); err != nil {
+		return err
+	}
+	if err := feed(nftRules(services), "nft", "-f", "-"); err != nil {
+		return err
+	}
+	if err := feed(iptRules(services), "iptables-legacy-restore"); err != nil {
+		return err
+	}
+	stop, err := listen(backendAddr)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return interleave(r, p, services)
+}
+
+// balance makes the socket hook lead every virtual address to the backend.
+func balance(d *bpf.Datapath, services int) error {
+	table := maglev.Table([]maglev.Backend{{Cluster: 1, Address: backendAddr, Weight: 1}}, maglev.MinSize)
+	frontends := make(map[bpf.Frontend]uint32, services)
+	for i := range services {
+		n := uint32(i + 1)
+		d.Backends.Write(n, bpf.Backend{Service: n, Address: backendAddr, Protocol: unix.IPPROTO_TCP, Cluster: 1, State: bpf.Active})
+		for slot := range table {
+			table[slot] = n
+		}
+		at := bpf.Extent{Offset: uint32(i * maglev.MinSize), Size: maglev.MinSize}
+		d.Slots.Write(at.Offset, table)
+		d.Services.Write(n, bpf.Service{Primary: at})
+		frontends[bpf.Frontend{Address: netip.AddrPortFrom(nth(hookBase, i), 80), Protocol: unix.IPPROTO_TCP}] = n
+	}
+	return d.Frontends.Put(frontends)
+}
+
+// way is one of those to reach a service; only the hook's sockets are made in
+// the cgroup, so that no other runs our programs.
+type way struct {
+	name   string
+	base   netip.Addr // of the virtual addresses; invalid for the backend itself
+	inside bool
+}
+
+var ways = []way{{name: "direct"}, {"hook", hookBase, true}, {"nftables", nftBase, false}, {"iptables", iptBase, false}}
+
+// interleave measures every way in each round, and reports medians.
+func interleave(r *Report, p *place, services int) error {
+	times := make(map[string][]time.Duration)
+	var above []time.Duration
+	for round := range rounds {
+		took := make(map[string]time.Duration)
+		for range turnsPerRound {
+			for _, w := range ways {
+				// Every round asks for another service, from the first to the last.
+				d, err := w.measure(p, round*(services-1)/(rounds-1))
+				if err != nil {
+					return err
+				}
+				took[w.name] += d / turnsPerRound
+			}
+		}
+		for name, d := range took {
+			times[name] = append(times[name], d)
+		}
+		above = append(above, took["hook"]-took["direct"])
+	}
+	name := fmt.Sprintf("connect_%d_services_", services)
+	for _, w := range ways {
+		r.State(name+w.name, us(median(times[w.name])), "us")
+	}
+	r.Below(name+"hook_above_direct", us(median(above)), "us", 1)
+	r.State(name+"hook_to_nftables", us(median(times["hook"]))/us(median(times["nftables"])), "ratio")
+	return nil
+}
+
+func (w way) measure(p *place, service int) (time.Duration, error) {
+	to := backendAddr
+	if w.base.IsValid() {
+		to = netip.AddrPortFrom(nth(w.base, service), 80)
+	}
+	place := p.leave
+	if w.inside {
+		place = p.enter
+	}
+	if err := place(); err != nil {
+		return 0, err
+	}
+	took, err := connects(to, connectsPerTurn)
+	if err != nil {
+		return 0, fmt.Errorf("by %s: %w", w.name, err)
+	}
+	return took, nil
+}

@@ -1,0 +1,45 @@
+// Command bench measures what docs/benchmarks.md states: it prints a line a
+// figure, `name value unit goal ok|short`, and writes the same as JSON to the
+// file that BENCH_JSON names. Arguments choose among the benchmarks by name;
+// without any, all run. It needs root, nftables and iptables.
+//
+// Figures of ours stand beside those of a peer that was measured in the same
+// run, because machines differ from hour to hour. A figure that falls short is
+// reported, not an error.
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+)
+
+var benchmarks = []struct {
+	name string
+	run  func(*Report) error
+}{
+	{"connect", benchConnect},
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(names []string) error {
+	if os.Getuid() != 0 {
+		return fmt.Errorf("network namespaces and eBPF need root")
+	}
+	r := &Report{out: os.Stdout}
+	for _, b := range benchmarks {
+		if len(names) > 0 && !slices.Contains(names, b.name) {
+			continue
+		}
+		if err := b.run(r); err != nil {
+			return fmt.Errorf("measuring %s: %w", b.name, err)
+		}
+	}
+	return r.Write()
+}
