@@ -25,8 +25,9 @@ import (
 type Env struct {
 	// BPFFS is the directory of a bpffs that is gone with the test.
 	BPFFS string
-	// Cgroup is the directory of a cgroup that is gone with the test.
-	Cgroup string
+	// Cgroup is the directory of a cgroup that is gone with the test, and Above
+	// the one that it is in.
+	Cgroup, Above string
 	// Place is in the cgroup, with a network namespace whose only device is lo.
 	*Place
 }
@@ -37,7 +38,8 @@ func New(t testing.TB) *Env {
 	if os.Geteuid() != 0 {
 		t.Fatal("tests of the data path need root")
 	}
-	e := &Env{BPFFS: mountBPFFS(t), Cgroup: NewCgroup(t, cgroupMount(t))}
+	e := &Env{BPFFS: mountBPFFS(t), Above: cgroupMount(t)}
+	e.Cgroup = NewCgroup(t, e.Above)
 	e.Place = e.NewPlace(t)
 	return e
 }
