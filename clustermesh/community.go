@@ -29,6 +29,20 @@ var wellKnown = map[string]uint32{
 	"no-peer":             0xffffff04, // RFC 3765
 }
 
+// String returns the community as ParseCommunity reads it, a well-known one by
+// its name.
+func (c Community) String() string {
+	if c.Large {
+		return fmt.Sprintf("%d:%d:%d", c.Global, c.Local1, c.Local2)
+	}
+	for name, v := range wellKnown {
+		if v == c.Standard {
+			return name
+		}
+	}
+	return fmt.Sprintf("%d:%d", c.Standard>>16, c.Standard&0xffff)
+}
+
 // ParseCommunity reads "65000:1", "65000:1:2" or the name of a well-known
 // community, such as no-export.
 func ParseCommunity(s string) (Community, error) {

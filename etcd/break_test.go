@@ -3,7 +3,6 @@ package etcd_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -168,29 +167,12 @@ func TestRestoredSnapshot(t *testing.T) {
 	r.until("a/1=newer +a")
 }
 
-// copyBack stops the store and starts it with a copy of the data it had when
-// the returned function was made: the same identity, the same epoch.
-func copyBack(t *testing.T, s *etcdtest.Store) func() {
-	t.Helper()
-	s.Stop()
-	backup := t.TempDir()
-	if err := os.CopyFS(backup, os.DirFS(s.Config.Dir)); err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	return func() {
-		s.Stop()
-		s.Config.Dir = backup
-		s.Start()
-	}
-}
-
 func TestRestoredCopyWithTheSameEpoch(t *testing.T) {
 	s := etcdtest.New(t)
 	c := s.Dial()
 	e := epochOf(t, c)
 	etcdtest.Put(t, c, "t/a/1", "old", "t/a/2", "y", "t/synced/a", e+"/1")
-	back := copyBack(t, s)
+	back := s.Copy()
 	r := read(t, c)
 	etcdtest.Put(t, c, "t/a/1", "new", "t/a/3", "z")
 	r.until("a/1=new a/2=y a/3=z +a")
@@ -212,7 +194,7 @@ func TestRestoredCopyThatGrew(t *testing.T) {
 	c := s.Dial()
 	e := epochOf(t, c)
 	etcdtest.Put(t, c, "t/a/1", "old", "t/a/2", "y", "t/synced/a", e+"/1")
-	back := copyBack(t, s)
+	back := s.Copy()
 	r := read(t, s.Dial(wire.Address))
 	etcdtest.Put(t, c, "t/a/1", "new", "t/a/3", "z")
 	r.until("a/1=new a/2=y a/3=z +a")
@@ -238,7 +220,7 @@ func TestRewoundWriterWritesNothing(t *testing.T) {
 	w := writer(t, c, l.Fence)
 	w.Put("t/a/1", []byte("first"))
 	flush(t, w)
-	back := copyBack(t, s)
+	back := s.Copy()
 	w.Put("t/a/1", []byte("second"))
 	flush(t, w)
 	back()

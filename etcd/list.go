@@ -58,7 +58,7 @@ func (c *Client) List(ctx context.Context, prefix string, yield func(KV) error) 
 	return revision, ctx.Err()
 }
 
-// pages fetches the keys from from to end, without end, page by page, one page ahead of the
+// pages fetches the keys from from up to end, page by page, one ahead of the
 // reader. All are as of one revision: at, or the present one when at is 0.
 // The key also comes with the first page, unless it is empty. The channel is
 // closed after the last page or the first error, or when ctx ends.
@@ -108,6 +108,43 @@ func (c *Client) page(ctx context.Context, from, end, also string, at int64) (p 
 	return p, r.More
 }
 
+// answer is what a store says when it is to prove that it is the one that was
+// read before.
+type answer struct {
+	header
+	epoch string
+	// witness is the key that was asked for as it was at that revision, nil when
+	// it was not there; known says whether that revision could be read.
+	witness *KV
+	known   bool
+}
+
+// prove asks for the epoch and for a key as it was at a revision.
+func (c *Client) prove(ctx context.Context, epochKey, key string, at int64) (a answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, request)
+	defer cancel()
+	ops := []clientv3.Op{clientv3.OpGet(epochKey)}
+	if key != "" {
+		ops = append(ops, clientv3.OpGet(key, clientv3.WithRev(at)))
+	}
+	resp, err := c.etcd.Txn(ctx).Then(ops...).Commit()
+	if errors.Is(historical(err), errCompacted) {
+		ops = ops[:1]
+		resp, err = c.etcd.Txn(ctx).Then(ops...).Commit()
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	a = answer{header: headerOf(resp.Header), known: len(ops) > 1}
+	if kv := first(resp.Responses[0]); kv != nil {
+		a.epoch = string(kv.Value)
+	}
+	if a.known {
+		a.witness = first(resp.Responses[1])
+	}
+	return a, nil
+}
+
 // historical turns etcd's errors about revisions that it does not have into
 // errCompacted.
 func historical(err error) error {
@@ -119,4 +156,14 @@ func historical(err error) error {
 
 func toKV(kv *mvccpb.KeyValue) KV {
 	return KV{Key: string(kv.Key), Value: kv.Value, Created: kv.CreateRevision, Revision: kv.ModRevision}
+}
+
+// first returns the first key of a response, nil when it has none.
+func first(op *pb.ResponseOp) *KV {
+	kvs := op.GetResponseRange().GetKvs()
+	if len(kvs) == 0 {
+		return nil
+	}
+	kv := toKV(kvs[0])
+	return &kv
 }

@@ -3,14 +3,12 @@ package etcd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Bounds of the wait between two attempts to reach the store.
@@ -112,73 +110,6 @@ func (w *watcher[T]) follow(ctx context.Context) error {
 	}
 }
 
-// relist lists the whole table and delivers the difference.
-func (w *watcher[T]) relist(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	first := true
-	for p := range w.client.pages(ctx, w.table.Prefix, w.table.end(), w.table.EpochKey, 0) {
-		if p.err != nil {
-			return fmt.Errorf("listing %s: %w", w.table.Prefix, p.err)
-		}
-		if first {
-			first = false
-			w.tracker.begin(p.head, string(p.also.GetValue()), w.broken)
-			w.broken = false
-		}
-		for _, kv := range p.kvs {
-			w.tracker.add(toKV(kv))
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.tracker.end()
-	w.list = false
-	w.publish(ctx)
-	return nil
-}
-
-// check asks the store, after the watches are in place, whether it is still
-// the one that the tracker knows. A table that was just listed and is empty
-// has nothing to prove it by.
-func (w *watcher[T]) check(ctx context.Context, listed bool) error {
-	ctx, cancel := context.WithTimeout(ctx, request)
-	defer cancel()
-	key, at := w.tracker.ask()
-	now := []clientv3.Op{clientv3.OpGet(w.table.epochKey())}
-	ops := now
-	if key != "" {
-		ops = append(ops, clientv3.OpGet(key, clientv3.WithRev(at)))
-	}
-	known := true
-	resp, err := w.client.etcd.Txn(ctx).Then(ops...).Commit()
-	if errors.Is(historical(err), errCompacted) {
-		known = false
-		resp, err = w.client.etcd.Txn(ctx).Then(now...).Commit()
-	}
-	if err != nil {
-		return fmt.Errorf("checking %s: %w", w.table.Prefix, err)
-	}
-	epoch := first(resp.Responses[0])
-	var value string
-	if w.table.EpochKey != "" && epoch != nil {
-		value = string(epoch.Value)
-	}
-	var proof *KV
-	if known && key != "" {
-		proof = first(resp.Responses[1])
-	}
-	switch v := w.tracker.compare(headerOf(resp.Header), value, proof, known); {
-	case v == other:
-		w.broken = true
-		return errNotContinue
-	case v == unproven && !(listed && key == ""):
-		return errNotContinue
-	}
-	return nil
-}
-
 // take applies one response, and lists the tables that it made visible.
 func (w *watcher[T]) take(ctx context.Context, resp *pb.WatchResponse) error {
 	var refill []string
@@ -199,27 +130,6 @@ func (w *watcher[T]) take(ctx context.Context, resp *pb.WatchResponse) error {
 		}
 	}
 	w.publish(ctx)
-	return nil
-}
-
-// refill lists what a marker vouches for, as of the tracker's revision.
-func (w *watcher[T]) refill(ctx context.Context, marker string) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	prefix, _ := w.table.Contents(marker)
-	w.tracker.refill(marker)
-	for p := range w.client.pages(ctx, prefix, clientv3.GetPrefixRangeEnd(prefix), "", w.tracker.at.revision) {
-		if p.err != nil {
-			return fmt.Errorf("listing %s: %w", prefix, p.err)
-		}
-		for _, kv := range p.kvs {
-			w.tracker.add(toKV(kv))
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	w.tracker.refilled(marker)
 	return nil
 }
 
@@ -267,22 +177,4 @@ func (w *watcher[T]) disconnected(ctx context.Context, err error) {
 func (w *watcher[T]) retry() time.Duration {
 	d := min(minRetry<<min(w.failures-1, 10), maxRetry)
 	return d/2 + rand.N(d/2+1)
-}
-
-// epochKey returns the key of the epoch, or for a table without markers some
-// key that can be read.
-func (t Table[T]) epochKey() string {
-	if t.EpochKey != "" {
-		return t.EpochKey
-	}
-	return t.Prefix
-}
-
-func first(op *pb.ResponseOp) *KV {
-	kvs := op.GetResponseRange().GetKvs()
-	if len(kvs) == 0 {
-		return nil
-	}
-	kv := toKV(kvs[0])
-	return &kv
 }

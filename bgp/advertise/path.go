@@ -46,6 +46,8 @@ const (
 	NoAddress Reason = "no-address"
 	// NoFamily: the session with the router does not carry the prefix's family.
 	NoFamily Reason = "no-family"
+	// Removed: nothing asks for the path any more.
+	Removed Reason = "removed"
 	// Draining: the node's owner moves work away from it.
 	Draining Reason = "draining"
 )

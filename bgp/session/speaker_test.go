@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		case "speaker":
 			os.Exit(child(runSpeaker(os.Args[2])))
 		case "router":
-			os.Exit(child(runRouter(os.Args[3])))
+			os.Exit(child(runRouter(os.Args[2])))
 		}
 	}
 	os.Exit(m.Run())

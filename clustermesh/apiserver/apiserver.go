@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/etcd/election"
 	"tombolo.io/tombolo/etcd/embedded"
-	"tombolo.io/tombolo/internal/control"
 )
 
 // Where the leader's claim and its writers' accounts lie, outside of the
@@ -52,31 +50,21 @@ func New(c Config, s source.Source, log *slog.Logger) *APIServer {
 // Status returns what people should know; it may be called at any time.
 func (a *APIServer) Status() Status { return *a.status.Load() }
 
-// Run serves until ctx ends. It returns an error when it cannot go on: another
-// process has the role, the embedded store does not start, or the source gives
-// up.
+// Run serves until ctx ends. It returns an error when it cannot go on: the
+// embedded store does not start, or the source gives up.
 func (a *APIServer) Run(ctx context.Context) error {
 	a.started = time.Now()
 	ids, err := a.config.identity()
 	if err != nil {
 		return err
 	}
-	socket, err := control.Open(a.config.RunDir, Role)
+	g, inner := errgroup.WithContext(ctx)
+	store, err := a.openStore(inner, g)
 	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return socket.Serve(ctx, a.Surface(), a.log) })
-	store, err := a.openStore(ctx, g)
-	if err != nil {
-		cancel()
-		return errors.Join(err, g.Wait())
+		return ended(ctx, err)
 	}
 	defer store.close()
-	a.start(ctx, g, newLoop(a, store.client, ids))
+	a.start(inner, g, newLoop(a, store.client, ids))
 	return g.Wait()
 }
 
@@ -92,29 +80,26 @@ func (a *APIServer) openStore(ctx context.Context, g *errgroup.Group) (s store, 
 	if err != nil {
 		return s, err
 	}
-	if a.config.Store.Embedded() {
-		if s.server, err = embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd")); err != nil {
-			return s, err
-		}
-		g.Go(func() error {
-			select {
-			case err := <-s.server.Err():
-				return fmt.Errorf("serving etcd: %w", err)
-			case <-ctx.Done():
-				return nil
-			}
-		})
+	if s.client, err = etcd.Dial(cfg); err != nil || !a.config.Store.Embedded() {
+		return s, err
 	}
-	if s.client, err = etcd.Dial(cfg); err != nil {
+	if s.server, err = embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd")); err != nil {
 		s.close()
+		return s, err
 	}
-	return s, err
+	g.Go(func() error {
+		select {
+		case err := <-s.server.Err():
+			return fmt.Errorf("serving etcd: %w", err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return s, nil
 }
 
 func (s store) close() {
-	if s.client != nil {
-		s.client.Close()
-	}
+	s.client.Close()
 	if s.server != nil {
 		s.server.Stop()
 	}

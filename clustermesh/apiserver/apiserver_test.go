@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"tombolo.io/tombolo/clustermesh/source"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/etcd/election"
-	"tombolo.io/tombolo/internal/control"
 	"tombolo.io/tombolo/internal/etcdtest"
 )
 
@@ -294,23 +292,8 @@ func TestEmbedded(t *testing.T) {
 	listen := "http://" + etcdtest.Address(t)
 	s := r.serve("n1", func(c *Config) { c.Store = Store{Dir: t.TempDir(), Listen: []string{listen}} })
 	r.well(s)
-	client := control.NewClient(s.config.RunDir, Role)
-	if _, err := client.Raw(t.Context(), "/readyz"); err != nil {
+	if err := s.Status().Ready(); err != nil {
 		t.Errorf("it is not ready: %v", err)
-	}
-	var report struct {
-		Health clustermesh.Health
-		Detail Status
-	}
-	if err := client.Get(t.Context(), "/status", &report); err != nil || report.Health != clustermesh.HealthOK || report.Detail.LeaderName != "n1" {
-		t.Errorf("its socket says %+v, %v", report, err)
-	}
-	metrics, err := client.Raw(t.Context(), "/metrics")
-	if err != nil || !strings.Contains(string(metrics), "tombolo_source_objects 2") {
-		t.Errorf("its metrics: %v\n%s", err, metrics)
-	}
-	if err := New(s.config, s.source, etcdtest.Log()).Run(t.Context()); !errors.Is(err, control.ErrClaimed) {
-		t.Errorf("a second one in the same directory: %v", err)
 	}
 	c, err := etcd.Dial(etcd.Config{Endpoints: []string{listen}})
 	if err != nil {

@@ -21,9 +21,6 @@ type Config struct {
 	Node string
 	// Version is this program's, for the status.
 	Version string
-	// RunDir is where the socket is; MetricsListen is a TCP address for metrics
-	// and probes besides, or empty.
-	RunDir, MetricsListen string
 	// IdentityLabels are rules that follow identity.DefaultRules: which labels
 	// of pods and namespaces count for identities.
 	IdentityLabels []string
@@ -84,9 +81,6 @@ func (c Config) Validate() error {
 	}
 	if c.Node == "" {
 		errs = append(errs, errors.New("the node's name is not given"))
-	}
-	if c.RunDir == "" {
-		errs = append(errs, errors.New("the run directory is not given"))
 	}
 	if c.Shrink.Hold < 0 {
 		errs = append(errs, fmt.Errorf("the hold time %v is negative", c.Shrink.Hold))

@@ -14,7 +14,7 @@ func TestConfigValidate(t *testing.T) {
 		config Config
 		want   []string
 	}{
-		{"nothing is given", Config{}, []string{"the cluster:", "pod and node CIDRs", "node's name", "run directory", "data directory", "address to listen"}},
+		{"nothing is given", Config{}, []string{"the cluster:", "pod and node CIDRs", "node's name", "data directory", "address to listen"}},
 		{"both stores", Config{Store: Store{Endpoints: []string{"http://x:1"}, Dir: "/x"}}, []string{"either embedded"}},
 		{"https without files", Config{Store: Store{Endpoints: []string{"https://x:1"}}}, []string{"need a CA"}},
 		{"a store that asks for certificates", Config{Store: Store{

@@ -20,29 +20,44 @@ import (
 
 // rig is a store, a directory of manifests, and a look at what is stored.
 type rig struct {
-	*testing.T
+	testing.TB
 	store *etcdtest.Store
 	dir   string
+	// config is that of the API servers.
+	config Config
 	// have is what the store has, by key without the root.
 	have    map[string][]byte
 	batches chan etcd.Batch[[]byte]
 	servers []*server
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	s := etcdtest.New(t)
 	s.Stop()
 	s.Config.EpochKey, s.Config.Dir = clustermesh.EpochKey, t.TempDir()
 	s.Start()
-	r := &rig{T: t, store: s, dir: t.TempDir(), have: map[string][]byte{}, batches: make(chan etcd.Batch[[]byte])}
+	r := look(t, s.Dial())
+	r.store = s
+	r.config = Config{
+		Cluster: clustermesh.Cluster{
+			Name: "east", ID: 1,
+			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, NodeCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
+		},
+		Store: Store{Endpoints: s.Config.Listen},
+	}
+	return r
+}
+
+// look returns a rig that follows a store.
+func look(t testing.TB, client *etcd.Client) *rig {
+	r := &rig{TB: t, dir: t.TempDir(), have: map[string][]byte{}, batches: make(chan etcd.Batch[[]byte])}
 	table := etcd.Table[[]byte]{
 		Prefix: "tombolo/",
 		Decode: func(_ string, v []byte) ([]byte, error) { return slices.Clone(v), nil },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	client := s.Dial()
 	go func() { done <- table.Watch(ctx, client, etcdtest.Log(), r.batches) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return r
@@ -57,13 +72,8 @@ type server struct {
 // serve starts an API server on the rig's store and directory.
 func (r *rig) serve(node string, change ...func(*Config)) *server {
 	r.Helper()
-	c := Config{
-		Cluster: clustermesh.Cluster{
-			Name: "east", ID: 1,
-			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, NodeCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
-		},
-		Node: node, RunDir: r.TempDir(), Store: Store{Endpoints: r.store.Config.Listen},
-	}
+	c := r.config
+	c.Node = node
 	for _, f := range change {
 		f(&c)
 	}

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +43,24 @@ type Status struct {
 	// StoreErr says why the store cannot be read or written, since when.
 	StoreErr   string    `json:"storeErr,omitempty"`
 	StoreSince time.Time `json:"storeSince,omitzero"`
+}
+
+// Ready returns nil once the API server does its work, or what it waits for.
+// One that stands by is ready when it could lead.
+func (s Status) Ready() error {
+	switch {
+	case s.StoreErr != "":
+		return errors.New("the store: " + s.StoreErr)
+	case !s.Source.Synced && s.Source.Err != "":
+		return fmt.Errorf("%s cannot be read: %s", s.Source.From, s.Source.Err)
+	case !s.Source.Synced:
+		return fmt.Errorf("%s was not read yet", s.Source.From)
+	case s.LeaderName == "":
+		return errors.New("nobody leads yet")
+	case s.Leader && !s.Passed:
+		return errors.New("the first pass of this term is not stored yet")
+	}
+	return nil
 }
 
 // maxReasons bounds how many single objects the reasons name.

@@ -10,8 +10,14 @@ func newRoot() *cobra.Command {
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true, // main prints them, once
+
+		PersistentPreRunE: environment,
 	}
 	root.AddCommand(
+		newAPIServer(),
+		newSpeaker(),
+		newStatus(),
+		newBGP(),
 		newLab(),
 		newResponder(),
 		newRouter(),

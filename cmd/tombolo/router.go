@@ -11,21 +11,17 @@ import (
 
 // newRouter is the built-in router of a lab.
 func newRouter() *cobra.Command {
-	var file string
-	c := &cobra.Command{
-		Use:    "router",
+	return &cobra.Command{
+		Use:    "router FILE",
 		Short:  "Speaks BGP with nodes and other routers, and puts the routes into the kernel",
 		Hidden: true,
-		Args:   cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			config, err := router.Load(file)
+		Args:   cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := router.Load(args[0])
 			if err != nil {
 				return err
 			}
 			return builtin.Run(c.Context(), config, slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)))
 		},
 	}
-	c.Flags().StringVar(&file, "config", "", "the router's configuration, as JSON")
-	c.MarkFlagRequired("config")
-	return c
 }

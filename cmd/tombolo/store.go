@@ -9,12 +9,6 @@ import (
 	"tombolo.io/tombolo/etcd"
 )
 
-// storeFlags say which store to talk to.
-type storeFlags struct {
-	endpoints []string
-	tls       etcd.TLSFiles
-}
-
 // newStore returns the commands that look into a cluster's etcd.
 func newStore() *cobra.Command {
 	f := &storeFlags{}
@@ -26,11 +20,7 @@ func newStore() *cobra.Command {
 Keys are below tombolo/v1/, which may be left out: export/services/default/web.
 Values are printed decoded; one that does not decode is shown with the reason.`,
 	}
-	flags := c.PersistentFlags()
-	flags.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "URLs of the cluster's etcd")
-	flags.StringVar(&f.tls.CA, "tls-ca", "", "PEM file of the authority that signed etcd's certificate")
-	flags.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of our certificate; its common name says who asks")
-	flags.StringVar(&f.tls.Key, "tls-key", "", "PEM file of our certificate's key")
+	f.add(c.PersistentFlags())
 	c.AddCommand(newStoreList(f), newStoreGet(f), newStoreWatch(f), newStoreSnapshot(f), newStoreRestore())
 	return c
 }
@@ -46,12 +36,9 @@ func (f *storeFlags) dial() (*etcd.Client, error) {
 	if len(f.endpoints) == 0 {
 		return nil, errors.New("which etcd? Give --etcd-endpoints (and --tls-ca, --tls-cert, --tls-key), or set TOMBOLO_ETCD_ENDPOINTS")
 	}
-	cfg := etcd.Config{Endpoints: f.endpoints}
-	if !f.tls.Empty() {
-		var err error
-		if cfg.TLS, err = f.tls.Client(); err != nil {
-			return nil, err
-		}
+	cfg, err := f.config()
+	if err != nil {
+		return nil, err
 	}
 	return etcd.Dial(cfg)
 }

@@ -89,7 +89,7 @@ func argument(args []string) string {
 func newStoreSnapshot(f *storeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshot FILE",
-		Short: "Saves the whole store, as it is now, to a file",
+		Short: "Saves the whole store, as it is now, to a file; needs the certificate of root",
 		Args:  cobra.ExactArgs(1),
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
 			size, err := etcd.Snapshot(c.Context(), client, args[0])

@@ -142,7 +142,7 @@ func TestPacketsFindTheirWay(t *testing.T) {
 	for _, from := range []string{"east-1-a", "east-1", "client"} {
 		for _, address := range far.Addresses.List() {
 			for _, mode := range []echo.Mode{echo.HTTP, echo.UDP, echo.UDPUnconnected} {
-				r := ask(t, l, from, netip.AddrPortFrom(address, plan.Port).String(), mode)
+				r := ask(t, l, from, join(address), mode)
 				if r.Pods[far.Name] != 20 || r.Clusters["west"] != 20 {
 					t.Errorf("from %s by %s to %s: %+v", from, mode, address, r)
 				}
@@ -155,6 +155,9 @@ func TestPacketsFindTheirWay(t *testing.T) {
 		t.Errorf("an address without a pod: %+v", r)
 	}
 }
+
+// join is where a pod answers.
+func join(pod netip.Addr) string { return netip.AddrPortFrom(pod, plan.Port).String() }
 
 func routeByHand(t *testing.T, l *Lab) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -22,6 +23,11 @@ type lease struct {
 	// lost is closed when the store has let the lease go, or could not be
 	// asked for as long as it takes to let it go.
 	lost chan struct{}
+	// back is closed when the store went back: what hung on the lease may be
+	// gone even if the lease is not.
+	back chan struct{}
+	// revision is the store's, as far as it is known.
+	revision atomic.Int64
 }
 
 // grant asks for a lease and keeps it alive, beyond the end of ctx.
@@ -31,18 +37,28 @@ func grant(ctx context.Context, c *etcd.Client, ttl time.Duration) (*lease, erro
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}
 	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &lease{client: c.Raw(), id: resp.ID, cancel: cancel, lost: make(chan struct{})}
+	l := &lease{client: c.Raw(), id: resp.ID, cancel: cancel, lost: make(chan struct{}), back: make(chan struct{})}
 	alive, err := c.Raw().KeepAlive(keep, l.id)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("keeping a lease: %w", err)
 	}
-	go func() {
-		defer close(l.lost)
-		for range alive {
-		}
-	}()
+	l.revision.Store(resp.ResponseHeader.GetRevision())
+	go l.follow(alive)
 	return l, nil
+}
+
+// follow watches the lease's confirmations until there are no more.
+func (l *lease) follow(alive <-chan *clientv3.LeaseKeepAliveResponse) {
+	defer close(l.lost)
+	for resp := range alive {
+		if resp.ResponseHeader.GetRevision() < l.revision.Load() {
+			close(l.back)
+			break
+		}
+	}
+	for range alive { // there may be more, to whom nobody listens
+	}
 }
 
 // end gives the lease back and returns when nothing keeps it any more.
@@ -77,6 +93,9 @@ func Keep(ctx context.Context, c *etcd.Client, log *slog.Logger, key string, ttl
 		case <-k.lost():
 			k.drop()
 			k.dirty = k.value != nil
+		case <-k.back():
+			k.drop()
+			k.dirty = k.value != nil
 		case <-retry.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -105,10 +124,12 @@ func (k *keeper) store(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if _, err := k.client.Raw().Put(ctx, k.key, string(k.value), clientv3.WithLease(k.lease.id)); err != nil {
+	resp, err := k.client.Raw().Put(ctx, k.key, string(k.value), clientv3.WithLease(k.lease.id))
+	if err != nil {
 		k.drop()
 		return fmt.Errorf("writing %s: %w", k.key, err)
 	}
+	k.lease.revision.Store(resp.Header.Revision)
 	k.dirty, k.failing = false, false
 	return nil
 }
@@ -118,6 +139,13 @@ func (k *keeper) lost() <-chan struct{} {
 		return nil
 	}
 	return k.lease.lost
+}
+
+func (k *keeper) back() <-chan struct{} {
+	if k.lease == nil {
+		return nil
+	}
+	return k.lease.back
 }
 
 func (k *keeper) drop() {

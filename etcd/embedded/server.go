@@ -10,12 +10,12 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -187,8 +187,9 @@ func (c Config) embed(log *slog.Logger, listen []string) (*embed.Config, error) 
 	ec.AdvertiseClientUrls = ec.ListenClientUrls
 	if len(listen) > 0 {
 		// Without a listener of its own for HTTP, gRPC would be served through
-		// net/http, which is several times slower.
-		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: filepath.Join(c.Dir, "http.sock")}}
+		// net/http, which is several times slower. An abstract socket has no
+		// file, whose path may be too long and which a killed process leaves.
+		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: "@tombolo-etcd-" + rand.Text()}}
 	}
 	if !c.TLS.Empty() {
 		ec.ClientTLSInfo = transport.TLSInfo{

@@ -84,6 +84,23 @@ func (s *Store) Stop() {
 	}
 }
 
+// Copy stops the store, starts it again, and returns a function that starts it
+// with a copy of the data that it had here: the same identity, the same epoch.
+func (s *Store) Copy() (back func()) {
+	s.t.Helper()
+	s.Stop()
+	backup := s.t.TempDir()
+	if err := os.CopyFS(backup, os.DirFS(s.Config.Dir)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Start()
+	return func() {
+		s.Stop()
+		s.Config.Dir = backup
+		s.Start()
+	}
+}
+
 // Address returns the address at which the store listens.
 func (s *Store) Address() string {
 	_, address, _ := strings.Cut(s.Config.Listen[0], "://")

@@ -27,7 +27,7 @@ func builtinSetup(c Config) (Setup, error) {
 		Files: []File{{conf, string(text) + "\n"}},
 		Daemons: []Daemon{{
 			Name: "router", Socket: filepath.Join(c.Dir, BuiltinSocket),
-			Args: []string{exe, "router", "--config", conf},
+			Args: []string{exe, "router", conf},
 		}},
 	}, nil
 }

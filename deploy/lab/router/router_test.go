@@ -19,11 +19,11 @@ import (
 	"tombolo.io/tombolo/deploy/lab/router/builtin"
 )
 
-// TestMain is the built-in router's command when it is run as `router --config
+// TestMain is the built-in router's command when it is run as `router
 // FILE`, which is how the setup runs this program.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == "router" {
-		os.Exit(runBuiltin(os.Args[3]))
+	if len(os.Args) == 3 && os.Args[1] == "router" {
+		os.Exit(runBuiltin(os.Args[2]))
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,100 @@
+package bgp
+
+import (
+	"net/netip"
+	"time"
+
+	"tombolo.io/tombolo/bgp/advertise"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Status is what a speaker says of itself. It is immutable.
+type Status struct {
+	Node    string    `json:"node"`
+	Started time.Time `json:"started"`
+	// Health is OK or Degraded; Reasons say why it is not OK.
+	Health  clustermesh.Health `json:"health"`
+	Reasons []string           `json:"reasons,omitempty"`
+	// Source says what the paths come from: "store", "disk" until the store was
+	// seen whole, and empty while nothing is known.
+	Source string `json:"source"`
+	// StaleSince is when the store went out of reach; zero while it is not.
+	StaleSince time.Time    `json:"staleSince,omitzero"`
+	Peers      []PeerStatus `json:"peers"`
+	Routes     []Route      `json:"routes"`
+}
+
+// PeerStatus is the state of the session with one router.
+type PeerStatus struct {
+	Name     string     `json:"name"`
+	Address  netip.Addr `json:"address"`
+	ASN      uint32     `json:"asn"`
+	LocalASN uint32     `json:"localASN"`
+	// State is the session's in the words of RFC 4271 8.2.2, or Refused when
+	// the BGPPeer cannot be used.
+	State string    `json:"state"`
+	Since time.Time `json:"since,omitzero"`
+	// Reason is why the session is not Established, or why the last one ended.
+	Reason string `json:"reason,omitempty"`
+	// Advertised counts the paths that the router should have, by family.
+	Advertised map[string]int `json:"advertised"`
+	// Sent and Received count messages. Malformed counts those of the router
+	// whose prefixes were withdrawn or whose attributes were dropped (RFC 7606).
+	Sent      uint64 `json:"sent"`
+	Received  uint64 `json:"received"`
+	Malformed uint64 `json:"malformed"`
+}
+
+// Route is a path towards one router, or one that is held back from it.
+type Route struct {
+	Peer        string       `json:"peer"`
+	Prefix      netip.Prefix `json:"prefix"`
+	NextHop     netip.Addr   `json:"nextHop,omitzero"`
+	Communities []string     `json:"communities,omitempty"`
+	LocalPref   uint32       `json:"localPref,omitempty"`
+	// Service is namespace/name, empty for a pod prefix.
+	Service        string   `json:"service,omitempty"`
+	Advertisements []string `json:"advertisements"`
+	// Held is why the path is not advertised, in one word; empty when it is.
+	Held string `json:"held,omitempty"`
+}
+
+// routesOf lists what a router has, and what is held back from it.
+func routesOf(r router, held []advertise.Held) []Route {
+	var out []Route
+	for _, p := range r.Paths {
+		route := newRoute(r.Peer.Name, p.Prefix, p.Origin)
+		route.NextHop, route.LocalPref = p.NextHop, p.LocalPref
+		for _, c := range p.Communities {
+			route.Communities = append(route.Communities, c.String())
+		}
+		out = append(out, route)
+	}
+	for _, h := range held {
+		route := newRoute(r.Peer.Name, h.Prefix, h.Origin)
+		route.Held = string(h.Reason)
+		out = append(out, route)
+	}
+	return out
+}
+
+func newRoute(peer string, prefix netip.Prefix, o advertise.Origin) Route {
+	route := Route{Peer: peer, Prefix: prefix, Advertisements: o.Advertisements}
+	if o.Service != (clustermesh.ServiceName{}) {
+		route.Service = o.Service.String()
+	}
+	return route
+}
+
+// countByFamily counts paths as "ipv4" and "ipv6".
+func countByFamily(paths []advertise.Path) map[string]int {
+	n := map[string]int{"ipv4": 0, "ipv6": 0}
+	for _, p := range paths {
+		if p.Prefix.Addr().Is4() {
+			n["ipv4"]++
+		} else {
+			n["ipv6"]++
+		}
+	}
+	return n
+}

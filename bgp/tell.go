@@ -1,0 +1,102 @@
+package bgp
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/bgp/advertise"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// problem notes what is wrong with a part of the speaker, or that it is well,
+// and logs the transition.
+func (l *loop) problem(part string, err error) {
+	old := l.problems[part]
+	if err == nil {
+		delete(l.problems, part)
+		return
+	}
+	if old == nil || old.Error() != err.Error() {
+		l.s.log.Error("speaker degraded", "part", part, "error", err)
+	}
+	l.problems[part] = err
+}
+
+// logWithdrawals tells each path that goes, and why.
+func (l *loop) logWithdrawals(routers []router, held map[string][]advertise.Held) {
+	now := byPeer(routers)
+	for _, old := range l.wanted {
+		for _, p := range old.Paths {
+			if _, still := pathOf([]router{now[old.Peer.Name]}, old.Peer.Name, p.Prefix); !still {
+				l.s.log.Info("path withdrawn", "peer", old.Peer.Name, "prefix", p.Prefix,
+					"service", p.Origin.Service, "reason", whyGone(p, held[old.Peer.Name]))
+			}
+		}
+	}
+}
+
+// whyGone returns why a path is no longer advertised: "removed" when nothing
+// asks for it any more.
+func whyGone(p advertise.Path, held []advertise.Held) advertise.Reason {
+	for _, h := range held {
+		if h.Prefix == p.Prefix {
+			return h.Reason
+		}
+	}
+	return advertise.Removed
+}
+
+// publish replaces the snapshot that Status returns.
+func (l *loop) publish() {
+	st := &Status{Node: l.s.cfg.Node, Started: l.s.started, Health: clustermesh.HealthOK}
+	switch {
+	case l.fromStore:
+		st.Source = "store"
+	case len(l.wanted) > 0:
+		st.Source = "disk"
+	}
+	since, err := l.collector.view.Stale()
+	if st.StaleSince = since; !since.IsZero() {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("etcd out of reach since %s: %v", since.Format(time.TimeOnly), err))
+	}
+	for _, part := range slices.Sorted(maps.Keys(l.problems)) {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("%s: %v", part, l.problems[part]))
+	}
+	for _, f := range l.queue.Failures() {
+		st.Reasons = append(st.Reasons, fmt.Sprintf("peer %s: %v", f.Key, f.Err))
+	}
+	for _, r := range l.wanted {
+		if p := l.peerings[r.Peer.Name]; p != nil {
+			st.Peers = append(st.Peers, p.status(r))
+		}
+		st.Routes = append(st.Routes, routesOf(r, l.held[r.Peer.Name])...)
+	}
+	slices.SortFunc(st.Peers, func(a, b PeerStatus) int { return cmp.Compare(a.Name, b.Name) })
+	if len(st.Reasons) > 0 {
+		st.Health = clustermesh.HealthDegraded
+	}
+	l.s.status.Store(st)
+	l.report(st)
+}
+
+// report gives the store what is known of this process, when that changed. It
+// never waits: of what nobody took yet the newest counts.
+func (l *loop) report(st *Status) {
+	value, err := clustermesh.Encode(&clustermesh.ProcessStatus{
+		Role: Role, Node: st.Node, Version: l.s.cfg.Version, Started: st.Started, Health: st.Health, Reasons: st.Reasons,
+	})
+	if err != nil || bytes.Equal(value, l.reported) {
+		l.problem("status", err)
+		return
+	}
+	l.reported = value
+	select {
+	case <-l.reports:
+	default:
+	}
+	l.reports <- value
+}

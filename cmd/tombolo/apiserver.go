@@ -1,0 +1,176 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/apiserver"
+	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/clustermesh/source/manifests"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// apiserverFlags are those of the API server.
+type apiserverFlags struct {
+	config                apiserver.Config
+	podCIDRs, nodeCIDRs   []string
+	serviceCIDRs          []string
+	manifests, runDir     string
+	serverCert, serverKey string
+	metricsListen         string
+	store                 storeFlags
+	logs                  logFlags
+}
+
+func newAPIServer() *cobra.Command {
+	f := &apiserverFlags{}
+	c := &cobra.Command{
+		Use:   apiserver.Role,
+		Short: "Serves a cluster's objects to its nodes, and mirrors other clusters",
+		Long: `Serves a cluster's objects to its nodes, and mirrors other clusters.
+
+It reads the cluster's objects from a directory of Kubernetes manifests and
+writes them to the cluster's etcd, which it runs itself unless --etcd-endpoints
+says where there is one. Of several API servers of a cluster one leads; the
+others stand by.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
+	}
+	f.add(c.Flags())
+	return configurable(c)
+}
+
+func (f *apiserverFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.config.Cluster.Name, "cluster-name", "", "name of this cluster, unique in the mesh")
+	flags.Uint16Var(&f.config.Cluster.ID, "cluster-id", 0, fmt.Sprintf("number of this cluster, unique in the mesh, %d to %d", clustermesh.MinClusterID, clustermesh.MaxClusterID))
+	flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "prefixes of the cluster's pods, routed in the whole mesh")
+	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "prefixes of the cluster's nodes, routed in the whole mesh")
+	flags.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "prefixes of the cluster's services")
+	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this API server runs on")
+	flags.StringVar(&f.manifests, "manifests", "", "directory of the cluster's objects, as Kubernetes YAML")
+	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the directory also when more than half of its objects are gone")
+	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
+	flags.StringVar(&f.config.Store.Dir, "data-dir", "", "data directory of the embedded etcd")
+	flags.StringSliceVar(&f.config.Store.Listen, "etcd-listen", nil, "URLs on which the embedded etcd listens")
+	flags.StringVar(&f.serverCert, "etcd-server-cert", "", "PEM file of the embedded etcd's certificate")
+	flags.StringVar(&f.serverKey, "etcd-server-key", "", "PEM file of that certificate's key")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
+	runDirFlag(flags, &f.runDir)
+	f.store.add(flags)
+	f.logs.add(flags)
+}
+
+// complete makes the configuration of what the flags say.
+func (f *apiserverFlags) complete() error {
+	var errs [3]error
+	cluster, store := &f.config.Cluster, &f.config.Store
+	cluster.PodCIDRs, errs[0] = parsePrefixes("pod-cidr", f.podCIDRs)
+	cluster.NodeCIDRs, errs[1] = parsePrefixes("node-cidr", f.nodeCIDRs)
+	cluster.ServiceCIDRs, errs[2] = parsePrefixes("service-cidr", f.serviceCIDRs)
+	store.Endpoints, store.ClientTLS = f.store.endpoints, f.store.tls
+	if f.serverCert != "" || f.serverKey != "" {
+		store.ServerTLS = etcd.TLSFiles{CA: f.store.tls.CA, Cert: f.serverCert, Key: f.serverKey}
+	}
+	f.config.Version = version
+	err := errors.Join(errs[:]...)
+	if f.manifests == "" {
+		err = errors.Join(err, errors.New("the cluster's objects are missing: give --manifests"))
+	}
+	return errors.Join(err, f.config.Validate())
+}
+
+func (f *apiserverFlags) run(ctx context.Context) error {
+	log, err := f.logs.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	if err := f.complete(); err != nil {
+		return err
+	}
+	objects := manifests.New(manifests.Config{Dir: f.manifests}, log.With("part", "manifests"))
+	server := apiserver.New(f.config, objects, log)
+	surface := apiserverSurface(server.Status)
+	surface.Node, surface.Listen = f.config.Node, f.metricsListen
+	return runRole(ctx, f.runDir, surface, log, server.Run)
+}
+
+// apiserverSurface is what an API server shows.
+func apiserverSurface(status func() apiserver.Status) control.Surface {
+	return control.Surface{
+		Role: apiserver.Role, Version: version,
+		Health: func() (clustermesh.Health, []string) { s := status(); return s.Health, s.Reasons },
+		Ready:  func() error { return apiserverReady(status()) },
+		Detail: func() any { return inspect.Plain(status()) },
+		Pages: map[string]control.Page{
+			"/manifests": func(*http.Request) (any, error) { return inspect.Plain(status().Source), nil },
+		},
+		Samples: func() iter.Seq[control.Sample] { return apiserverSamples(status()) },
+	}
+}
+
+// apiserverReady: nodes can be served once a complete pass is stored; who does
+// not lead is ready when the store is in reach.
+func apiserverReady(s apiserver.Status) error {
+	switch {
+	case s.Health == clustermesh.HealthStopped:
+		return notOK(s.Health, s.Reasons)
+	case s.StoreErr != "":
+		return fmt.Errorf("the store: %s", s.StoreErr)
+	case s.Leader && !s.Synced:
+		return errors.New(cmp.Or(s.Source.Err, "no complete pass over the objects is stored yet"))
+	}
+	return nil
+}
+
+func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {
+	return func(yield func(control.Sample) bool) {
+		for _, sample := range []control.Sample{
+			{Name: "tombolo_apiserver_leader", Help: "Whether this API server leads.", Value: truth(s.Leader)},
+			{Name: "tombolo_apiserver_synced", Help: "Whether a complete pass of this leader is stored.", Value: truth(s.Synced)},
+			{Name: "tombolo_apiserver_store_reachable", Help: "Whether the store can be read and written.", Value: truth(s.StoreErr == "")},
+			{Name: "tombolo_source_objects", Help: "Objects that the source has.", Value: float64(s.Source.Objects)},
+			{Name: "tombolo_source_problems", Help: "Objects that could not be taken as they are written.", Value: float64(len(s.Source.Problems))},
+			{Name: "tombolo_source_readable", Help: "Whether the source can be read.", Value: truth(s.Source.Err == "")},
+			{Name: "tombolo_apiserver_invalid_objects", Help: "Objects that cannot be stored as they are.", Value: float64(len(s.Invalid))},
+			{Name: "tombolo_apiserver_held_deletions", Help: "Stored keys that nobody wants and that are not deleted yet.", Value: float64(s.Waiting)},
+		} {
+			if !yield(sample) {
+				return
+			}
+		}
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// parsePrefixes reads prefixes given by a flag, each of which must be masked.
+func parsePrefixes(flag string, in []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	var errs []error
+	for _, s := range in {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading --%s: %q is no prefix such as 10.1.0.0/16", flag, s))
+			continue
+		}
+		out = append(out, p)
+	}
+	return out, errors.Join(errs...)
+}

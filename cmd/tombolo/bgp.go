@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/bgp"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// newBGP returns the commands that ask this node's speaker.
+func newBGP() *cobra.Command {
+	c := &cobra.Command{Use: "bgp", Short: "Shows the BGP sessions and routes of this node"}
+	c.AddCommand(newBGPPeers(), newBGPRoutes())
+	return c
+}
+
+func newBGPPeers() *cobra.Command {
+	var runDir string
+	var o output
+	c := &cobra.Command{
+		Use:   "peers [NAME]",
+		Short: "Shows the sessions with routers, and why one is not established",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var peers []bgp.PeerStatus
+			if err := control.NewClient(runDir, bgp.Role).Get(c.Context(), "/bgp/peers", &peers); err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				peers = slices.DeleteFunc(peers, func(p bgp.PeerStatus) bool { return p.Name != args[0] })
+				if len(peers) == 0 {
+					return fmt.Errorf("no BGPPeer %s is for this node; tombolo bgp peers shows those that are", args[0])
+				}
+			}
+			return o.print(c.OutOrStdout(), peers, func(bool) table { return peerTable(peers, time.Now()) })
+		},
+	}
+	o.add(c)
+	runDirFlag(c.Flags(), &runDir)
+	return c
+}
+
+func peerTable(peers []bgp.PeerStatus, now time.Time) table {
+	t := table{header: []string{"PEER", "ADDRESS", "ASN", "LOCAL ASN", "STATE", "SINCE", "IPV4", "IPV6", "REASON"}}
+	for _, p := range peers {
+		since := ""
+		if !p.Since.IsZero() {
+			since = age(now.Sub(p.Since))
+		}
+		t.add(p.Name, p.Address.String(), fmt.Sprint(p.ASN), fmt.Sprint(p.LocalASN), p.State, since,
+			fmt.Sprint(p.Advertised["ipv4"]), fmt.Sprint(p.Advertised["ipv6"]), p.Reason)
+	}
+	return t
+}
+
+func newBGPRoutes() *cobra.Command {
+	var runDir, peer string
+	var o output
+	c := &cobra.Command{
+		Use:   "routes",
+		Short: "Shows what is advertised to each router, and what is held back and why",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var routes []bgp.Route
+			if err := control.NewClient(runDir, bgp.Role).Get(c.Context(), "/bgp/routes", &routes); err != nil {
+				return err
+			}
+			if peer != "" {
+				routes = slices.DeleteFunc(routes, func(r bgp.Route) bool { return r.Peer != peer })
+			}
+			return o.print(c.OutOrStdout(), routes, func(wide bool) table { return routeTable(routes, wide) })
+		},
+	}
+	c.Flags().StringVar(&peer, "peer", "", "only those to this BGPPeer")
+	o.add(c, "wide")
+	runDirFlag(c.Flags(), &runDir)
+	return c
+}
+
+func routeTable(routes []bgp.Route, wide bool) table {
+	t := table{header: []string{"PEER", "PREFIX", "NEXT HOP", "FOR", "STATE"}}
+	if wide {
+		t.header = append(t.header, "COMMUNITIES", "LOCAL PREF", "ADVERTISEMENTS")
+	}
+	for _, r := range routes {
+		hop, what, state := "", "pods of this node", "advertised"
+		if r.NextHop.IsValid() {
+			hop = r.NextHop.String()
+		}
+		if r.Service != "" {
+			what = "service " + r.Service
+		}
+		if r.Held != "" {
+			state = "held: " + r.Held
+		}
+		row := []string{r.Peer, r.Prefix.String(), hop, what, state}
+		if wide {
+			row = append(row, strings.Join(r.Communities, ","), number(r.LocalPref), strings.Join(r.Advertisements, ","))
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+// number is n, or nothing for zero.
+func number(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// roleStatus is a role of this node: what it answers, or why it does not.
+type roleStatus struct {
+	Role string `json:"role"`
+	*control.Report
+	Error string `json:"error,omitempty"`
+}
+
+func newStatus() *cobra.Command {
+	var runDir string
+	var o output
+	c := &cobra.Command{
+		Use:   "status [ROLE]",
+		Short: "Shows the roles of this node, and what is wrong with them; exit status 1 when something is",
+		Args:  cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			roles, err := control.Roles(runDir)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			return roles, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			roles := args
+			if len(roles) == 0 {
+				var err error
+				if roles, err = control.Roles(runDir); err != nil {
+					return err
+				}
+			}
+			all := askAll(c, runDir, roles)
+			if err := o.print(c.OutOrStdout(), all, func(bool) table { return statusTable(all, time.Now()) }); err != nil {
+				return err
+			}
+			if o.format == "table" {
+				printReasons(c.OutOrStdout(), all)
+			}
+			return troubled(runDir, all)
+		},
+	}
+	o.add(c)
+	runDirFlag(c.Flags(), &runDir)
+	return c
+}
+
+func askAll(c *cobra.Command, runDir string, roles []string) []roleStatus {
+	var out []roleStatus
+	for _, role := range roles {
+		s := roleStatus{Role: role, Report: &control.Report{}}
+		if err := control.NewClient(runDir, role).Get(c.Context(), "/status", s.Report); err != nil {
+			s.Report, s.Error = nil, err.Error()
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func statusTable(all []roleStatus, now time.Time) table {
+	t := table{header: []string{"ROLE", "NODE", "PID", "UP", "HEALTH", "READY", "VERSION"}}
+	for _, s := range all {
+		if s.Report == nil {
+			t.add(s.Role, "", "", "", "Dead", "no", "")
+			continue
+		}
+		ready := "yes"
+		if s.NotReady != "" {
+			ready = "no"
+		}
+		t.add(s.Role, s.Node, fmt.Sprint(s.PID), age(now.Sub(s.Started)), string(s.Health), ready, s.Version)
+	}
+	return t
+}
+
+// printReasons writes what is wrong, a line each.
+func printReasons(w io.Writer, all []roleStatus) {
+	for _, s := range all {
+		for _, r := range reasonsOf(s) {
+			fmt.Fprintf(w, "%s: %s\n", s.Role, r)
+		}
+	}
+}
+
+func reasonsOf(s roleStatus) []string {
+	if s.Report == nil {
+		return []string{s.Error}
+	}
+	out := s.Reasons
+	if s.NotReady != "" {
+		out = append([]string{"not ready: " + s.NotReady}, out...)
+	}
+	return out
+}
+
+// troubled is the error that gives the command its exit status.
+func troubled(runDir string, all []roleStatus) error {
+	if len(all) == 0 {
+		return fmt.Errorf("no role runs in %s; give the --run-dir of one", runDir)
+	}
+	var names []string
+	for _, s := range all {
+		if s.Report == nil || s.NotReady != "" || s.Health != clustermesh.HealthOK {
+			names = append(names, s.Role)
+		}
+	}
+	if len(names) > 0 {
+		return errors.New("not in order: " + strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// age is a duration as people say it, in its two largest units.
+func age(d time.Duration) string {
+	switch d = d.Round(time.Second); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}
