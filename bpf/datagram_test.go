@@ -15,12 +15,11 @@ func question(t *testing.T, fd int, to netip.AddrPort, v6 bool) (string, netip.A
 	if err := unix.Sendto(fd, []byte("?"), 0, bpftest.Sockaddr(to, v6)); err != nil {
 		t.Fatalf("sending to %s: %v", to, err)
 	}
-	var b [256]byte
-	n, from, err := unix.Recvfrom(fd, b[:], 0)
+	name, from, err := bpftest.Receive(fd)
 	if err != nil {
-		t.Fatalf("waiting for the answer of %s: %v", to, err)
+		t.Fatalf("%s: %v", to, err)
 	}
-	return string(b[:n]), bpftest.AddrPort(from)
+	return name, from
 }
 
 // ways are the ways in which a socket speaks to a frontend.
@@ -80,13 +79,12 @@ func TestConnectedDatagrams(t *testing.T) {
 			if _, err := unix.Write(fd, []byte("?")); err != nil {
 				t.Fatal(err)
 			}
-			var b [256]byte
-			n, from, err := unix.Recvfrom(fd, b[:], 0)
+			name, from, err := bpftest.Receive(fd)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := bpftest.AddrPort(from); string(b[:n]) != "one" || got != f.Address {
-				t.Errorf("%q answered from %s", b[:n], got)
+			if name != "one" || from != f.Address {
+				t.Errorf("%q answered from %s", name, from)
 			}
 			if got := peer(t, fd); got != f.Address {
 				t.Errorf("getpeername shows %s", got)

@@ -57,15 +57,11 @@ func askOnce(place *bpftest.Place, f Frontend, want string) error {
 	if err := unix.Connect(fd, bpftest.Sockaddr(f.Address, false)); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	var b [64]byte
-	n, err := unix.Read(fd, b[:])
-	if err != nil {
-		return fmt.Errorf("reading: %w", err)
+	got, _, err := bpftest.Receive(fd)
+	if err == nil && got != want {
+		err = fmt.Errorf("%q answered", got)
 	}
-	if got := string(b[:n]); got != want {
-		return fmt.Errorf("%q answered", got)
-	}
-	return nil
+	return err
 }
 
 func (c *client) finish(t *testing.T) {

@@ -53,7 +53,8 @@ func NewPlace(t testing.TB, cgroup string) *Place {
 	}
 	defer dir.Close()
 	child := exec.Command("/proc/self/exe")
-	child.Env = append(os.Environ(), childEnv+"=1")
+	// The race detector would sleep for a second when the child ends.
+	child.Env = append(os.Environ(), childEnv+"=1", "GORACE=atexit_sleep_ms=0")
 	child.Stderr = os.Stderr
 	child.ExtraFiles = []*os.File{theirs}
 	child.SysProcAttr = &syscall.SysProcAttr{

@@ -1,6 +1,8 @@
 package bpftest
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -116,13 +118,29 @@ func fromFile[T any](t testing.TB, fd int, make func(*os.File) (T, error)) T {
 	return conn
 }
 
+// Receive returns what a socket receives next and from where, which is the zero
+// value where the socket does not say.
+func Receive(fd int) (string, netip.AddrPort, error) {
+	var b [256]byte
+	for {
+		n, from, err := unix.Recvfrom(fd, b[:], 0)
+		// A wait with a limit is not taken up again after a signal.
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return "", netip.AddrPort{}, fmt.Errorf("waiting for an answer: %w", err)
+		}
+		return string(b[:n]), AddrPort(from), nil
+	}
+}
+
 // Read returns the name that a connected socket, or the next datagram, gives.
 func Read(t testing.TB, fd int) string {
 	t.Helper()
-	var b [256]byte
-	n, err := unix.Read(fd, b[:])
+	name, _, err := Receive(fd)
 	if err != nil {
-		t.Fatalf("reading an answer: %v", err)
+		t.Fatal(err)
 	}
-	return string(b[:n])
+	return name
 }
