@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -103,7 +104,26 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	server := apiserver.New(f.config, objects, log)
 	surface := apiserverSurface(server.Status)
 	surface.Node, surface.Listen = f.config.Node, f.metricsListen
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	maps.Copy(surface.Pages, meshPages(client, askStore))
 	return runRole(ctx, f.runDir, surface, log, server.Run)
+}
+
+// client returns a client of the store, embedded or not.
+func (f *apiserverFlags) client() (*etcd.Client, error) {
+	store := f.store
+	if f.config.Store.Embedded() {
+		store.endpoints = f.config.Store.Listen
+	}
+	cfg, err := store.config()
+	if err != nil {
+		return nil, err
+	}
+	return etcd.Dial(cfg)
 }
 
 // apiserverSurface is what an API server shows.

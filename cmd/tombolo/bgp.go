@@ -106,11 +106,3 @@ func routeTable(routes []bgp.Route, wide bool) table {
 	}
 	return t
 }
-
-// number is n, or nothing for zero.
-func number(n uint32) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprint(n)
-}

@@ -17,6 +17,8 @@ func newRoot() *cobra.Command {
 		newAPIServer(),
 		newSpeaker(),
 		newStatus(),
+		newClusters(),
+		newIdentities(),
 		newBGP(),
 		newLab(),
 		newResponder(),

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// askStore is how long a question about the mesh waits for the store.
+const askStore = 5 * time.Second
+
+// meshPages are what the roles with a client of the store answer about the
+// mesh. They read the store when they are asked, and wait for it as long as
+// patience says.
+func meshPages(client *etcd.Client, patience time.Duration) map[string]control.Page {
+	page := func(ask func(context.Context, *http.Request) (any, error)) control.Page {
+		return func(r *http.Request) (any, error) {
+			ctx, cancel := context.WithTimeoutCause(r.Context(), patience, fmt.Errorf("etcd gave no answer within %v", patience))
+			defer cancel()
+			v, err := ask(ctx, r)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				err = context.Cause(ctx)
+			case errors.Is(err, inspect.ErrNotFound):
+				err = fmt.Errorf("%w: %w", control.ErrNotFound, err)
+			}
+			return v, err
+		}
+	}
+	return map[string]control.Page{
+		"/clusters": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
+		"/identities": page(func(ctx context.Context, r *http.Request) (any, error) {
+			if !r.URL.Query().Has("of") {
+				return inspect.Identities(ctx, client)
+			}
+			a, err := netip.ParseAddr(r.URL.Query().Get("of"))
+			if err != nil {
+				return nil, err
+			}
+			return inspect.IdentityOf(ctx, client, a)
+		}),
+	}
+}
+
+// meshFlags say whom to ask about the mesh: a store, where one is named, or
+// the roles of this node.
+type meshFlags struct {
+	store  storeFlags
+	runDir string
+}
+
+func (f *meshFlags) add(flags *pflag.FlagSet) {
+	f.store.add(flags)
+	runDirFlag(flags, &f.runDir)
+}
+
+// ask reads the answer to a question into v: from the store by direct, or from
+// the first role that runs here and knows.
+func (f *meshFlags) ask(ctx context.Context, path string, v any, direct func(context.Context, *etcd.Client) error) error {
+	if len(f.store.endpoints) > 0 {
+		client, err := f.store.dial()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return direct(ctx, client)
+	}
+	var errs []error
+	for _, role := range []string{"agent", "apiserver"} {
+		err := control.NewClient(f.runDir, role).Get(ctx, path, v)
+		if !errors.Is(err, control.ErrNotRunning) {
+			return err
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, errors.New("or give --etcd-endpoints, to ask a store"))...)
+}
+
+func newClusters() *cobra.Command {
+	var f meshFlags
+	var o output
+	c := &cobra.Command{
+		Use:   "clusters",
+		Short: "Shows the clusters of the mesh, how fresh their mirrors are, and why one is refused",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all []inspect.Cluster
+			err := f.ask(c.Context(), "/clusters", &all, func(ctx context.Context, client *etcd.Client) (err error) {
+				all, err = inspect.Clusters(ctx, client)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return o.print(c.OutOrStdout(), all, func(wide bool) table { return clusterTable(all, wide, time.Now()) })
+		},
+	}
+	o.add(c, "wide")
+	f.add(c.Flags())
+	return c
+}
+
+func clusterTable(all []inspect.Cluster, wide bool, now time.Time) table {
+	t := table{header: []string{"CLUSTER", "ID", "PHASE", "SINCE", "NODES", "SERVICES", "ENDPOINTS", "IDENTITIES", "UNSYNCED", "REASON"}}
+	if wide {
+		t.header = append(t.header, "PODS", "NODE NETWORKS", "INVALID")
+	}
+	for _, c := range all {
+		since := ""
+		if !c.Since.IsZero() {
+			since = age(now.Sub(c.Since))
+		}
+		row := []string{c.Name, number(uint32(c.ID)), c.Phase, since, fmt.Sprint(c.Nodes), fmt.Sprint(c.Services),
+			fmt.Sprint(c.Endpoints), fmt.Sprint(c.Identities), joined(c.Unsynced), c.Reason}
+		if wide {
+			row = append(row, joined(c.PodCIDRs), joined(c.NodeCIDRs), number(uint32(c.Invalid)))
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+func newIdentities() *cobra.Command {
+	var f meshFlags
+	var o output
+	c := &cobra.Command{
+		Use:     "identities [of ADDRESS]",
+		Short:   "Shows the identities of all clusters, or that of an address",
+		Example: "  tombolo identities\n  tombolo identities of 10.2.0.5 -o yaml",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 0 && (len(args) != 2 || args[0] != "of") {
+				return errors.New("want no arguments, or: of ADDRESS")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return f.identities(c, o)
+			}
+			a, err := netip.ParseAddr(args[1])
+			if err != nil {
+				return fmt.Errorf("%q is no IP address", args[1])
+			}
+			return f.identityOf(c, o, a)
+		},
+	}
+	o.add(c)
+	f.add(c.Flags())
+	return c
+}
+
+func (f *meshFlags) identities(c *cobra.Command, o output) error {
+	var all []inspect.Identity
+	err := f.ask(c.Context(), "/identities", &all, func(ctx context.Context, client *etcd.Client) (err error) {
+		all, err = inspect.Identities(ctx, client)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return o.print(c.OutOrStdout(), all, func(bool) table {
+		t := table{header: []string{"ID", "CLUSTER", "ADDRESSES", "LABELS"}}
+		for _, i := range all {
+			t.add(fmt.Sprint(i.ID), i.Cluster, fmt.Sprint(i.Addresses), labels(i.Labels))
+		}
+		return t
+	})
+}
+
+func (f *meshFlags) identityOf(c *cobra.Command, o output, a netip.Addr) error {
+	var all []inspect.Holder
+	path := "/identities?of=" + url.QueryEscape(a.String())
+	err := f.ask(c.Context(), path, &all, func(ctx context.Context, client *etcd.Client) (err error) {
+		all, err = inspect.IdentityOf(ctx, client, a)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return o.print(c.OutOrStdout(), all, func(bool) table {
+		t := table{header: []string{"ADDRESS", "ID", "CLUSTER", "POD", "NODE", "LABELS"}}
+		for _, h := range all {
+			t.add(h.Address.String(), fmt.Sprint(h.Identity), h.Cluster, h.Pod, h.Node, labels(h.Labels))
+		}
+		return t
+	})
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/control"
+	"tombolo.io/tombolo/internal/etcdtest"
+)
+
+// meshStore is a store that knows a little of east.
+func meshStore(t *testing.T) *etcdtest.Store {
+	t.Helper()
+	s := etcdtest.New(t)
+	client := s.Dial()
+	id := clustermesh.NewIdentityID(1, 7)
+	for _, o := range []clustermesh.Object{
+		&clustermesh.Cluster{Name: "east", ID: 1, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+		&clustermesh.Identity{ID: id, Labels: map[string]string{"tier": "web", "app": "cart"}},
+		&clustermesh.EndpointIdentity{Address: netip.MustParseAddr("10.1.0.5"), Identity: id, Pod: "shop/cart-0", Node: "n1"},
+	} {
+		value, err := clustermesh.Encode(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		etcdtest.Put(t, client, clustermesh.KeyOf(clustermesh.Export, o).String(), string(value))
+	}
+	return s
+}
+
+// The store and a role of the node give the same answers.
+func TestMesh(t *testing.T) {
+	s := meshStore(t)
+	dir := t.TempDir()
+	agent := inOrder("agent")
+	agent.Pages = meshPages(s.Dial(), askStore)
+	serve(t, dir, agent)
+	for _, from := range [][]string{{"--etcd-endpoints", s.Config.Listen[0]}, {"--run-dir", dir}} {
+		for args, want := range map[string]string{
+			"clusters -o wide": "CLUSTER ID PHASE SINCE NODES SERVICES ENDPOINTS IDENTITIES UNSYNCED REASON PODS NODE NETWORKS INVALID\n" +
+				"east 1 Ours - 0 0 0 1 bgp/advertisements,bgp/peers,endpoints,identities,nodes,peers,services,slices - 10.1.0.0/16 - -",
+			"identities": "ID CLUSTER ADDRESSES LABELS\n65543 east 1 app=cart,tier=web",
+			"identities of 10.1.0.5": "ADDRESS ID CLUSTER POD NODE LABELS\n" +
+				"10.1.0.5 65543 east shop/cart-0 n1 app=cart,tier=web",
+		} {
+			out, err := run(t, append(strings.Fields(args), from...)...)
+			if got := strings.TrimSpace(fields(out)); err != nil || got != want {
+				t.Errorf("%s %v: %v\n got %s\nwant %s", args, from, err, got, want)
+			}
+		}
+		if _, err := run(t, append([]string{"identities", "of", "10.9.9.9"}, from...)...); err == nil || !strings.Contains(err.Error(), "no pod of the mesh has this address") {
+			t.Errorf("%v: of nobody: %v", from, err)
+		}
+		out, err := run(t, append([]string{"identities", "-o", "json"}, from...)...)
+		if err != nil || !strings.Contains(out, `"id": 65543`) {
+			t.Errorf("%v: %v\n%s", from, err, out)
+		}
+	}
+	for args, want := range map[string]string{
+		"identities from 10.1.0.5": "want no arguments, or: of ADDRESS",
+		"identities of x":          `"x" is no IP address`,
+	} {
+		if _, err := run(t, strings.Fields(args)...); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+func TestMeshWithoutAnyoneToAsk(t *testing.T) {
+	_, err := run(t, "clusters", "--run-dir", t.TempDir())
+	if !errors.Is(err, control.ErrNotRunning) || !strings.Contains(err.Error(), "tombolo apiserver") || !strings.Contains(err.Error(), "--etcd-endpoints") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A store that gives no answer must not keep people waiting for ever.
+func TestMeshWithAStoreThatIsAway(t *testing.T) {
+	s := meshStore(t)
+	client := s.Dial()
+	s.Stop()
+	dir := t.TempDir()
+	agent := inOrder("agent")
+	agent.Pages = meshPages(client, 50*time.Millisecond)
+	serve(t, dir, agent)
+	if _, err := run(t, "clusters", "--run-dir", dir); err == nil || !strings.Contains(err.Error(), "etcd gave no answer within 50ms") {
+		t.Errorf("got %v", err)
+	}
+}
