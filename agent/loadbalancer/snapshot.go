@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,6 +33,9 @@ type Snapshot struct {
 	// Usage says how full the maps are.
 	Usage Usage
 
+	// Invalid are the keys of the store whose values do not decode, and why.
+	Invalid map[string]error
+
 	services []*ServiceStatus
 	failures []reconcile.Failure[key]
 }
@@ -55,6 +59,13 @@ type ServiceStatus struct {
 
 // PortStatus is one port of a service in one family as it lies in the maps.
 type PortStatus struct {
+	Protocol clustermesh.Protocol
+	Port     uint16
+	IPv6     bool
+	// External: only clients that dial a load-balancer IP come here, because
+	// those that dial the cluster IP select differently.
+	External bool
+	// Number is the service's in the maps.
 	Number    uint32
 	Frontends []Frontend
 	// Primary and Backup are the sizes of the tables; zero is none.
@@ -75,8 +86,8 @@ type Failure struct {
 	Since    time.Time
 }
 
-// Services returns the services that this cluster takes or has in its maps, by
-// name.
+// Services returns, by name, the services that are balanced here, and those
+// that other clusters share and this one does not define.
 func (s *Snapshot) Services() []*ServiceStatus {
 	out := slices.Clone(s.services)
 	slices.SortFunc(out, func(a, b *ServiceStatus) int {
@@ -119,7 +130,7 @@ func (r *report) due() (time.Time, bool) { return r.published.Add(publishEvery),
 func (r *report) service(merged *global.Service, ports []*port) {
 	r.dirty = true
 	i, known := r.at[merged.Name]
-	if merged.Definition == nil && len(merged.Parts) == 0 && len(ports) == 0 {
+	if len(ports) == 0 && !global.Taken(merged.Definition) && (merged.Definition != nil || len(merged.Parts) == 0) {
 		if known {
 			r.forget(i)
 		}
@@ -128,6 +139,10 @@ func (r *report) service(merged *global.Service, ports []*port) {
 	st := &ServiceStatus{Name: merged.Name, Merged: merged, Ports: make([]PortStatus, len(ports))}
 	for i, p := range ports {
 		st.Ports[i] = PortStatus{
+			Protocol:  p.id.protocol,
+			Port:      p.id.port,
+			IPv6:      p.id.ipv6,
+			External:  p.id.outside,
 			Number:    p.number,
 			Frontends: slices.Clone(p.frontends),
 			Primary:   p.tables[Primary].at.Size,
@@ -176,6 +191,7 @@ func (l *LoadBalancer) publish(now time.Time) {
 			Slots:     int(s.slots.total - s.slots.free),
 			Limits:    s.target.Limits(),
 		},
+		Invalid:  maps.Clone(l.view.Invalid()),
 		services: slices.Clone(l.report.services),
 		failures: l.queue.Failures(),
 	}

@@ -15,6 +15,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		newAPIServer(),
+		newAgent(),
 		newSpeaker(),
 		newStatus(),
 		newClusters(),

@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/election"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// Role names this process in its status and its socket.
+const Role = "agent"
+
+// leaseTTL is how long the status of a dead agent stays in the store.
+const leaseTTL = 5 * time.Second
+
+// Agent keeps the data path of one node.
+type Agent struct {
+	config  Config
+	log     *slog.Logger
+	started time.Time
+	status  atomic.Pointer[Status]
+	// balancer is set once the maps are open.
+	balancer atomic.Pointer[loadbalancer.LoadBalancer]
+}
+
+// New returns an agent that does nothing before Run.
+func New(c Config, log *slog.Logger) *Agent {
+	a := &Agent{config: c, log: log}
+	a.status.Store(&Status{Health: clustermesh.HealthStopped, Reasons: []string{"it has not started yet"}})
+	return a
+}
+
+// Status returns what the agent last said of itself.
+func (a *Agent) Status() *Status { return a.status.Load() }
+
+// Uninstall detaches the programs of a node and removes all that is pinned. The
+// node's agent must not run.
+func Uninstall(c bpf.Config) error { return bpf.Uninstall(c) }
+
+// Run keeps the data path until ctx ends, and leaves it as it is then. An error
+// says that the agent cannot go on: another process has the role or the maps, or
+// the kernel refuses a program.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	a.started = time.Now()
+	socket, err := control.Open(a.config.RunDir, Role)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	client, err := etcd.Dial(a.config.Store)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	datapath, err := bpf.Load(a.config.DataPath, a.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, datapath.Close()) }()
+	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node}, loadbalancer.Kernel(datapath), a.log)
+	a.balancer.Store(balancer)
+	return a.serve(ctx, socket, client, datapath, balancer)
+}
+
+// serve runs the parts until ctx ends or one of them fails. All have ended when
+// it returns, so that the maps may be closed.
+func (a *Agent) serve(ctx context.Context, socket *control.Socket, client *etcd.Client, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer) error {
+	g, ctx := errgroup.WithContext(ctx)
+	batches := make(chan view.Batch)
+	w := &watcher{agent: a, datapath: datapath, balancer: balancer, reports: make(chan []byte, 1)}
+	g.Go(func() error { return socket.Serve(ctx, a.surface(client), a.log) })
+	g.Go(func() error { return ended(ctx, view.Watch(ctx, client, a.log, batches)) })
+	g.Go(func() error { return balancer.Run(ctx, batches) })
+	g.Go(func() error { return a.attach(ctx, datapath, balancer) })
+	g.Go(func() error {
+		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
+		return ended(ctx, election.Keep(ctx, client, a.log, key.String(), leaseTTL, w.reports))
+	})
+	g.Go(func() error { return w.run(ctx) })
+	return g.Wait()
+}
+
+// attach makes this process's programs the ones that run: at once where they
+// run on the same maps, and else when the maps are filled, so that programs on
+// older maps serve until then.
+func (a *Agent) attach(ctx context.Context, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer) error {
+	if !datapath.Restored() {
+		select {
+		case <-balancer.Filled():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	if err := datapath.Attach(); err != nil {
+		return fmt.Errorf("attaching the programs: %w", err)
+	}
+	a.log.Info("the programs are attached", "cgroup", a.config.DataPath.Cgroup)
+	return nil
+}
+
+// ended forgets an error that only says that ctx ended.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

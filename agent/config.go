@@ -1,0 +1,44 @@
+package agent
+
+import (
+	"errors"
+
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// Config is what an agent is told when it starts. Everything else it reads from
+// the store.
+type Config struct {
+	// Node is the name of the node.
+	Node string
+	// RunDir is where its socket is.
+	RunDir string
+	// MetricsListen is a TCP address for metrics and probes besides the socket, or empty.
+	MetricsListen string
+	// Store is the cluster's etcd.
+	Store etcd.Config
+	// DataPath says where the maps and programs live.
+	DataPath bpf.Config
+	// Version is reported with the status.
+	Version string
+	// Pages returns pages that are served besides the agent's own, with the
+	// agent's client of the store; it may be nil.
+	Pages func(*etcd.Client) map[string]control.Page
+}
+
+// Validate says what is wrong with the configuration, all of it at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Node == "" {
+		errs = append(errs, errors.New("the node's name is missing: give --node-name"))
+	}
+	if c.RunDir == "" {
+		errs = append(errs, errors.New("the run directory is missing: give --run-dir"))
+	}
+	if len(c.Store.Endpoints) == 0 {
+		errs = append(errs, errors.New("the cluster's etcd is missing: give --etcd-endpoints"))
+	}
+	return errors.Join(append(errs, c.DataPath.Validate())...)
+}

@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// Service is a service as this node balances it, for people.
+type Service struct {
+	// Name is namespace/name.
+	Name string `json:"name"`
+	// State is one word: OK, NoBackends, Unused (this cluster does not define
+	// it), or Failed; Reason says why it is not OK.
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Ports  []Port `json:"ports,omitempty"`
+	// Clusters say what each cluster adds.
+	Clusters []Part `json:"clusters,omitempty"`
+	// Refused are endpoints whose address another cluster has.
+	Refused []string `json:"refused,omitempty"`
+	// FailedSince is when writing it first failed, Attempts how often it did.
+	FailedSince time.Time `json:"failedSince,omitzero"`
+	Attempts    int       `json:"attempts,omitempty"`
+}
+
+// The states of a Service.
+const (
+	StateOK         = "OK"
+	StateNoBackends = "NoBackends"
+	StateUnused     = "Unused"
+	StateFailed     = "Failed"
+)
+
+// Port is a port of a service in one address family.
+type Port struct {
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol"`
+	Port     uint16 `json:"port"`
+	Scope    string `json:"scope"`
+	// Number is the service's in the maps; zero while it is not there.
+	Number    uint32   `json:"number"`
+	Frontends []string `json:"frontends"`
+	// Tables are the slots of the primary and the backup table; zero is none.
+	Tables struct {
+		Primary uint32 `json:"primary"`
+		Backup  uint32 `json:"backup"`
+	} `json:"tables"`
+	SessionAffinity string    `json:"sessionAffinity,omitempty"`
+	Backends        []Backend `json:"backends"`
+	// Retained: backends are kept besides that were found in the maps, because
+	// their cluster's tables are not synced.
+	Retained bool `json:"retained,omitempty"`
+}
+
+// Backend is an endpoint that a port uses.
+type Backend struct {
+	Tier    string         `json:"tier"`
+	Cluster string         `json:"cluster"`
+	Address netip.AddrPort `json:"address"`
+	Node    string         `json:"node,omitempty"`
+	Zone    string         `json:"zone,omitempty"`
+	Weight  uint16         `json:"weight"`
+	// Ending is set for a last resort, an endpoint that ends but still serves.
+	Ending bool `json:"ending,omitempty"`
+}
+
+// Part is what one cluster adds to a service.
+type Part struct {
+	Cluster  string `json:"cluster"`
+	Ready    int    `json:"ready"`
+	Ending   int    `json:"ending"`
+	NotReady int    `json:"notReady"`
+	// Reason says why none of them is used.
+	Reason string `json:"reason,omitempty"`
+}
+
+// services answers /services, and with ?name=namespace/name for one of them.
+func (a *Agent) services(r *http.Request) (any, error) {
+	snap := &loadbalancer.Snapshot{}
+	if b := a.balancer.Load(); b != nil {
+		snap = b.Snapshot()
+	}
+	name := r.URL.Query().Get("name")
+	out := servicesOf(snap, name)
+	if name != "" && len(out) == 0 {
+		return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
+	}
+	return out, nil
+}
+
+// servicesOf returns the services of a snapshot, or one of them.
+func servicesOf(snap *loadbalancer.Snapshot, name string) []Service {
+	failures := map[string]loadbalancer.Failure{}
+	for _, f := range snap.Failures() {
+		failures[f.Service.String()] = f
+	}
+	out := []Service{}
+	for _, st := range snap.Services() {
+		if name == "" || name == st.Name.String() {
+			f := failures[st.Name.String()]
+			out = append(out, serviceOf(st, f))
+		}
+	}
+	return out
+}
+
+func serviceOf(st *loadbalancer.ServiceStatus, failure loadbalancer.Failure) Service {
+	s := Service{Name: st.Name.String(), State: StateOK, FailedSince: failure.Since, Attempts: failure.Attempts}
+	for _, p := range st.Merged.Parts {
+		s.Clusters = append(s.Clusters, Part{p.Cluster, p.Ready, p.Ending, p.NotReady, p.Reason})
+	}
+	for _, c := range st.Merged.Conflicts {
+		s.Refused = append(s.Refused, fmt.Sprintf("%v of %s: %s has this address", c.Address, c.Cluster, c.Holder))
+	}
+	empty := 0
+	for i := range st.Merged.Ports {
+		p := portOf(&st.Merged.Ports[i], st)
+		s.Ports = append(s.Ports, p)
+		if len(p.Backends) == 0 && !p.Retained {
+			empty++
+		}
+	}
+	switch {
+	case failure.Err != nil:
+		s.State, s.Reason = StateFailed, failure.Err.Error()
+	case st.Merged.Reason != "":
+		s.State, s.Reason = StateUnused, st.Merged.Reason
+	case empty > 0:
+		s.State, s.Reason = StateNoBackends, fmt.Sprintf("%d of %d ports have no backend", empty, len(s.Ports))
+	}
+	return s
+}
+
+// portOf joins what a port should be with what the maps hold of it.
+func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
+	out := Port{
+		Name: p.Name, Protocol: p.Protocol.String(), Port: p.Port, Scope: p.Frontends[0].Scope.String(),
+		Frontends: []string{}, Backends: []Backend{},
+	}
+	if d := st.Merged.Definition.SessionAffinity; d > 0 {
+		out.SessionAffinity = d.String()
+	}
+	for _, in := range st.Ports {
+		first := p.Frontends[0]
+		if in.Protocol != p.Protocol || in.Port != p.Port || in.IPv6 != first.Address.Is6() || in.External != (first.Scope == global.External) {
+			continue
+		}
+		out.Number, out.Retained = in.Number, in.Retained
+		out.Tables.Primary, out.Tables.Backup = in.Primary, in.Backup
+		for _, f := range in.Frontends {
+			out.Frontends = append(out.Frontends, f.String())
+		}
+	}
+	for _, b := range p.Primary {
+		out.Backends = append(out.Backends, backendOf("primary", b))
+	}
+	for _, b := range p.Backup {
+		out.Backends = append(out.Backends, backendOf("backup", b))
+	}
+	return out
+}
+
+func backendOf(tier string, b global.Backend) Backend {
+	return Backend{tier, b.Cluster, netip.AddrPortFrom(b.Address, b.Port), b.Node, b.Zone, b.Weight, b.Terminating}
+}

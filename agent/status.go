@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Status is what an agent says of itself. It is immutable.
+type Status struct {
+	Health clustermesh.Health `json:"-"`
+	// Reasons say why Health is not OK.
+	Reasons []string `json:"-"`
+	Cluster string   `json:"cluster,omitempty"`
+	// Synced is set once all of this cluster's services were seen; until then
+	// what was found in the maps stays as it is.
+	Synced bool `json:"synced"`
+	// StaleSince is when etcd went out of reach; zero while it is not.
+	StaleSince time.Time `json:"staleSince,omitzero"`
+	Revision   int64     `json:"revision"`
+	// Services counts those that are balanced here, Unclaimed the service ports
+	// that were found in the maps and that no known service has claimed.
+	Services  int                `json:"services"`
+	Unclaimed int                `json:"unclaimed"`
+	Usage     loadbalancer.Usage `json:"usage"`
+	// Failures counts services that could not be written, Invalid the values in
+	// etcd that do not decode.
+	Failures int `json:"failures"`
+	Invalid  int `json:"invalid"`
+	// Foreign are programs of others at the same hooks.
+	Foreign  []string     `json:"foreign,omitempty"`
+	Counters bpf.Counters `json:"counters"`
+}
+
+// lookEvery is how often the kernel is asked who else is at our hooks, and the
+// status is made.
+const lookEvery = time.Second
+
+// maxReasons bounds how many single objects the reasons name.
+const maxReasons = 5
+
+// watcher makes the status, and reports it to the store when it says something
+// new.
+type watcher struct {
+	agent    *Agent
+	datapath *bpf.Datapath
+	balancer *loadbalancer.LoadBalancer
+	reports  chan []byte
+	reported *Status
+}
+
+func (w *watcher) run(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	filled := w.balancer.Filled()
+	for {
+		w.publish()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-filled:
+			filled = nil
+		}
+	}
+}
+
+func (w *watcher) publish() {
+	s := statusOf(w.balancer.Snapshot())
+	var trouble []string
+	if foreign, err := w.datapath.Foreign(); err != nil {
+		trouble = append(trouble, err.Error())
+	} else {
+		for _, f := range foreign {
+			s.Foreign = append(s.Foreign, f.String())
+		}
+	}
+	var err error
+	if s.Counters, err = w.datapath.Counters(); err != nil {
+		trouble = append(trouble, err.Error())
+	}
+	for _, f := range s.Foreign {
+		trouble = append(trouble, "a program of another is at the same hook and is left alone: "+f)
+	}
+	if s.Reasons = append(s.Reasons, trouble...); len(s.Reasons) > 0 {
+		s.Health = clustermesh.HealthDegraded
+	}
+	w.agent.status.Store(s)
+	w.report(s)
+}
+
+// report hands the status to the one who stores it, if it says something new.
+func (w *watcher) report(s *Status) {
+	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) {
+		return
+	}
+	w.reported = s
+	p := &clustermesh.ProcessStatus{
+		Role: Role, Node: w.agent.config.Node, Version: w.agent.config.Version,
+		Started: w.agent.started.UTC().Truncate(time.Second), Health: s.Health,
+	}
+	for _, r := range s.Reasons {
+		p.Reasons = append(p.Reasons, printable(r))
+	}
+	value, err := clustermesh.Encode(p)
+	if err != nil {
+		w.agent.log.Error("the status cannot be stored", "error", err)
+		return
+	}
+	select {
+	case <-w.reports: // one that nobody took yet
+	default:
+	}
+	w.reports <- value
+}
+
+// statusOf says what a snapshot of the maps means for people.
+func statusOf(snap *loadbalancer.Snapshot) *Status {
+	s := &Status{
+		Health: clustermesh.HealthOK, Synced: snap.Synced, StaleSince: snap.Stale, Revision: snap.Revision,
+		Unclaimed: snap.Unclaimed, Usage: snap.Usage, Invalid: len(snap.Invalid),
+	}
+	if snap.Cluster != nil {
+		s.Cluster = snap.Cluster.Name
+	}
+	for _, service := range snap.Services() {
+		if len(service.Ports) > 0 {
+			s.Services++
+		}
+	}
+	if !snap.Stale.IsZero() {
+		s.Reasons = append(s.Reasons, fmt.Sprintf("etcd is out of reach since %s; the maps stay as they are: %s",
+			snap.Stale.UTC().Format(time.RFC3339), snap.StaleReason))
+	} else if !snap.Synced {
+		s.Reasons = append(s.Reasons, "the cluster's services are not all known yet; the maps stay as they are")
+	}
+	failures := snap.Failures()
+	s.Failures = len(failures)
+	s.Reasons = append(s.Reasons, listed(len(failures), func(i int) string {
+		return fmt.Sprintf("service %v is not as it should be: %v", failures[i].Service, failures[i].Err)
+	})...)
+	keys := slices.Sorted(maps.Keys(snap.Invalid))
+	s.Reasons = append(s.Reasons, listed(len(keys), func(i int) string {
+		return fmt.Sprintf("a value in etcd is not used: %s: %v", keys[i], snap.Invalid[keys[i]])
+	})...)
+	return s
+}
+
+// listed names the first few of n and counts the others.
+func listed(n int, name func(int) string) []string {
+	var out []string
+	for i := range min(n, maxReasons) {
+		out = append(out, name(i))
+	}
+	if n > maxReasons {
+		out = append(out, fmt.Sprintf("and %d more of this kind", n-maxReasons))
+	}
+	return out
+}
+
+// printable is a reason as a stored text may be: one line, not too long.
+func printable(s string) string {
+	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s), "?")
+	if len(s) > 1000 {
+		s = strings.ToValidUTF8(s[:1000], "") + "…"
+	}
+	return s
+}

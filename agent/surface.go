@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// surface is what the agent shows on its socket.
+func (a *Agent) surface(client *etcd.Client) control.Surface {
+	pages := map[string]control.Page{"/services": a.services}
+	if a.config.Pages != nil {
+		maps.Copy(pages, a.config.Pages(client))
+	}
+	return control.Surface{
+		Role: Role, Node: a.config.Node, Version: a.config.Version, Listen: a.config.MetricsListen,
+		Health:  func() (clustermesh.Health, []string) { s := a.Status(); return s.Health, s.Reasons },
+		Ready:   func() error { return a.Status().Ready() },
+		Detail:  func() any { return a.Status() },
+		Pages:   pages,
+		Samples: func() iter.Seq[control.Sample] { return a.Status().samples() },
+	}
+}
+
+// Ready returns nil once the maps hold what the mesh wants, or what the agent
+// waits for.
+func (s *Status) Ready() error {
+	switch {
+	case s.Health == clustermesh.HealthStopped:
+		return errors.New(s.Reasons[0])
+	case !s.Synced && !s.StaleSince.IsZero():
+		return fmt.Errorf("etcd was not reached since %s", s.StaleSince.UTC().Format("15:04:05"))
+	case !s.Synced:
+		return errors.New("the cluster's services are not all known yet")
+	}
+	return nil
+}
+
+// samples are the agent's metrics.
+func (s *Status) samples() iter.Seq[control.Sample] {
+	gauge := func(name, help string, v float64, labels ...string) control.Sample {
+		return control.Sample{Name: "tombolo_" + name, Help: help, Value: v, Labels: labels}
+	}
+	out := []control.Sample{
+		gauge("agent_synced", "1 once all of the cluster's services were seen.", truth(s.Synced)),
+		gauge("agent_stale", "1 while etcd is out of reach.", truth(!s.StaleSince.IsZero())),
+		gauge("agent_services", "Services that are balanced here.", float64(s.Services)),
+		gauge("agent_failures", "Services that could not be written.", float64(s.Failures)),
+		gauge("agent_invalid_values", "Values in etcd that do not decode.", float64(s.Invalid)),
+		gauge("agent_foreign_programs", "Programs of others at our hooks.", float64(len(s.Foreign))),
+	}
+	u := s.Usage
+	for _, m := range []struct {
+		name        string
+		used, limit float64
+	}{
+		{"frontends", float64(u.Frontends), 0},
+		{"services", float64(u.Services), float64(u.Limits.Services)},
+		{"backends", float64(u.Backends), float64(u.Limits.Backends)},
+		{"nodes", float64(u.Nodes), float64(u.Limits.Nodes)},
+		{"slots", float64(u.Slots), float64(u.Limits.Slots)},
+	} {
+		out = append(out, gauge("map_entries", "Entries of a map in use.", m.used, "map", m.name))
+		if m.limit > 0 {
+			out = append(out, gauge("map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
+		}
+	}
+	return slices.Values(append(out, s.counters()...))
+}
+
+// counters are what the programs counted.
+func (s *Status) counters() []control.Sample {
+	var out []control.Sample
+	c := s.Counters
+	for _, n := range []struct {
+		outcome string
+		value   uint64
+	}{
+		{"selected", c.Selected}, {"rehashed", c.Rehashed}, {"backup", c.Backup}, {"affinity", c.Affinity},
+		{"sticky", c.Sticky}, {"panic", c.Panic}, {"refused", c.Refused}, {"stale", c.Stale},
+		{"other_key", c.OtherKey}, {"out_of_memory", c.OutOfMemory},
+	} {
+		out = append(out, control.Sample{
+			Name: "tombolo_datapath_selections_total", Help: "What the programs did with clients of a frontend.",
+			Counter: true, Value: float64(n.value), Labels: []string{"outcome", n.outcome},
+		})
+	}
+	return out
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

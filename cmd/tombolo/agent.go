@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/bpf"
+)
+
+// agentFlags are those of the agent.
+type agentFlags struct {
+	config    agent.Config
+	maps      string
+	uninstall bool
+	store     storeFlags
+	logs      logFlags
+}
+
+// mapSizes are the values of --maps.
+var mapSizes = map[string]func() bpf.Sizes{"default": bpf.DefaultSizes, "small": bpf.SmallSizes}
+
+// newAgent is the role that keeps a node's data path.
+func newAgent() *cobra.Command {
+	f := &agentFlags{}
+	c := &cobra.Command{
+		Use:   agent.Role,
+		Short: "Leads this node's clients of global services to their backends, by eBPF",
+		Long: `Leads this node's clients of global services to their backends, by eBPF.
+
+It reads the services of all clusters from the cluster's etcd and writes them to
+maps that programs at the socket's connect() and sendmsg() read. Maps and
+programs are pinned: they go on while no agent runs, and a new one takes them
+over. With --uninstall they are detached and removed instead.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this agent runs on")
+	flags.StringVar(&f.config.DataPath.BPFFS, "bpffs", agent.DefaultBPFFS, "directory of a bpffs, for what is pinned")
+	flags.StringVar(&f.config.DataPath.Cgroup, "cgroup", "", "cgroup2 directory whose sockets are balanced; the mount of cgroup2 by default")
+	flags.StringVar(&f.maps, "maps", "default", "size of the maps: default is for 10,000 services (86 MB), small for 1,000 (8 MB)")
+	flags.BoolVar(&f.uninstall, "uninstall", false, "detach the programs, remove the maps, and end")
+	flags.StringVar(&f.config.MetricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
+	runDirFlag(flags, &f.config.RunDir)
+	f.store.add(flags)
+	f.logs.add(flags)
+	return configurable(c)
+}
+
+// complete makes the configuration of what the flags say.
+func (f *agentFlags) complete() (err error) {
+	sizes, ok := mapSizes[f.maps]
+	if !ok {
+		return fmt.Errorf("reading --maps: %q is neither default nor small", f.maps)
+	}
+	f.config.Version, f.config.DataPath.Sizes = version, sizes()
+	if f.config.DataPath.Cgroup == "" {
+		f.config.DataPath.Cgroup, err = agent.FindCgroup()
+	}
+	return err
+}
+
+func (f *agentFlags) run(ctx context.Context) error {
+	log, err := f.logs.logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	if err := f.complete(); err != nil {
+		return err
+	}
+	if f.uninstall {
+		if err := errors.Join(f.config.DataPath.Validate(), agent.Uninstall(f.config.DataPath)); err != nil {
+			return err
+		}
+		log.Info("the programs are detached and the maps are removed", "bpffs", f.config.DataPath.BPFFS)
+		return nil
+	}
+	if f.config.Store, err = f.store.config(); err != nil {
+		return err
+	}
+	if err := f.config.Validate(); err != nil {
+		return err
+	}
+	return agent.New(f.config, log).Run(ctx)
+}
