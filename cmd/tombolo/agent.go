@@ -10,6 +10,8 @@ import (
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
 )
 
 // agentFlags are those of the agent.
@@ -59,6 +61,7 @@ func (f *agentFlags) complete() (err error) {
 		return fmt.Errorf("reading --maps: %q is neither default nor small", f.maps)
 	}
 	f.config.Version, f.config.DataPath.Sizes = version, sizes()
+	f.config.Pages = func(client *etcd.Client) map[string]control.Page { return meshPages(client, askStore) }
 	if f.config.DataPath.Cgroup == "" {
 		f.config.DataPath.Cgroup, err = agent.FindCgroup()
 	}
