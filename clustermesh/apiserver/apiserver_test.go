@@ -1,6 +1,9 @@
 package apiserver
 
 import (
+	"bytes"
+	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -284,6 +287,66 @@ func TestStoreComesBack(t *testing.T) {
 	r.wants("everything is stored again", nodeKeys(0, 3)...)
 	r.until("with markers of that epoch", func() bool { return r.marker("export/nodes").Epoch == string(r.have["epoch"]) })
 	r.well(s)
+}
+
+// An older copy of the store's data, put in place behind the leader's back,
+// has its election key and its epoch; only its ledger tells.
+func TestStoreGoesBack(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	r.write("pods.yaml", podsYAML)
+	s := r.serve("n1")
+	r.well(s)
+	r.until("stored", func() bool { return len(r.keys()) == 6 })
+	epoch := string(r.have["epoch"])
+	r.store.Stop()
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(r.store.Config.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.store.Start()
+	r.write("web.yaml", serviceYAML("web", global, 12))
+	r.until("the table is large", func() bool {
+		return r.have["export/services/shop/web"] != nil && r.service("export/services/shop/web").TableSize == 2039
+	})
+	r.write("web.yaml", serviceYAML("web", global, 8)) // keeps its table
+	r.write("pods.yaml", strings.Replace(podsYAML, "team: blue", "team: red", 1))
+	r.until("all is stored", func() bool { return len(r.keys()) == 9 })
+	have := maps.Clone(r.have)
+	r.store.Stop()
+	r.store.Config.Dir = copied
+	r.store.Start()
+	r.until("there is a new epoch", func() bool { e := string(r.have["epoch"]); return e != "" && e != epoch })
+	r.well(s)
+	r.until("with markers of that epoch", func() bool { return r.marker("export/nodes").Epoch == string(r.have["epoch"]) })
+	r.until("all is as it was", func() bool {
+		for _, k := range r.keys() {
+			if !bytes.Equal(r.have[k], have[k]) {
+				return false
+			}
+		}
+		return len(r.keys()) == 9
+	})
+}
+
+// A directory that is empty of a sudden, such as a mount that went.
+func TestDirectoryIsReplacedByAnEmptyOne(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 20))
+	s := r.serve("n1")
+	r.well(s)
+	r.wants("stored", nodeKeys(0, 20)...)
+	if err := errors.Join(os.Rename(r.dir, r.dir+".away"), os.Mkdir(r.dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	r.degraded(s, "20 stored keys that nobody wants stay: more than half of 20 objects")
+	r.write("other.yaml", nodesYAML(30, 31))
+	r.wants("what is new is stored, nothing goes", append(nodeKeys(0, 20), "export/nodes/n30")...)
+	if err := errors.Join(os.RemoveAll(r.dir), os.Rename(r.dir+".away", r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.well(s)
+	r.wants("it is back", nodeKeys(0, 20)...)
 }
 
 func TestEmbedded(t *testing.T) {

@@ -19,10 +19,12 @@ const identityGrace = 15 * time.Minute
 type identities struct {
 	registry *identity.Registry
 	keys     map[string]struct{}
+	// stored are the numbers that the store had when the term began.
+	stored map[clustermesh.IdentityID]struct{}
 }
 
 func newIdentities(c identity.Config) *identities {
-	return &identities{registry: identity.NewRegistry(c), keys: map[string]struct{}{}}
+	return &identities{registry: identity.NewRegistry(c), keys: map[string]struct{}{}, stored: map[clustermesh.IdentityID]struct{}{}}
 }
 
 // learn takes in the identities that are stored. One that cannot be learned is
@@ -32,7 +34,9 @@ func (i *identities) learn(ctx context.Context, c *etcd.Client, now time.Time) (
 	_, err = c.List(ctx, prefix(clustermesh.Export)+string(clustermesh.KindIdentities)+"/", func(kv etcd.KV) error {
 		o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
 		if err == nil {
-			err = i.registry.Learn(o.(*clustermesh.Identity), now)
+			id := o.(*clustermesh.Identity)
+			i.stored[id.ID] = struct{}{}
+			err = i.registry.Learn(id, now)
 		}
 		if err != nil {
 			bad[kv.Key] = err
@@ -42,32 +46,50 @@ func (i *identities) learn(ctx context.Context, c *etcd.Client, now time.Time) (
 	return bad, err
 }
 
-// set tells the registry what a unit says, and whether it is one that matters.
-func (i *identities) set(unit source.Key, objects []source.Object, now time.Time) bool {
-	switch unit.Kind {
-	case source.Namespace:
-		var labels map[string]string
-		if len(objects) > 0 {
-			labels = objects[0].(*source.Labels).Labels
-			if labels == nil {
-				labels = map[string]string{} // it exists, without labels
-			}
+// recall takes in identities of before the store was lost: those whose number
+// the store has not given a meaning since.
+func (i *identities) recall(ids []*clustermesh.Identity, now time.Time) error {
+	for _, id := range ids {
+		if _, ok := i.stored[id.ID]; ok {
+			continue
 		}
-		i.registry.SetNamespace(unit.Name, labels, now)
-	case source.Pod:
-		if len(objects) == 0 {
-			i.registry.DeletePod(unit.Namespace, unit.Name, now)
-			return true
+		if err := i.registry.Learn(id, now); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// matters says whether identities hang on a unit.
+func (i *identities) matters(unit source.Key) bool {
+	return unit.Kind == source.Pod || unit.Kind == source.Namespace
+}
+
+// set tells the registry what a unit says.
+func (i *identities) set(unit source.Key, objects []source.Object, now time.Time) {
+	switch {
+	case unit.Kind == source.Namespace:
+		i.registry.SetNamespace(unit.Name, namespaceLabels(objects), now)
+	case len(objects) == 0:
+		i.registry.DeletePod(unit.Namespace, unit.Name, now)
+	default:
 		w := objects[0].(*source.Workload)
 		i.registry.SetPod(identity.Pod{
 			Namespace: w.Namespace, Name: w.Name, UID: w.UID, Node: w.Node,
 			ServiceAccount: w.ServiceAccount, Labels: w.Labels, Addresses: w.Addresses,
 		}, now)
-	default:
-		return false
 	}
-	return true
+}
+
+// namespaceLabels returns the labels of a namespace, nil when there is none.
+func namespaceLabels(objects []source.Object) map[string]string {
+	if len(objects) == 0 {
+		return nil
+	}
+	if labels := objects[0].(*source.Labels).Labels; labels != nil {
+		return labels
+	}
+	return map[string]string{}
 }
 
 // changes returns what is to be stored and which keys nobody wants any more.

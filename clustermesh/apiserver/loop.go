@@ -44,6 +44,7 @@ type loop struct {
 	turn      *turn
 	term      *term
 	mirroring *mirroring
+	memory    memory
 	// leader is who leads while we do not, as was asked at asked.
 	leader string
 	asked  time.Time
@@ -57,7 +58,10 @@ type loop struct {
 	// away is why the store is out of reach, since when.
 	away      error
 	awaySince time.Time
-	refresh   time.Time
+	// revision is the store's, as it was last seen.
+	revision int64
+	// refresh is when the markers are written again, zero for at once.
+	refresh time.Time
 }
 
 func newLoop(a *APIServer, client *etcd.Client, ids identity.Config) *loop {
@@ -145,7 +149,10 @@ func (l *loop) look(ctx context.Context, now time.Time) {
 // due returns when tick or another attempt to write is.
 func (l *loop) due() time.Time {
 	at := time.Now().Add(refresh)
-	times := []time.Time{l.retry, l.refresh, l.sweepAt()}
+	if l.term != nil && l.refresh.Before(at) {
+		at = l.refresh
+	}
+	times := []time.Time{l.retry, l.sweepAt()}
 	if l.turn == nil {
 		times = append(times, l.asked.Add(ask))
 	}
@@ -199,6 +206,9 @@ func (l *loop) result(ctx context.Context, err error) {
 // end ends the work of the term, though not the lead.
 func (l *loop) end() {
 	l.mirroring.stop()
+	if l.term != nil {
+		l.memory = l.term.remembered()
+	}
 	l.mirroring, l.term = nil, nil
 }
 
@@ -261,7 +271,7 @@ func (l *loop) open(ctx context.Context) error {
 	if err := t.learn(ctx, l.client, l.turn.fence, now); err != nil {
 		return err
 	}
-	if err := t.pass(now); err != nil {
+	if err := errors.Join(t.recall(l.memory, now), t.pass(now)); err != nil {
 		return err
 	}
 	l.term, l.refresh = t, now.Add(refresh)
@@ -292,7 +302,10 @@ func (l *loop) count(b view.Batch) error {
 			names = append(names, s.Service)
 		}
 	}
-	l.away, l.awaySince = b.Err, b.Stale
+	if back := l.away != nil && b.Stale.IsZero(); back || b.Revision < l.revision {
+		l.refresh = time.Time{} // write something, to see whether the store is what it was
+	}
+	l.away, l.awaySince, l.revision = b.Err, b.Stale, b.Revision
 	l.remote = l.remote || b.Stale.IsZero()
 	if l.term == nil {
 		return nil

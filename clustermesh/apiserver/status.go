@@ -49,6 +49,8 @@ type Status struct {
 // One that stands by is ready when it could lead.
 func (s Status) Ready() error {
 	switch {
+	case s.Health == clustermesh.HealthStopped:
+		return errors.New(strings.Join(s.Reasons, "; "))
 	case s.StoreErr != "":
 		return errors.New("the store: " + s.StoreErr)
 	case !s.Source.Synced && s.Source.Err != "":

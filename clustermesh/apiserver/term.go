@@ -125,14 +125,17 @@ func (t *term) take(touched []source.Key, full bool, now time.Time) error {
 	for _, k := range touched {
 		t.settle(k, full, now)
 	}
-	t.identify(full, now)
+	if slices.ContainsFunc(touched, t.identities.matters) {
+		t.identify(full, now)
+	}
 	return t.tidy(now)
 }
 
 // settle stages what a unit wants, and the deletion of what it no longer
 // wants; with full, the unit was looked at in a full pass.
 func (t *term) settle(unit source.Key, full bool, now time.Time) {
-	if t.identities.set(unit, t.catalog.objects[unit], now) {
+	if t.identities.matters(unit) {
+		t.identities.set(unit, t.catalog.objects[unit], now)
 		return
 	}
 	delete(t.invalid, unit.String())

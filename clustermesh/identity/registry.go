@@ -44,6 +44,8 @@ type Registry struct {
 	inNamespace map[string]map[string]*member
 	// claims are the pods that say an address is theirs, the last to say so last.
 	claims map[netip.Addr][]*member
+	// shared are the addresses that several pods claim.
+	shared map[netip.Addr]struct{}
 	// changedIDs and changedAddrs are what Changes looks at.
 	changedIDs   map[clustermesh.IdentityID]bool
 	changedAddrs map[netip.Addr]bool
@@ -63,6 +65,7 @@ func NewRegistry(c Config) *Registry {
 		config: c, numbers: NewAllocator(c.ID, c.Grace),
 		namespaces: map[string]map[string]string{}, pods: map[string]*member{},
 		inNamespace: map[string]map[string]*member{}, claims: map[netip.Addr][]*member{},
+		shared:     map[netip.Addr]struct{}{},
 		changedIDs: map[clustermesh.IdentityID]bool{}, changedAddrs: map[netip.Addr]bool{},
 		numberless: map[string]*member{},
 	}
@@ -108,7 +111,9 @@ func (r *Registry) SetPod(p Pod, now time.Time) {
 	m.Pod = p
 	for _, a := range p.Addresses {
 		if !slices.Contains(r.claims[a], m) {
-			r.claims[a] = append(r.claims[a], m)
+			if r.claims[a] = append(r.claims[a], m); len(r.claims[a]) > 1 {
+				r.shared[a] = struct{}{}
+			}
 		}
 		r.changedAddrs[a] = true
 	}
@@ -139,6 +144,9 @@ func (r *Registry) DeletePod(namespace, name string, now time.Time) {
 func (r *Registry) disclaim(a netip.Addr, m *member) {
 	r.changedAddrs[a] = true
 	r.claims[a] = slices.DeleteFunc(r.claims[a], func(o *member) bool { return o == m })
+	if len(r.claims[a]) < 2 {
+		delete(r.shared, a)
+	}
 	if len(r.claims[a]) == 0 {
 		delete(r.claims, a)
 	}
@@ -246,8 +254,8 @@ type Problem struct{ Subject, Reason string }
 // no number.
 func (r *Registry) Problems() []Problem {
 	var out []Problem
-	for _, a := range slices.SortedFunc(maps.Keys(r.claims), netip.Addr.Compare) {
-		if len(r.claims[a]) < 2 || r.endpoint(a) != nil {
+	for _, a := range slices.SortedFunc(maps.Keys(r.shared), netip.Addr.Compare) {
+		if r.endpoint(a) != nil {
 			continue
 		}
 		var pods []string

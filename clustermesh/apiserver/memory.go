@@ -1,0 +1,34 @@
+package apiserver
+
+import (
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// memory is what a term gave out, kept for the next one of this process in
+// case the store is lost between them. While the store lives, it alone counts:
+// another may have led meanwhile.
+type memory struct {
+	epoch      string
+	sizes      map[clustermesh.ServiceName]uint32
+	identities []*clustermesh.Identity
+}
+
+// remembered returns what a term gave out.
+func (t *term) remembered() memory {
+	ids, _ := t.identities.registry.All()
+	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids}
+}
+
+// recall takes in what was given out before the store was lost, which shows in
+// its epoch. What the store has goes before.
+func (t *term) recall(m memory, now time.Time) error {
+	if m.epoch == "" || m.epoch == t.epoch {
+		return nil
+	}
+	for name, size := range m.sizes {
+		t.sizes[name] = max(t.sizes[name], size)
+	}
+	return t.identities.recall(m.identities, now)
+}
