@@ -34,14 +34,40 @@ func initialise(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if stored && string(had) == cfg.access() {
 		return nil
 	}
-	// An epoch is new when the store is; a change of users leaves it.
-	if err := prepare(ctx, cfg, log, !stored || had == nil); err != nil {
+	if !stored {
+		err = create(ctx, cfg, log)
+	} else {
+		// An epoch is new when the store is, or was restored; a change of users
+		// leaves it.
+		err = prepare(ctx, cfg, log, had == nil)
+	}
+	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(done, []byte(cfg.access()), 0o600); err != nil {
 		return fmt.Errorf("noting that the store is initialised: %w", err)
 	}
 	return nil
+}
+
+// create makes a new store aside and moves it into place when it is whole: an
+// etcd that was stopped while it wrote its first records never has a leader.
+func create(ctx context.Context, cfg Config, log *slog.Logger) error {
+	dir := cfg.Dir
+	cfg.Dir = filepath.Join(dir, "creating")
+	if err := os.RemoveAll(cfg.Dir); err != nil {
+		return fmt.Errorf("removing a store that was not finished: %w", err)
+	}
+	if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	if err := prepare(ctx, cfg, log, true); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(cfg.Dir, "member"), filepath.Join(dir, "member")); err != nil {
+		return fmt.Errorf("moving the new store into place: %w", err)
+	}
+	return os.RemoveAll(cfg.Dir)
 }
 
 // prepare starts the store without any listener, writes to it and stops it.
