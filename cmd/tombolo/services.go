@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/control"
+)
+
+func newServices() *cobra.Command {
+	var runDir string
+	var o output
+	c := &cobra.Command{
+		Use:   "services [NAMESPACE/NAME]",
+		Short: "Shows the services as this node balances them; one with all its backends",
+		Args:  cobra.MaximumNArgs(1),
+		Example: "  tombolo services\n  tombolo services -o wide\n" +
+			"  tombolo services shop/cart\n  tombolo services shop/cart -o yaml",
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			all, err := askServices(c, runDir, "")
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, s := range all {
+				names = append(names, s.Name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				all, err := askServices(c, runDir, "")
+				if err != nil {
+					return err
+				}
+				return o.print(c.OutOrStdout(), all, func(wide bool) table { return serviceTable(all, wide) })
+			}
+			if _, err := clustermesh.ParseServiceName(args[0]); err != nil {
+				return err
+			}
+			one, err := askServices(c, runDir, args[0])
+			if err != nil {
+				return err
+			}
+			return o.print(c.OutOrStdout(), one, func(bool) table { return backendTable(one) })
+		},
+	}
+	o.add(c, "wide")
+	runDirFlag(c.Flags(), &runDir)
+	return c
+}
+
+// askServices returns all services of this node's agent, or the one of a name.
+func askServices(c *cobra.Command, runDir, name string) ([]agent.Service, error) {
+	path := "/services"
+	if name != "" {
+		path += "?name=" + url.QueryEscape(name)
+	}
+	var out []agent.Service
+	err := control.NewClient(runDir, agent.Role).Get(c.Context(), path, &out)
+	return out, err
+}
+
+// serviceTable has a line for each service.
+func serviceTable(all []agent.Service, wide bool) table {
+	t := table{header: []string{"SERVICE", "STATE", "FRONTENDS", "READY", "REASON"}}
+	if wide {
+		t.header = []string{"SERVICE", "STATE", "FRONTENDS", "READY", "NUMBERS", "TABLES", "AFFINITY", "REASON"}
+	}
+	for _, s := range all {
+		row := []string{s.Name, s.State, frontends(s), readiness(s)}
+		if wide {
+			row = append(row, cells(s, func(p agent.Port) string { return number(p.Number) }),
+				cells(s, func(p agent.Port) string { return fmt.Sprintf("%d/%d", p.Tables.Primary, p.Tables.Backup) }),
+				cells(s, func(p agent.Port) string { return p.SessionAffinity }))
+		}
+		t.add(append(row, serviceReason(s))...)
+	}
+	return t
+}
+
+// cells lists what each port of a service has, once each in a row.
+func cells(s agent.Service, of func(agent.Port) string) string {
+	var out []string
+	for _, p := range s.Ports {
+		if v := of(p); v != "" && (len(out) == 0 || out[len(out)-1] != v) {
+			out = append(out, v)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func frontends(s agent.Service) string {
+	var out []string
+	for _, p := range s.Ports {
+		out = append(out, p.Frontends...)
+	}
+	return strings.Join(out, ",")
+}
+
+// readiness says how many endpoints of each cluster are ready, of how many.
+func readiness(s agent.Service) string {
+	var out []string
+	for _, p := range s.Clusters {
+		text := fmt.Sprintf("%s %d/%d", p.Cluster, p.Ready, p.Ready+p.Ending+p.NotReady)
+		if p.Reason != "" {
+			text += " (" + p.Reason + ")"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}
+
+func serviceReason(s agent.Service) string {
+	out := s.Refused
+	if s.Reason != "" {
+		out = append([]string{s.Reason}, out...)
+	}
+	for _, p := range s.Ports {
+		if p.Retained {
+			out = append(out, "backends of a cluster that is not synced are kept")
+			break
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// backendTable has a line for each backend of each port.
+func backendTable(all []agent.Service) table {
+	t := table{header: []string{"SERVICE", "PORT", "SCOPE", "TIER", "CLUSTER", "BACKEND", "NODE", "ZONE", "WEIGHT", "STATE"}}
+	for _, s := range all {
+		for _, p := range s.Ports {
+			port := strings.TrimPrefix(fmt.Sprintf("%s:%d/%s", p.Name, p.Port, p.Protocol), ":")
+			if len(p.Backends) == 0 {
+				state := "no backends: refuses"
+				if p.Retained {
+					state = "no backends: those found in the maps are kept"
+				}
+				t.add(s.Name, port, p.Scope, "", "", "", "", "", "", state)
+			}
+			for _, b := range p.Backends {
+				state := "ready"
+				if b.Ending {
+					state = "ending"
+				}
+				t.add(s.Name, port, p.Scope, b.Tier, b.Cluster, b.Address.String(), b.Node, b.Zone, fmt.Sprint(b.Weight), state)
+			}
+		}
+		if len(s.Ports) == 0 {
+			t.add(s.Name, "", "", "", "", "", "", "", "", s.Reason)
+		}
+	}
+	return t
+}
