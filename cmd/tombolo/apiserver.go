@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,27 +130,13 @@ func apiserverSurface(status func() apiserver.Status) control.Surface {
 	return control.Surface{
 		Role: apiserver.Role, Version: version,
 		Health: func() (clustermesh.Health, []string) { s := status(); return s.Health, s.Reasons },
-		Ready:  func() error { return apiserverReady(status()) },
+		Ready:  func() error { return status().Ready() },
 		Detail: func() any { return inspect.Plain(status()) },
 		Pages: map[string]control.Page{
 			"/manifests": func(*http.Request) (any, error) { return inspect.Plain(status().Source), nil },
 		},
 		Samples: func() iter.Seq[control.Sample] { return apiserverSamples(status()) },
 	}
-}
-
-// apiserverReady: nodes can be served once a complete pass is stored; who does
-// not lead is ready when the store is in reach.
-func apiserverReady(s apiserver.Status) error {
-	switch {
-	case s.Health == clustermesh.HealthStopped:
-		return notOK(s.Health, s.Reasons)
-	case s.StoreErr != "":
-		return fmt.Errorf("the store: %s", s.StoreErr)
-	case s.Leader && !s.Synced:
-		return errors.New(cmp.Or(s.Source.Err, "no complete pass over the objects is stored yet"))
-	}
-	return nil
 }
 
 func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -37,12 +36,4 @@ func runRole(ctx context.Context, runDir string, surface control.Surface, log *s
 	}
 	log.Info("stopped", "role", surface.Role, "pid", os.Getpid())
 	return err
-}
-
-// notOK is what a role is not ready for when its health says so in words.
-func notOK(h clustermesh.Health, reasons []string) error {
-	if h == clustermesh.HealthOK || len(reasons) == 0 {
-		return nil
-	}
-	return errors.New(reasons[0])
 }
