@@ -33,17 +33,16 @@ func (d *Demo) prefer(ctx context.Context, s *stream, service objects.Service, c
 	if err != nil {
 		return err
 	}
-	all, err := s.steadily(ctx, cluster, cause)
+	if _, err := s.steadily(ctx, cluster, cause); err != nil {
+		return err
+	}
+	all, err := s.more(ctx, requests)
 	if err != nil {
 		return err
 	}
-	settled := len(all)
-	if all, err = s.more(ctx, requests); err != nil {
-		return err
-	}
 	t, _ := turned(all, cause, cluster)
-	r := echo.Summarize(all[settled:]) // those in flight when it was called settled included
-	d.say("%s: the other cluster's last answer began %s after the change; then %d of %d from %s, %d failed",
+	r := echo.Summarize(latest(all))
+	d.say("%s: the last request to elsewhere began %s after the change; then %d of %d answered by %s, %d failed",
 		service.Affinity, millis(t.Last), r.Clusters[cluster], r.Requests, cluster, t.Failed)
 	if r.Clusters[cluster] != r.Requests || t.Failed > 0 {
 		return fmt.Errorf("expected all answers from %s and none failed, saw %s", cluster, seen(all))

@@ -40,7 +40,7 @@ func (d *Demo) settled(ctx context.Context, address netip.Addr, pods []string) (
 	}
 	defer s.stop()
 	answered := map[string]bool{}
-	all, err := s.until(ctx, func(x echo.Sample) bool {
+	_, err = s.until(ctx, func(x echo.Sample) bool {
 		if x.Error == "" {
 			answered[x.Answer.Pod.Pod] = true
 		}
@@ -49,10 +49,12 @@ func (d *Demo) settled(ctx context.Context, address netip.Addr, pods []string) (
 	if err != nil {
 		return nil, fmt.Errorf("expected an answer of each of %d pods: %w", len(pods), err)
 	}
-	before := len(all)
-	all, err = s.more(ctx, requests)
-	return all[before:], err
+	all, err := s.more(ctx, requests)
+	return latest(all), err
 }
+
+// latest returns the last thousand samples.
+func latest(all []echo.Sample) []echo.Sample { return all[max(0, len(all)-requests):] }
 
 func podsOf(c plan.Cluster) []string {
 	var out []string

@@ -126,8 +126,8 @@ func (s *stream) stop() []echo.Sample {
 	return s.all
 }
 
-// seen says who answered and what failed, of the last second's samples or so.
+// seen says who answered and what failed lately.
 func seen(all []echo.Sample) string {
-	r := echo.Summarize(all[max(0, len(all)-requests):])
+	r := echo.Summarize(latest(all))
 	return fmt.Sprintf("of the last %d requests %d failed %v, answers %v", r.Requests, r.Failed, r.Errors, r.Pods)
 }
