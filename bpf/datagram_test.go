@@ -130,6 +130,36 @@ func TestManyFrontends(t *testing.T) {
 	}
 }
 
+// A socket that turns to the backend by its own address is answered from there,
+// whether it sends or connects, and from the frontend when it turns back.
+func TestSpeaksDirectly(t *testing.T) {
+	for _, c := range ways {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			f := udp(c.frontend)
+			v6 := c.family == unix.AF_INET6
+			backend := w.Serve(t, local[f.Address.Addr().Is6()], "one")
+			w.put(t, 1, f, active(backend))
+			fd := w.Socket(t, c.family, unix.SOCK_DGRAM, 0)
+			for i, to := range []netip.AddrPort{f.Address, backend, f.Address, f.Address, backend} {
+				if _, from := question(t, fd, to, v6); from != to {
+					t.Errorf("question %d to %s: answered from %s", i, to, from)
+				}
+			}
+			question(t, fd, f.Address, v6)
+			if err := unix.Connect(fd, bpftest.Sockaddr(backend, v6)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := unix.Write(fd, []byte("?")); err != nil {
+				t.Fatal(err)
+			}
+			if _, from, err := bpftest.Receive(fd); err != nil || from != backend {
+				t.Errorf("connected to %s: answered from %s (%v)", backend, from, err)
+			}
+		})
+	}
+}
+
 // A socket leaves its backend when that goes down, is replaced, or belongs to a
 // service that its frontend no longer leads to; it stays while it drains.
 func TestSocketMovesOn(t *testing.T) {

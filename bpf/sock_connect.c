@@ -13,6 +13,7 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 		// A UDP socket can be connected again; what it was told before is void.
 		if (ctx->sk)
 			bpf_sk_storage_delete(&sockets, ctx->sk);
+		socket_speaks_directly(ctx, &address);
 		return VERDICT_PASS;
 	}
 	if (!flow_begin(flow, &key, service, choose(ctx, &key, service)))

@@ -21,8 +21,10 @@ static __always_inline enum verdict send_to(struct bpf_sock_addr *ctx, struct ad
 	struct frontend_key key = frontend_of(ctx, address);
 	__u32 service = frontend_service(&key);
 
-	if (!service || !ctx->sk)
+	if (!service || !ctx->sk) {
+		socket_speaks_directly(ctx, &address);
 		return VERDICT_PASS;
+	}
 
 	struct conversations *c = bpf_sk_storage_get(&datagrams, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 

@@ -76,7 +76,8 @@ static __always_inline bool conversations_to(struct conversations *c, const stru
 
 // conversations_from copies out the conversation in which a backend answers,
 // the last used if it serves several frontends of this socket.
-static __always_inline bool conversations_from(struct conversations *c, const struct address *address, __be16 port, struct flow *out)
+static __always_inline bool conversations_from(struct conversations *c, const struct address *address,
+					       __be16 port, struct flow *out)
 {
 	__u32 last = 0;
 
@@ -93,7 +94,8 @@ static __always_inline bool conversations_from(struct conversations *c, const st
 
 // conversations_put stores a conversation in the place of the one with the same
 // frontend, or of the one longest unused.
-static __always_inline void conversations_put(struct conversations *c, const struct frontend_key *key, const struct flow *f)
+static __always_inline void conversations_put(struct conversations *c, const struct frontend_key *key,
+					      const struct flow *f)
 {
 	__u32 place = 0, least = ~0U;
 
@@ -113,4 +115,26 @@ static __always_inline void conversations_put(struct conversations *c, const str
 		c->flow[place] = *f;
 	}
 	bpf_spin_unlock(&c->lock);
+}
+
+// conversations_forget ends those with a backend that the socket now talks to
+// by its own address: its answers are to show that address.
+static __always_inline void conversations_forget(struct conversations *c, const struct address *address, __be16 port)
+{
+	bpf_spin_lock(&c->lock);
+	for (int i = 0; i < DATAGRAM_FLOWS; i++) {
+		if (flow_is_from(&c->flow[i], address, port))
+			c->used[i] = 0;
+	}
+	bpf_spin_unlock(&c->lock);
+}
+
+// socket_speaks_directly is called when a socket is told an address that is no
+// frontend.
+static __always_inline void socket_speaks_directly(struct bpf_sock_addr *ctx, const struct address *address)
+{
+	struct conversations *c = ctx->sk ? bpf_sk_storage_get(&datagrams, ctx->sk, NULL, 0) : NULL;
+
+	if (c)
+		conversations_forget(c, address, (__be16)ctx->user_port);
 }
