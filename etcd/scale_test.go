@@ -65,6 +65,34 @@ func TestReaderSlowerThanTheWriter(t *testing.T) {
 	}
 }
 
+// What a reader missed comes at once when it is back, and can be much.
+func TestMuchToCatchUp(t *testing.T) {
+	s := etcdtest.New(t)
+	wire := etcdtest.NewWire(t, s.Address())
+	c := s.Dial()
+	e := epochOf(t, c)
+	l := lead(t, c)
+	defer l.Resign()
+	w := writer(t, c, l.Fence)
+	w.Mark("t/synced/a", []byte(e+"/1"))
+	flush(t, w)
+	r := read(t, s.Dial(wire.Address))
+	r.until("+a")
+	wire.Cut()
+	r.untilStale(true)
+	const keys, size = 1000, 20_000
+	for i := range keys {
+		w.Put(fmt.Sprintf("t/a/%06d", i), fmt.Appendf(nil, "%0*d", size, i))
+	}
+	flush(t, w)
+	wire.Mend()
+	for end := time.Now().Add(20 * time.Second); len(r.values) < keys+1; {
+		if !r.take(time.Until(end)) {
+			t.Fatalf("%d of %d keys came", len(r.values), keys)
+		}
+	}
+}
+
 func TestManyKeys(t *testing.T) {
 	s := etcdtest.New(t)
 	c := s.Dial()

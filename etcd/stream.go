@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -31,7 +32,8 @@ type stream struct {
 // watches are in place.
 func (c *Client) watch(ctx context.Context, prefix, end, epochKey string, after int64) (*stream, error) {
 	api := pb.NewWatchClient(c.etcd.ActiveConnection())
-	w, err := api.Watch(clientv3.WithRequireLeader(ctx), grpc.WaitForReady(true))
+	// What was missed comes in one message, however much it is.
+	w, err := api.Watch(clientv3.WithRequireLeader(ctx), grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32))
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", prefix, err)
 	}
