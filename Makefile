@@ -43,6 +43,18 @@ test: need-root deps build ## Installs what the tests need and runs all of them 
 test-unit: need-go ## Runs the tests that need neither root nor another component.
 	$(GO) test -race $(UNIT)
 
+.PHONY: test-matrix
+test-matrix: need-root deps build ## Runs the scenarios with every router and both address families.
+	@.ci/leftovers before
+	@for router in builtin frr bird; do for family in ipv4 ipv6; do \
+		echo "scenarios with $$router, $$family"; \
+		LAB_ROUTER=$$router LAB_FAMILY=$$family $(GO) test -count=1 -timeout 20m ./e2e || exit 1; done; done
+	@.ci/leftovers after
+
+.PHONY: bench
+bench: need-root deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FILE keeps it as JSON.
+	$(GO) run ./e2e/bench
+
 .PHONY: check
 check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }

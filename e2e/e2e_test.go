@@ -1,0 +1,156 @@
+// Package e2e runs the scenarios in testdata: one file is one promise, told
+// as a script over a lab of its own – YAML in, what a real client or router
+// sees out. The folder is the list of what the mesh does.
+//
+// Besides testscript's own commands there are, as programs,
+//
+//	lab COMMAND …             tombolo lab COMMAND, for the script's own lab
+//	ask MACHINE TARGET COUNT  requests from a machine: who answered, in percent;
+//	                          -udp or -udp-unconnected before MACHINE
+//
+// and as a command
+//
+//	until DURATION [!] COMMAND…   runs a program until it succeeds (with !, until
+//	                              it fails), for at most DURATION; what it printed
+//	                              last is there for stdout and stderr
+//
+// LAB_ROUTER and LAB_FAMILY in the environment choose the routers (builtin, frr,
+// bird) and the address family (ipv4, ipv6); `make test-matrix` sets all of them.
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// binDir holds the tombolo that the scripts run.
+var binDir string
+
+func TestMain(m *testing.M) {
+	programs := map[string]func(){"lab": labProgram, "ask": askProgram}
+	if programs[filepath.Base(os.Args[0])] == nil {
+		if err := build(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	testscript.Main(afterwards{m}, programs)
+}
+
+// afterwards removes the binary behind the tests.
+type afterwards struct{ *testing.M }
+
+func (a afterwards) Run() int {
+	defer os.RemoveAll(binDir)
+	return a.M.Run()
+}
+
+// build builds tombolo once for all scripts.
+func build() (err error) {
+	if os.Getuid() != 0 {
+		return errors.New("e2e needs root: network namespaces, cgroups, eBPF")
+	}
+	if binDir, err = os.MkdirTemp("", "tombolo-e2e-"); err != nil {
+		return err
+	}
+	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "tombolo"), "../cmd/tombolo").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func TestScenarios(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		Setup:               setup,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+	})
+}
+
+// setup gives a script a lab name of its own and takes the lab down at its
+// end, also when the script fails.
+func setup(env *testscript.Env) error {
+	name := fmt.Sprintf("e%d%s", os.Getpid()%10000, labSuffix(env.WorkDir))
+	env.Setenv("LAB", name)
+	env.Setenv("LAB_CLUSTERS", "/run/tombolo-lab/"+name+"/clusters")
+	env.Setenv("LAB_ROUTER", cmp.Or(os.Getenv("LAB_ROUTER"), "builtin"))
+	family := cmp.Or(os.Getenv("LAB_FAMILY"), "ipv4")
+	env.Setenv("LAB_FAMILY", family)
+	for name, value := range addresses[family] {
+		env.Setenv(name, value)
+	}
+	env.Setenv("PATH", strings.Join([]string{binDir, env.Getenv("PATH"), "/usr/sbin", "/sbin"}, string(os.PathListSeparator)))
+	env.Defer(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		down := exec.CommandContext(ctx, filepath.Join(binDir, "tombolo"), "lab", "down", "--name", name)
+		if out, err := down.CombinedOutput(); err != nil {
+			env.T().Log("taking the lab down: ", err, "\n", string(out))
+			env.T().FailNow()
+		}
+	})
+	return nil
+}
+
+// addresses are those of a lab that scripts name.
+var addresses = map[string]map[string]string{
+	"ipv4": {"ECHO": "10.96.0.80:80", "WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD_EAST_1": "10.1.1.0/24", "POD_WEST_1": "10.2.1.0/24", "IP": "-4"},
+	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD_EAST_1": "fd00:10:1:1::/64", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6"},
+}
+
+// labSuffix makes a short name of a script's folder: labs stand side by side,
+// and the names of network devices have room for little.
+func labSuffix(dir string) string {
+	var sum uint32 = 2166136261
+	for _, c := range []byte(filepath.Base(dir)) {
+		sum = (sum ^ uint32(c)) * 16777619
+	}
+	return fmt.Sprintf("%03x", sum&0xfff)
+}
+
+// pause is the time between two attempts of until.
+const pause = 20 * time.Millisecond
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until DURATION [!] COMMAND ...")
+	}
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	args = args[1:]
+	wantFailure := args[0] == "!"
+	if wantFailure {
+		args = args[1:]
+	}
+	deadline := time.Now().Add(limit)
+	for {
+		var out, errout bytes.Buffer
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "LAB="+ts.Getenv("LAB"))
+		cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), &out, &errout
+		err := cmd.Run()
+		if (err != nil) == wantFailure {
+			fmt.Fprint(ts.Stdout(), out.String())
+			fmt.Fprint(ts.Stderr(), errout.String())
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %v: %s: %v\n%s%s", limit, strings.Join(args, " "), err, out.String(), errout.String())
+		}
+		time.Sleep(pause)
+	}
+}

@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+
+	"tombolo.io/tombolo/deploy/lab/echo"
+)
+
+// labProgram becomes tombolo lab, for the lab of the script.
+func labProgram() {
+	if len(os.Args) < 2 {
+		exit("usage: lab COMMAND [ARGUMENT...]")
+	}
+	tombolo, err := exec.LookPath("tombolo")
+	if err != nil {
+		exit(err)
+	}
+	args := append([]string{"tombolo", "lab", os.Args[1], "--name", os.Getenv("LAB")}, os.Args[2:]...)
+	exit(syscall.Exec(tombolo, args, os.Environ()))
+}
+
+// askProgram makes requests and prints who answered them, a line each.
+func askProgram() {
+	udp := flag.Bool("udp", false, "ask over a connected UDP socket")
+	unconnected := flag.Bool("udp-unconnected", false, "ask over an unconnected UDP socket")
+	flag.Parse()
+	if flag.NArg() != 3 {
+		exit("usage: ask [-udp | -udp-unconnected] MACHINE TARGET COUNT")
+	}
+	mode := echo.HTTP
+	switch {
+	case *udp:
+		mode = echo.UDP
+	case *unconnected:
+		mode = echo.UDPUnconnected
+	}
+	cmd := exec.Command("tombolo", "lab", "exec", "--name", os.Getenv("LAB"), flag.Arg(0), "--",
+		"tombolo", "requests", "--target", flag.Arg(1), "--count", flag.Arg(2), "--mode", string(mode))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		exit(err)
+	}
+	var r echo.Report
+	if err := json.Unmarshal(out, &r); err != nil {
+		exit(err)
+	}
+	fmt.Printf("failed %d\n", r.Failed)
+	for _, shares := range []map[string]int{r.Clusters, r.Pods} {
+		for _, name := range slices.Sorted(maps.Keys(shares)) {
+			fmt.Printf("%s %d%%\n", name, 100*shares[name]/max(1, r.Requests-r.Failed))
+		}
+	}
+	for word, n := range r.Errors {
+		fmt.Printf("error %s %d\n", word, n)
+	}
+}
+
+func exit(why any) {
+	fmt.Fprintln(os.Stderr, why)
+	os.Exit(1)
+}
