@@ -344,3 +344,49 @@ func TestWrongPlaces(t *testing.T) {
 		}
 	}
 }
+
+// A process that loads, attaches, asks and closes has as many open files and
+// mappings of maps as before, also when loading fails.
+func TestNothingLeaks(t *testing.T) {
+	env := bpftest.New(t)
+	cfg := Config{BPFFS: env.BPFFS, Cgroup: env.Cgroup, Sizes: SmallSizes()}
+	turn := func() {
+		t.Helper()
+		d, err := Load(cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, failed := Load(cfg, slog.New(slog.DiscardHandler))
+		_, asked := d.Foreign()
+		if err := errors.Join(d.Attach(), asked, d.Grace(), d.Close(), Uninstall(cfg)); err != nil || failed == nil {
+			t.Fatal(err, failed)
+		}
+	}
+	turn() // what the libraries keep is open after this
+	files, mappings := held(t)
+	for range 3 {
+		turn()
+	}
+	if f, m := held(t); f != files || m != mappings {
+		t.Errorf("%d files and %d mappings became %d and %d", files, mappings, f, m)
+	}
+}
+
+func held(t *testing.T) (files, mappings int) {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Those that are only read are the library's, which unmaps them at its leisure.
+	for line := range strings.Lines(string(maps)) {
+		if strings.Contains(line, "bpf-map") && strings.Contains(line, " rw-s ") {
+			mappings++
+		}
+	}
+	return len(open), mappings
+}
