@@ -24,7 +24,8 @@ type Config struct {
 	// Prefix is below what candidates have their keys; it ends in a slash.
 	// Ledger is below what the leader's writers keep account.
 	Prefix, Ledger string
-	// Name of the candidate, for people.
+	// Name of the candidate, its own: whoever stands under it replaces the
+	// process that did before, which must have died.
 	Name string
 	// TTL is how long a dead leader blocks others; whole seconds, 2 at least.
 	TTL time.Duration
@@ -73,11 +74,32 @@ func campaign(ctx context.Context, c *etcd.Client, cfg Config) (_ *Leader, err e
 	if err != nil {
 		return nil, fmt.Errorf("standing for %s: %w", cfg.Prefix, err)
 	}
+	if err := replace(ctx, c, cfg, key); err != nil {
+		return nil, err
+	}
 	fence := etcd.Fence{Key: key, Revision: resp.Header.Revision, Lease: int64(lease.id), Ledger: cfg.Ledger}
 	if err := await(ctx, c, cfg.Prefix, fence, lease.lost); err != nil {
 		return nil, err
 	}
 	return &Leader{Fence: fence, lease: lease}, nil
+}
+
+// replace removes what an earlier process of the same name has left, so that
+// one that was killed and started again need not wait for its own lease. Were
+// it alive after all, its writes would be refused.
+func replace(ctx context.Context, c *etcd.Client, cfg Config, own string) error {
+	resp, err := c.Raw().Get(ctx, cfg.Prefix, clientv3.WithPrefix())
+	if err != nil {
+		return fmt.Errorf("reading who stands for %s: %w", cfg.Prefix, err)
+	}
+	for _, kv := range resp.Kvs {
+		if string(kv.Value) == cfg.Name && string(kv.Key) != own {
+			if _, err := c.Raw().Delete(ctx, string(kv.Key)); err != nil {
+				return fmt.Errorf("replacing %s: %w", kv.Key, err)
+			}
+		}
+	}
+	return nil
 }
 
 // await returns when no candidate is left that came before ours.

@@ -92,6 +92,28 @@ func TestDeadLeaderIsFollowed(t *testing.T) {
 	}
 }
 
+func TestRestartedLeaderDoesNotWaitForItself(t *testing.T) {
+	s := etcdtest.New(t)
+	c := s.Dial()
+	cfg := config("one")
+	cfg.TTL = 5 * time.Minute
+	dead, err := election.Campaign(t.Context(), c, etcdtest.Log(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Resign()
+	again := receive(t, candidate(t, c, "one"))
+	defer again.Resign()
+	w, err := etcd.NewWriter(t.Context(), c, dead.Fence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Put("t/a", []byte("x"))
+	if err := w.Flush(t.Context()); !errors.Is(err, etcd.ErrDeposed) {
+		t.Errorf("the one that was replaced writes: %v", err)
+	}
+}
+
 // An emptied store knows neither leader nor lease; a candidate that waits for a
 // predecessor of which the store has lost all memory must not wait for ever.
 func TestElectionInAnEmptiedStore(t *testing.T) {

@@ -2,12 +2,11 @@ package embedded
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-
-	"crypto/rand"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 )
