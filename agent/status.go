@@ -40,9 +40,12 @@ type Status struct {
 	Counters bpf.Counters `json:"counters"`
 }
 
-// lookEvery is how often the kernel is asked who else is at our hooks, and the
-// status is made.
-const lookEvery = time.Second
+// A status is made every statusEvery. Who else is at our hooks is asked every
+// foreignEvery, which takes the kernel some ten calls.
+const (
+	statusEvery  = 200 * time.Millisecond
+	foreignEvery = 5 * time.Second
+)
 
 // maxReasons bounds how many single objects the reasons name.
 const maxReasons = 5
@@ -55,10 +58,14 @@ type watcher struct {
 	balancer *loadbalancer.LoadBalancer
 	reports  chan []byte
 	reported *Status
+	// foreign is what was found at the hooks at looked, or why it was not.
+	foreign    []bpf.Foreign
+	foreignErr error
+	looked     time.Time
 }
 
 func (w *watcher) run(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
 	filled := w.balancer.Filled()
 	for {
@@ -75,26 +82,31 @@ func (w *watcher) run(ctx context.Context) error {
 
 func (w *watcher) publish() {
 	s := statusOf(w.balancer.Snapshot())
-	var trouble []string
-	if foreign, err := w.datapath.Foreign(); err != nil {
-		trouble = append(trouble, err.Error())
-	} else {
-		for _, f := range foreign {
-			s.Foreign = append(s.Foreign, f.String())
-		}
+	w.look(time.Now())
+	if w.foreignErr != nil {
+		s.Reasons = append(s.Reasons, w.foreignErr.Error())
+	}
+	for _, f := range w.foreign {
+		s.Foreign = append(s.Foreign, f.String())
+		s.Reasons = append(s.Reasons, "a program of another is at the same hook and is left alone: "+f.String())
 	}
 	var err error
 	if s.Counters, err = w.datapath.Counters(); err != nil {
-		trouble = append(trouble, err.Error())
+		s.Reasons = append(s.Reasons, err.Error())
 	}
-	for _, f := range s.Foreign {
-		trouble = append(trouble, "a program of another is at the same hook and is left alone: "+f)
-	}
-	if s.Reasons = append(s.Reasons, trouble...); len(s.Reasons) > 0 {
+	if len(s.Reasons) > 0 {
 		s.Health = clustermesh.HealthDegraded
 	}
 	w.agent.status.Store(s)
 	w.report(s)
+}
+
+// look asks who else is at our hooks, now and then.
+func (w *watcher) look(now time.Time) {
+	if now.Sub(w.looked) >= foreignEvery {
+		w.looked = now
+		w.foreign, w.foreignErr = w.datapath.Foreign()
+	}
 }
 
 // report hands the status to the one who stores it, if it says something new.

@@ -168,8 +168,12 @@ func (l *LoadBalancer) settle(now time.Time) {
 		}
 	}
 	l.startGrace(now)
+	first := l.ready && !l.isFilled()
+	if first {
+		l.report.published = time.Time{} // whoever waits for it looks at once
+	}
 	l.publish(now)
-	if l.ready && !l.isFilled() {
+	if first {
 		close(l.filled)
 	}
 }
