@@ -1,7 +1,9 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -137,6 +139,30 @@ func TestCheckUpdate(t *testing.T) {
 	} {
 		if got := told(c.t.check(c.m)); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// TestWithoutRoutes has what a deaf session passes on: all but routes, and
+// something for every message, or GoBGP's timer would expire under a router
+// that sends nothing but UPDATEs.
+func TestWithoutRoutes(t *testing.T) {
+	refresh := build(typeRouteRefresh, []byte{0, 1, 0, 1})
+	end4, end6 := updateOf(nil, nil, nil), updateOf(nil, attr(0x80, 15, 0, 2, 1), nil)
+	for _, c := range []struct {
+		name string
+		in   []message
+		want []message
+	}{
+		{"announcement", []message{updateOf(nil, base, net24)}, []message{keepalive()}},
+		{"IPv6", []message{updateOf(nil, attrs6, nil)}, []message{keepalive()}},
+		{"two withdrawals", []message{updateOf(net24, nil, nil), updateOf(nil, unreach6, nil)}, []message{keepalive()}},
+		{"end of IPv4", []message{end4}, []message{end4}},
+		{"end of IPv6", []message{end6}, []message{end6}},
+		{"route refresh", []message{refresh}, []message{refresh}},
+	} {
+		if got := withoutRoutes(c.in); !slices.EqualFunc(got, c.want, func(a, b message) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%s: got %x, want %x", c.name, got, c.want)
 		}
 	}
 }

@@ -28,6 +28,10 @@ type Config struct {
 	ConnectRetry time.Duration
 	// Passive sessions never dial.
 	Passive bool
+	// Deaf sessions keep the router's routes from GoBGP: of its UPDATEs only the
+	// ends of families go through. For who only advertises, what the router
+	// reflects would fill memory and logs.
+	Deaf bool
 	// Incoming delivers connections that the router dialled (see Listener), or is nil.
 	Incoming <-chan net.Conn
 	// Server is the peer's GoBGP server.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -318,7 +319,24 @@ func (f *flow) examine(m message) ([]message, error) {
 	if v.withdrawn != "" && f.tally.withdrawn.Add(1) == 1 {
 		f.report(contained{f, v.withdrawn})
 	}
+	if f.conf.Deaf {
+		return withoutRoutes(v.forward), nil
+	}
 	return v.forward, nil
+}
+
+// withoutRoutes returns messages without the UPDATEs that carry routes. A
+// KEEPALIVE in their place holds GoBGP's timer off, as they would have (RFC 4271
+// 4.4).
+func withoutRoutes(all []message) []message {
+	out := slices.DeleteFunc(slices.Clone(all), func(m message) bool {
+		_, end := endOf(m)
+		return m.kind() == typeUpdate && !end
+	})
+	if len(out) < len(all) {
+		out = append(out, keepalive())
+	}
+	return out
 }
 
 // toRouter passes on what GoBGP sends, packed.
