@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 
 	"tombolo.io/tombolo/bgp/advertise"
 	"tombolo.io/tombolo/clustermesh"
@@ -83,7 +82,8 @@ func (s saved) store(path string) error {
 	if err != nil {
 		return fmt.Errorf("encoding the saved paths: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".paths-*")
+	// One name, not a random one: what a killed process left is written over.
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("saving the paths: %w", err)
 	}

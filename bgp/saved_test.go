@@ -20,6 +20,9 @@ func somePicture() saved {
 			Prefix: netip.MustParsePrefix("10.1.1.0/24"), NextHop: netip.MustParseAddr("10.0.0.1"), LocalPref: 7,
 			Communities: []clustermesh.Community{{Standard: 65000<<16 | 1}, {Large: true, Global: 1, Local1: 2, Local2: 3}},
 			Origin:      advertise.Origin{Service: clustermesh.ServiceName{Namespace: "d", Name: "web"}, Advertisements: []string{"all"}},
+		}, {
+			Prefix: netip.MustParsePrefix("fd01:1::/64"), NextHop: netip.MustParseAddr("fd00::1"), // for pods: of no service
+			Origin: advertise.Origin{Advertisements: []string{"all"}},
 		}},
 	}}}
 }

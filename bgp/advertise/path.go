@@ -23,10 +23,19 @@ type Path struct {
 
 // Origin is the object that a path comes from.
 type Origin struct {
-	// Service is empty for a pod prefix.
-	Service clustermesh.ServiceName
+	// Service is empty for a pod prefix. As text an empty name is none, so it is
+	// left out.
+	Service clustermesh.ServiceName `json:",omitzero"`
 	// Advertisements are the names of the advertisements that ask for the path, sorted.
 	Advertisements []string
+}
+
+// String says in words what the path is for.
+func (o Origin) String() string {
+	if o.Service == (clustermesh.ServiceName{}) {
+		return "pods of this node"
+	}
+	return "service " + o.Service.String()
 }
 
 // Equal reports whether a router would see the two as the same route.
