@@ -11,10 +11,10 @@ import (
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
-// world returns the picture of node n1 with a router tor and the services
+// pictureOf returns the picture of node n1 with a router tor and the services
 // named, each as "name ip" for one that has a ready endpoint, "name ip down" for
 // one that has none, and "name ip down global" for a global one.
-func world(services ...string) picture {
+func pictureOf(services ...string) picture {
 	p := picture{
 		complete: true,
 		node:     &clustermesh.Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24")}},
@@ -54,7 +54,7 @@ func tell(routers []router) string {
 
 func TestDecide(t *testing.T) {
 	const full = "tor: 10.1.1.0/24 192.0.2.1/32"
-	before, _ := decide(world("web 192.0.2.1"), nil)
+	before, _ := decide(pictureOf("web 192.0.2.1"), nil)
 	if got := tell(before); got != full {
 		t.Fatalf("at first: %q", got)
 	}
@@ -65,15 +65,15 @@ func TestDecide(t *testing.T) {
 		want    string
 		reason  string // of what is held back from tor
 	}{
-		{"the last endpoint went", world("web 192.0.2.1 down"), "tor: 10.1.1.0/24", "no-endpoint"},
-		{"the service went", world(), "tor: 10.1.1.0/24", ""},
-		{"not all tables are synced", edit(world(), func(p *picture) { p.complete = false }), full, ""},
-		{"the node's object went", edit(world(), func(p *picture) { p.node = nil }), full, ""},
-		{"the router went", edit(world("web 192.0.2.1"), func(p *picture) { p.peers = nil }), "", ""},
-		{"a global service, another cluster never seen", edit(world("web 192.0.2.1 down global"), func(p *picture) { p.unseen = true }), full, ""},
-		{"a service of this cluster alone does not wait for others", edit(world("web 192.0.2.1 down"), func(p *picture) { p.unseen = true }), "tor: 10.1.1.0/24", "no-endpoint"},
-		{"a global service, all clusters seen", world("web 192.0.2.1 down global"), "tor: 10.1.1.0/24", "no-endpoint"},
-		{"what was not advertised is not for want of knowledge", edit(world("web 192.0.2.1 down global", "api 192.0.2.2 down global"), func(p *picture) { p.unseen = true }), full, "no-endpoint"},
+		{"the last endpoint went", pictureOf("web 192.0.2.1 down"), "tor: 10.1.1.0/24", "no-endpoint"},
+		{"the service went", pictureOf(), "tor: 10.1.1.0/24", ""},
+		{"not all tables are synced", edit(pictureOf(), func(p *picture) { p.complete = false }), full, ""},
+		{"the node's object went", edit(pictureOf(), func(p *picture) { p.node = nil }), full, ""},
+		{"the router went", edit(pictureOf("web 192.0.2.1"), func(p *picture) { p.peers = nil }), "", ""},
+		{"a global service, another cluster never seen", edit(pictureOf("web 192.0.2.1 down global"), func(p *picture) { p.unseen = true }), full, ""},
+		{"a service of this cluster alone does not wait for others", edit(pictureOf("web 192.0.2.1 down"), func(p *picture) { p.unseen = true }), "tor: 10.1.1.0/24", "no-endpoint"},
+		{"a global service, all clusters seen", pictureOf("web 192.0.2.1 down global"), "tor: 10.1.1.0/24", "no-endpoint"},
+		{"what was not advertised is not for want of knowledge", edit(pictureOf("web 192.0.2.1 down global", "api 192.0.2.2 down global"), func(p *picture) { p.unseen = true }), full, "no-endpoint"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, held := decide(row.picture, before)
@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 }
 
 func TestOnlyHostRoutesAreHeldUnreachable(t *testing.T) {
-	routers, _ := decide(world("web 192.0.2.1"), nil)
+	routers, _ := decide(pictureOf("web 192.0.2.1"), nil)
 	if got := fmt.Sprint(hostRoutes(routers)); got != "map[192.0.2.1/32:true]" {
 		t.Errorf("got %s", got)
 	}

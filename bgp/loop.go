@@ -2,8 +2,12 @@ package bgp
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"tombolo.io/tombolo/bgp/advertise"
@@ -22,7 +26,8 @@ type loop struct {
 	fromStore bool
 	id        netip.Addr // the BGP identifier, once it is known
 	peerings  map[string]*peering
-	numbers   int // peerings made so far
+	numbers   int  // peerings made so far
+	unsaved   bool // what is wanted is not on disk yet
 	queue     *reconcile.Queue[string]
 	routes    *unreachable
 	batches   chan view.Batch
@@ -50,14 +55,14 @@ func (l *loop) run(ctx context.Context) error {
 	l.problem("saved paths", err)
 	l.id = before.ID
 	l.want(before.Routers, nil)
-	retry := time.NewTimer(0)
-	defer retry.Stop()
+	wake := time.NewTimer(0)
+	defer wake.Stop()
 	for {
-		l.apply(ctx)
-		l.publish()
-		if at, ok := l.queue.Next(); ok {
-			retry.Reset(time.Until(at))
+		if at, ok := l.apply(ctx); ok {
+			wake.Reset(time.Until(at))
 		}
+		l.save()
+		l.publish()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -66,7 +71,8 @@ func (l *loop) run(ctx context.Context) error {
 			l.drain()
 			l.decide()
 		case <-l.moved:
-		case <-retry.C:
+			l.rekey()
+		case <-wake.C:
 		}
 	}
 }
@@ -83,24 +89,36 @@ func (l *loop) drain() {
 	}
 }
 
-// decide computes what the routers should have from the store's picture, and
-// keeps it on disk when it is another one.
+// decide computes what the routers should have from the store's picture.
 func (l *loop) decide() {
 	p := l.collector.picture()
 	routers, held := decide(p, l.wanted)
-	if !p.complete || p.node == nil {
+	if !p.complete {
 		return
 	}
+	if p.node == nil {
+		l.problem("node", fmt.Errorf("the store has no node %s: what was advertised before stays", l.s.cfg.Node))
+		return
+	}
+	l.problem("node", nil)
 	if !l.id.IsValid() {
 		l.id = routerID(p.node)
 	}
-	changed := !l.fromStore || !slices.EqualFunc(routers, l.wanted, sameRouter)
+	l.unsaved = l.unsaved || !l.fromStore || !slices.EqualFunc(routers, l.wanted, sameRouter)
 	l.logWithdrawals(routers, held)
 	l.fromStore = true
 	l.want(routers, held)
-	if changed {
-		l.problem("saving", saved{Node: l.s.cfg.Node, ID: l.id, Routers: routers}.store(l.s.cfg.savedPath()))
+}
+
+// save keeps on disk what the store's picture made of the routers, once they
+// have it: a withdrawal does not wait for a disk.
+func (l *loop) save() {
+	if !l.unsaved {
+		return
 	}
+	err := saved{Node: l.s.cfg.Node, ID: l.id, Routers: l.wanted}.store(l.s.cfg.savedPath())
+	l.problem("saved paths", err)
+	l.unsaved = err != nil // tried again with whatever happens next
 }
 
 // want notes what the routers should have, and marks those that differ.
@@ -120,21 +138,43 @@ func (l *loop) want(routers []router, held map[string][]advertise.Held) {
 	l.wanted, l.held = routers, held
 }
 
-// apply brings every router that is due to what it should have. A host route
-// that leads nowhere stands before its address is advertised and goes after
-// the address is withdrawn.
-func (l *loop) apply(ctx context.Context) {
-	now := time.Now()
+// apply brings every router that is due to what it should have, and returns
+// when something is due again. A host route that leads nowhere stands before its
+// address is advertised and goes when no router can have the address any more.
+func (l *loop) apply(ctx context.Context) (next time.Time, again bool) {
 	hosts := hostRoutes(l.wanted)
-	l.problem("unreachable routes", l.routes.hold(hosts))
+	err := l.routes.hold(hosts)
 	wanted := byPeer(l.wanted)
-	for _, name := range l.queue.Take(now) {
+	for _, name := range l.queue.Take(time.Now()) {
 		r, ok := wanted[name]
 		l.queue.Done(name, l.applyRouter(ctx, name, r, ok), time.Now())
 	}
-	if len(l.queue.Failures()) == 0 {
-		l.problem("unreachable routes", l.routes.release(hosts))
+	next, again = l.queue.Next()
+	if l.fromStore {
+		due, removal := l.routes.release(hosts, time.Now(), l.linger())
+		if !due.IsZero() && (!again || due.Before(next)) {
+			next, again = due, true
+		}
+		err = errors.Join(err, removal)
 	}
+	l.problem("unreachable routes", err)
+	return next, again
+}
+
+// withdrawing is the time a router may take from our withdrawal to the moment
+// when it sends no packet here any more.
+const withdrawing = 2 * time.Second
+
+// linger returns how long a router may send packets here after a withdrawal: a
+// router that is not there keeps our routes for the restart time.
+func (l *loop) linger() time.Duration {
+	d := withdrawing
+	for _, r := range l.wanted {
+		if p := l.peerings[r.Peer.Name]; p == nil || !p.told() {
+			d = max(d, timersOf(&r.Peer).restart)
+		}
+	}
+	return d
 }
 
 func (l *loop) applyRouter(ctx context.Context, name string, r router, wanted bool) error {
@@ -149,16 +189,48 @@ func (l *loop) applyRouter(ctx context.Context, name string, r router, wanted bo
 	}
 	if p == nil {
 		l.numbers++
-		p = newPeering(l.s.log.With("peer", name), l.numbers, l.moved)
+		p = newPeering(l.s.log.With("peer", name), l.numbers, !l.fromStore, l.moved)
 		l.peerings[name] = p
 	}
-	return p.set(ctx, l.id, r)
+	before := p.refused
+	err := p.set(ctx, l.id, r)
+	if err != nil && !errors.Is(err, errSettling) && (before == nil || before.Error() != err.Error()) {
+		l.s.log.Error("router refused", "peer", name, "error", err)
+	}
+	return err
+}
+
+// rekey marks routers whose key was replaced while they do not answer.
+func (l *loop) rekey() {
+	for name, p := range l.peerings {
+		if p.rekeyed() {
+			l.queue.Mark(name)
+		}
+	}
 }
 
 // close ends all sessions: as before a restart, or for good.
 func (l *loop) close() {
+	if !l.s.cfg.Final {
+		l.settle()
+	}
+	var all sync.WaitGroup
 	for _, p := range l.peerings {
-		p.close(l.s.cfg.Final)
+		all.Go(func() { p.close(l.s.cfg.Final) })
+	}
+	all.Wait()
+}
+
+// settle waits until no session is settling: one that was established a moment
+// ago and ends now costs the routes that it was to keep.
+func (l *loop) settle() {
+	limit := time.After(settleTime)
+	for slices.ContainsFunc(slices.Collect(maps.Values(l.peerings)), (*peering).settling) {
+		select {
+		case <-l.moved:
+		case <-limit:
+			return
+		}
 	}
 }
 

@@ -4,20 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"os"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"tombolo.io/tombolo/bgp/session"
 	"tombolo.io/tombolo/clustermesh"
 )
-
-// defaultPort is BGP's (RFC 4271 4.2).
-const defaultPort = 179
 
 // peering is what one router takes: a library server with the router's paths,
 // and the session that connects the two. It is owned by the speaker's loop.
@@ -26,111 +20,116 @@ type peering struct {
 	local endpoints
 	key   string // TCP MD5 between session and library
 	moved chan<- struct{}
-	// peer is what the session was made from; nil before the first.
-	peer    *clustermesh.BGPPeer
-	library *library
-	session *session.Session
+	// peer is what the session was made from, and password the MD5 key; nil
+	// before the first session.
+	peer     *clustermesh.BGPPeer
+	password string
+	library  *library
+	session  *session.Session
 	// end stops the session for the cause it is given, and returns when it has.
 	end func(cause error)
-	// refused is why there is no session, in words for operators.
+	// refused is why the router does not have what it should, in words for
+	// operators; nil while it has.
 	refused error
-	// met is set once a session was established: from then on this process is no
-	// restarted speaker for the router.
+	// met is set when the router has no routes of a process before this one, or
+	// had them refreshed: the next session is no restarted speaker's.
 	met atomic.Bool
 }
 
 // newPeering returns a peering without a session. number is one that no other
-// peering of this process has, 1 to 65000.
-func newPeering(log *slog.Logger, number int, moved chan<- struct{}) *peering {
+// peering of this process has, 1 to 65000. restarted says that a process before
+// this one had a session with the router.
+func newPeering(log *slog.Logger, number int, restarted bool, moved chan<- struct{}) *peering {
 	p := &peering{log: log, key: rand.Text(), moved: moved}
 	p.local.session = netip.AddrFrom4([4]byte{127, 1, byte(number >> 8), byte(number)})
+	p.met.Store(!restarted)
 	return p
 }
 
+// errSettling says that a session cannot be ended now.
+var errSettling = errors.New("the router still takes in what it is told since the restart")
+
+// errChanged ends a session whose attributes changed: the router keeps our
+// routes until the next one.
+var errChanged = errors.New("another configuration")
+
 // set makes the router have what it should: a session with these attributes,
-// and these paths.
+// and these paths. What runs goes on when the attributes cannot be used: a
+// mistake in an object takes no route away, and holds no path back.
 func (p *peering) set(ctx context.Context, id netip.Addr, r router) error {
-	peer := r.Peer
-	need := restart
-	if p.peer != nil {
-		need = changeOf(p.peer, &peer)
-	}
-	if need == nothing && p.session != nil {
-		p.peer = &peer
-		return p.library.set(ctx, r.Paths)
-	}
-	conf, err := p.configure(&peer)
-	if err != nil {
-		// What runs goes on: a mistake in an object takes no route away.
-		p.refused = err
-		return err
-	}
-	if need == restart || p.library == nil {
-		if err := p.renew(ctx, id, &peer); err != nil {
-			return err
-		}
-	} else {
-		p.stop(errors.New("another configuration"))
-	}
-	conf.Server.Addr = p.local.server
-	if err := conf.Validate(); err != nil {
-		p.refused = fmt.Errorf("BGPPeer %s: %w", peer.Name, err)
-		return p.refused
+	conf, err := p.prepare(ctx, id, &r.Peer)
+	if p.library != nil {
+		err = errors.Join(err, p.library.set(ctx, r.Paths))
 	}
 	// Never a neighbour before the RIB is whole: after a restart the router would
-	// drop what it kept for us at the first End-of-RIB.
-	if err := p.library.set(ctx, r.Paths); err != nil {
-		return err
+	// drop what it kept for us at the first End-of-RIB. A path that the library
+	// refuses now it refuses later too, and holds the others back no longer.
+	if conf != nil {
+		p.start(*conf)
 	}
-	p.peer, p.refused = &peer, nil
-	p.start(conf)
-	return nil
+	p.refused = err
+	return err
 }
 
-// configure returns the session's configuration, or why there can be none.
-func (p *peering) configure(peer *clustermesh.BGPPeer) (session.Config, error) {
-	conf := session.Config{
-		Router: netip.AddrPortFrom(peer.Address, peer.Port), Device: peer.Interface,
-		ASN: peer.ASN, ConnectRetry: timersOf(peer).retry, TTL: peer.Multihop,
-		Server: session.Server{Source: p.local.session, Password: p.key},
-	}
-	if peer.Port == 0 {
-		conf.Router = netip.AddrPortFrom(peer.Address, defaultPort)
-	}
-	if peer.Address.IsLinkLocalUnicast() && peer.Interface != "" {
-		conf.Router = netip.AddrPortFrom(peer.Address.WithZone(peer.Interface), conf.Router.Port())
-	}
-	if peer.Multihop == 0 && peer.ASN != peer.LocalASN {
-		conf.TTL = 1 // an eBGP router is on the link, unless it is said not to be
-	}
-	if peer.PasswordFile == "" {
-		return conf, nil
-	}
-	// Without the key there is no session: one without MD5 is not what was asked for.
-	text, err := os.ReadFile(peer.PasswordFile)
+// prepare ends the session and the library's server where the attributes of
+// the router ask for it. It returns the configuration of the session that is to
+// be started, nil if none is.
+func (p *peering) prepare(ctx context.Context, id netip.Addr, peer *clustermesh.BGPPeer) (*session.Config, error) {
+	password, err := passwordOf(peer)
 	if err != nil {
-		return conf, fmt.Errorf("reading the MD5 key of BGPPeer %s: %w", peer.Name, err)
+		return nil, err
 	}
-	conf.Password = strings.TrimRight(string(text), "\r\n")
-	if conf.Password == "" {
-		return conf, fmt.Errorf("the MD5 key of BGPPeer %s is empty: write it into %s", peer.Name, peer.PasswordFile)
+	need := p.need(peer, password)
+	if need == nothing {
+		p.peer = peer
+		return nil, nil
 	}
-	return conf, nil
+	server := p.local.server
+	if need == restart {
+		if server, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	conf, err := configure(peer, password, session.Server{Addr: server, Source: p.local.session, Password: p.key})
+	if err != nil {
+		return nil, err
+	}
+	if p.settling() {
+		return nil, errSettling
+	}
+	p.stop(errChanged)
+	if need == restart {
+		if err := p.renew(ctx, id, server, peer.LocalASN); err != nil {
+			return nil, err
+		}
+	}
+	p.peer, p.password = peer, password
+	return &conf, nil
+}
+
+// need returns what the session needs to become one with these attributes.
+func (p *peering) need(peer *clustermesh.BGPPeer, password string) change {
+	if p.library == nil {
+		return restart
+	}
+	need := changeOf(p.peer, peer)
+	if need == nothing && (p.session == nil || password != p.password) {
+		return reconnect
+	}
+	return need
 }
 
 // renew replaces the library's server.
-func (p *peering) renew(ctx context.Context, id netip.Addr, peer *clustermesh.BGPPeer) error {
-	p.stop(errors.New("another configuration"))
+func (p *peering) renew(ctx context.Context, id netip.Addr, server netip.AddrPort, as uint32) error {
 	if p.library != nil {
 		p.library.stop()
 		p.library = nil
 	}
-	server, err := freePort()
-	if err != nil {
-		return err
-	}
 	p.local.server = server
-	p.library, err = startLibrary(ctx, p.local, p.key, peer.LocalASN, id, p.log)
+	library, err := startLibrary(ctx, p.local, p.key, as, id, p.log)
+	if err == nil {
+		p.library = library
+	}
 	return err
 }
 
@@ -172,6 +171,43 @@ func (p *peering) close(final bool) {
 	}
 }
 
+// settleTime bounds how long a router may take to be told everything: the
+// deferral time, and what sending takes.
+const settleTime = (deferralSeconds + 3) * time.Second
+
+// settling reports whether the router has not been told all of our paths since
+// the session came up. Were it to go down now, the router would drop whatever it
+// still keeps of the session before (RFC 4724 4.2: "a route previously marked as
+// stale MUST be deleted").
+func (p *peering) settling() bool {
+	if p.session == nil {
+		return false
+	}
+	s := p.session.Status()
+	return s.State == session.Established && s.Complete.IsZero() && s.RouterOpen.Restart != nil &&
+		time.Since(s.Since) < settleTime
+}
+
+// told reports whether the router has what we last gave to the library, apart
+// from what is on its way.
+func (p *peering) told() bool {
+	if p.session == nil || p.refused != nil {
+		return false
+	}
+	s := p.session.Status()
+	return s.State == session.Established && (!s.Complete.IsZero() || s.RouterOpen.Restart == nil)
+}
+
+// rekeyed reports whether a session that is down has a key that is no longer
+// the file's. One that is up needs no other: the router has the same.
+func (p *peering) rekeyed() bool {
+	if p.session == nil || p.peer.PasswordFile == "" || p.session.Status().State == session.Established {
+		return false
+	}
+	password, err := passwordOf(p.peer)
+	return err == nil && password != p.password
+}
+
 // owner is what a session knows of its peering. Its methods run on the
 // session's goroutines, so it touches only what does not change under them.
 type owner struct {
@@ -195,34 +231,3 @@ func (o *owner) Changed(s session.Status) {
 	default: // it is going to look anyway
 	}
 }
-
-// freePort returns a port of loopback on which nobody listens at the moment.
-func freePort() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("finding a free port on loopback: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
-}
-
-// status says how the session is.
-func (p *peering) status(r router) PeerStatus {
-	st := PeerStatus{
-		Name: r.Peer.Name, Address: r.Peer.Address, ASN: r.Peer.ASN, LocalASN: r.Peer.LocalASN,
-		Advertised: countByFamily(r.Paths),
-	}
-	if p.session == nil {
-		st.State, st.Reason = "Refused", "starting"
-	} else {
-		now := p.session.Status()
-		st.State, st.Since, st.Reason = string(now.State), now.Since, now.Reason
-		st.Sent, st.Received, st.Malformed = messages(now.Sent), messages(now.Received), now.Withdrawn+now.Discarded
-	}
-	if p.refused != nil {
-		st.Reason = p.refused.Error()
-	}
-	return st
-}
-
-func messages(c session.Counts) uint64 { return c.Updates + c.Keepalives + c.Others }

@@ -36,8 +36,8 @@ func New(cfg Config, log *slog.Logger) *Speaker {
 	return s
 }
 
-// Status returns what the speaker last said of itself.
-func (s *Speaker) Status() *Status { return s.status.Load() }
+// Status returns what the speaker says of itself, its sessions as they are now.
+func (s *Speaker) Status() *Status { return s.status.Load().now() }
 
 // Run speaks until ctx ends. It begins with what it kept on disk, so that the
 // routers see the sessions of before whether the store answers or not.

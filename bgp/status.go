@@ -1,10 +1,14 @@
 package bgp
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/bgp/advertise"
+	"tombolo.io/tombolo/bgp/session"
 	"tombolo.io/tombolo/clustermesh"
 )
 
@@ -22,6 +26,8 @@ type Status struct {
 	StaleSince time.Time    `json:"staleSince,omitzero"`
 	Peers      []PeerStatus `json:"peers"`
 	Routes     []Route      `json:"routes"`
+	// sessions are those of Peers, nil for one that has none.
+	sessions []*session.Session
 }
 
 // PeerStatus is the state of the session with one router.
@@ -30,12 +36,16 @@ type PeerStatus struct {
 	Address  netip.Addr `json:"address"`
 	ASN      uint32     `json:"asn"`
 	LocalASN uint32     `json:"localASN"`
-	// State is the session's in the words of RFC 4271 8.2.2, or Refused when
-	// the BGPPeer cannot be used.
+	// State is the session's: Idle, Connecting, Opening, Established or Stopped;
+	// or Refused when there is none because the BGPPeer cannot be used.
 	State string    `json:"state"`
 	Since time.Time `json:"since,omitzero"`
 	// Reason is why the session is not Established, or why the last one ended.
 	Reason string `json:"reason,omitempty"`
+	// Complete is when the router was told the end of our routes (RFC 4724):
+	// from then on it holds none that we do not have. Zero before that, and
+	// with a router that keeps nothing over a restart.
+	Complete time.Time `json:"complete,omitzero"`
 	// Advertised counts the paths that the router should have, by family.
 	Advertised map[string]int `json:"advertised"`
 	// Sent and Received count messages. Malformed counts those of the router
@@ -43,7 +53,51 @@ type PeerStatus struct {
 	Sent      uint64 `json:"sent"`
 	Received  uint64 `json:"received"`
 	Malformed uint64 `json:"malformed"`
+	// refused is why the router does not have what it should although that
+	// does not show in the session, empty if it has.
+	refused string
 }
+
+// add notes a router and how its session is.
+func (s *Status) add(r router, p *peering) {
+	st := PeerStatus{
+		Name: r.Peer.Name, Address: r.Peer.Address, ASN: r.Peer.ASN, LocalASN: r.Peer.LocalASN,
+		Advertised: countByFamily(r.Paths),
+	}
+	if p.refused != nil {
+		st.refused = p.refused.Error()
+	}
+	st.look(p.session)
+	s.Peers, s.sessions = append(s.Peers, st), append(s.sessions, p.session)
+	if st.State != string(session.Established) || st.refused != "" {
+		s.Reasons = append(s.Reasons, fmt.Sprintf("peer %s is %s: %s", st.Name, st.State, st.Reason))
+	}
+}
+
+// now returns the status with what sessions say at this moment: their counters
+// go on while nothing happens that would make another status.
+func (s *Status) now() *Status {
+	out := *s
+	out.Peers = slices.Clone(s.Peers)
+	for i := range out.Peers {
+		out.Peers[i].look(s.sessions[i])
+	}
+	return &out
+}
+
+// look takes in what a session says of itself.
+func (p *PeerStatus) look(s *session.Session) {
+	p.State, p.Reason = "Refused", p.refused
+	if s == nil {
+		return
+	}
+	now := s.Status()
+	p.State, p.Since, p.Reason = string(now.State), now.Since, cmp.Or(p.refused, now.Reason)
+	p.Complete = now.Complete
+	p.Sent, p.Received, p.Malformed = messages(now.Sent), messages(now.Received), now.Withdrawn+now.Discarded
+}
+
+func messages(c session.Counts) uint64 { return c.Updates + c.Keepalives + c.Others }
 
 // Route is a path towards one router, or one that is held back from it.
 type Route struct {

@@ -2,9 +2,9 @@ package bgp
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -30,10 +30,14 @@ func (l *loop) problem(part string, err error) {
 func (l *loop) logWithdrawals(routers []router, held map[string][]advertise.Held) {
 	now := byPeer(routers)
 	for _, old := range l.wanted {
+		still := map[netip.Prefix]bool{}
+		for _, p := range now[old.Peer.Name].Paths {
+			still[p.Prefix] = true
+		}
 		for _, p := range old.Paths {
-			if _, still := pathOf([]router{now[old.Peer.Name]}, old.Peer.Name, p.Prefix); !still {
+			if !still[p.Prefix] {
 				l.s.log.Info("path withdrawn", "peer", old.Peer.Name, "prefix", p.Prefix,
-					"service", p.Origin.Service, "reason", whyGone(p, held[old.Peer.Name]))
+					"for", p.Origin, "reason", whyGone(p, held[old.Peer.Name]))
 			}
 		}
 	}
@@ -66,16 +70,12 @@ func (l *loop) publish() {
 	for _, part := range slices.Sorted(maps.Keys(l.problems)) {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("%s: %v", part, l.problems[part]))
 	}
-	for _, f := range l.queue.Failures() {
-		st.Reasons = append(st.Reasons, fmt.Sprintf("peer %s: %v", f.Key, f.Err))
-	}
 	for _, r := range l.wanted {
 		if p := l.peerings[r.Peer.Name]; p != nil {
-			st.Peers = append(st.Peers, p.status(r))
+			st.add(r, p)
 		}
 		st.Routes = append(st.Routes, routesOf(r, l.held[r.Peer.Name])...)
 	}
-	slices.SortFunc(st.Peers, func(a, b PeerStatus) int { return cmp.Compare(a.Name, b.Name) })
 	if len(st.Reasons) > 0 {
 		st.Health = clustermesh.HealthDegraded
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ const routeProtocol netlink.RouteProtocol = 178
 type unreachable struct {
 	table *netlink.Handle
 	held  map[netip.Prefix]bool
+	// unwanted says since when a held one is advertised no more.
+	unwanted map[netip.Prefix]time.Time
 }
 
 // openUnreachable reads which routes a speaker before this one left.
@@ -30,7 +33,7 @@ func openUnreachable() (*unreachable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening netlink: %w", err)
 	}
-	u := &unreachable{table: h, held: map[netip.Prefix]bool{}}
+	u := &unreachable{table: h, held: map[netip.Prefix]bool{}, unwanted: map[netip.Prefix]time.Time{}}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		filter := &netlink.Route{Protocol: routeProtocol, Type: unix.RTN_UNREACHABLE}
 		routes, err := h.RouteListFiltered(family, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TYPE)
@@ -66,20 +69,41 @@ func (u *unreachable) hold(prefixes map[netip.Prefix]bool) error {
 	return errors.Join(errs...)
 }
 
-// release removes the routes of all prefixes but these.
-func (u *unreachable) release(keep map[netip.Prefix]bool) error {
+// release removes the routes of all prefixes but these, each when it has been
+// unwanted for so long. It returns when the next one is due, zero if none is.
+func (u *unreachable) release(keep map[netip.Prefix]bool, now time.Time, linger time.Duration) (next time.Time, err error) {
 	var errs []error
 	for p := range u.held {
-		if keep[p] {
-			continue
-		}
-		if err := u.table.RouteDel(unreachableRoute(p)); err != nil && !errors.Is(err, unix.ESRCH) {
+		due := u.due(p, keep[p], now, linger)
+		if !due.IsZero() && !due.After(now) {
+			err := u.table.RouteDel(unreachableRoute(p))
+			if err == nil || errors.Is(err, unix.ESRCH) {
+				delete(u.held, p)
+				delete(u.unwanted, p)
+				continue
+			}
 			errs = append(errs, fmt.Errorf("removing the unreachable route %s: %w", p, err))
-			continue
+			due = now.Add(linger)
 		}
-		delete(u.held, p)
+		if next.IsZero() || !due.IsZero() && due.Before(next) {
+			next = due
+		}
 	}
-	return errors.Join(errs...)
+	return next, errors.Join(errs...)
+}
+
+// due returns when a route is to go, zero while it is wanted.
+func (u *unreachable) due(p netip.Prefix, wanted bool, now time.Time, linger time.Duration) time.Time {
+	if wanted {
+		delete(u.unwanted, p)
+		return time.Time{}
+	}
+	since, known := u.unwanted[p]
+	if !known {
+		since = now
+		u.unwanted[p] = now
+	}
+	return since.Add(linger)
 }
 
 // unreachableRoute is the route of a prefix, of the greatest metric, so that

@@ -1,0 +1,55 @@
+package bgp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	lab "tombolo.io/tombolo/deploy/lab/router"
+	"tombolo.io/tombolo/deploy/lab/router/builtin"
+)
+
+// TestMain is also a speaker and the built-in router, when it is run as such in
+// a network namespace.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case "speaker":
+			os.Exit(child(runSpeaker, os.Args[2]))
+		case "router":
+			os.Exit(child(runRouter, os.Args[2]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+func child(run func(context.Context, string) error, arg string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, arg); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func runSpeaker(ctx context.Context, text string) error {
+	var c Config
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return err
+	}
+	return New(c, slog.New(slog.NewTextHandler(os.Stderr, nil))).Run(ctx)
+}
+
+func runRouter(ctx context.Context, conf string) error {
+	c, err := lab.Load(conf)
+	if err != nil {
+		return err
+	}
+	return builtin.Run(ctx, c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+}
