@@ -107,3 +107,28 @@ func TestIdentities(t *testing.T) {
 		t.Errorf("an address that nobody has: %v", err)
 	}
 }
+
+func TestProcesses(t *testing.T) {
+	c := etcdtest.New(t).Dial()
+	etcdtest.Put(t, c, clustermesh.Root+"status/agent/n2", "\xff")
+	started := time.Unix(1700000000, 0).UTC()
+	for _, p := range []*clustermesh.ProcessStatus{
+		{Role: "speaker", Node: "n1", Health: clustermesh.HealthOK},
+		{Role: "agent", Node: "n1", Version: "v1", Started: started, Health: clustermesh.HealthDegraded, Reasons: []string{"why"}},
+	} {
+		put(t, c, clustermesh.Status, "", p)
+	}
+	got, err := inspect.Processes(t.Context(), c)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if want := (inspect.Process{Role: "agent", Node: "n1", Version: "v1", Started: started, Health: clustermesh.HealthDegraded, Reasons: []string{"why"}}); !reflect.DeepEqual(got[0], want) {
+		t.Errorf("got %+v, want %+v", got[0], want)
+	}
+	if got[1].Role != "agent/n2" || got[1].Health != clustermesh.HealthDegraded || len(got[1].Reasons) != 1 {
+		t.Errorf("a value that does not decode: %+v", got[1])
+	}
+	if got[2].Role != "speaker" || got[2].Health != clustermesh.HealthOK {
+		t.Errorf("got %+v", got[2])
+	}
+}

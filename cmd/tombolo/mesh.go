@@ -39,7 +39,8 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 		}
 	}
 	return map[string]control.Page{
-		"/clusters": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
+		"/processes": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Processes(ctx, client) }),
+		"/clusters":  page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
 		"/identities": page(func(ctx context.Context, r *http.Request) (any, error) {
 			if !r.URL.Query().Has("of") {
 				return inspect.Identities(ctx, client)

@@ -90,3 +90,32 @@ func TestMeshWithAStoreThatIsAway(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestStatusOfAllNodes(t *testing.T) {
+	s := meshStore(t)
+	client := s.Dial()
+	for _, p := range []*clustermesh.ProcessStatus{
+		{Role: "agent", Node: "n1", Version: "v1", Health: clustermesh.HealthOK},
+		{Role: "agent", Node: "n2", Health: clustermesh.HealthDegraded, Reasons: []string{"a", "b"}},
+		{Role: "speaker", Node: "n1", Health: clustermesh.HealthOK},
+	} {
+		value, err := clustermesh.Encode(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		etcdtest.Put(t, client, clustermesh.KeyOf(clustermesh.Status, p).String(), string(value))
+	}
+	store := []string{"--etcd-endpoints", s.Config.Listen[0]}
+	out, err := run(t, append([]string{"status", "--all"}, store...)...)
+	want := "ROLE NODE UP HEALTH VERSION REASON\nagent n1 - OK v1 -\nagent n2 - Degraded - a; b\nspeaker n1 - OK - -"
+	if got := strings.TrimSpace(fields(out)); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if err == nil || err.Error() != "not in order: agent of n2" {
+		t.Errorf("got %v", err)
+	}
+	out, err = run(t, append([]string{"status", "-A", "speaker"}, store...)...)
+	if err != nil || strings.Contains(out, "agent") || !strings.Contains(out, "speaker") {
+		t.Errorf("got %v\n%s", err, out)
+	}
+}

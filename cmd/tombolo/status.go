@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -21,40 +25,85 @@ type roleStatus struct {
 }
 
 func newStatus() *cobra.Command {
-	var runDir string
+	var f meshFlags
 	var o output
+	var everywhere bool
 	c := &cobra.Command{
 		Use:   "status [ROLE]",
 		Short: "Shows the roles of this node, and what is wrong with them; exit status 1 when something is",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Shows the roles of this node, as they answer on their sockets, and what is wrong
+with them. With --all it shows those of every node of the cluster, as they last
+reported to its etcd. The exit status is 1 when something is not in order.`,
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			roles, err := control.Roles(runDir)
+			roles, err := control.Roles(f.runDir)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
 			return roles, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if everywhere {
+				return f.processes(c, o, args)
+			}
 			roles := args
 			if len(roles) == 0 {
 				var err error
-				if roles, err = control.Roles(runDir); err != nil {
+				if roles, err = control.Roles(f.runDir); err != nil {
 					return err
 				}
 			}
-			all := askAll(c, runDir, roles)
+			all := askAll(c, f.runDir, roles)
 			if err := o.print(c.OutOrStdout(), all, func(bool) table { return statusTable(all, time.Now()) }); err != nil {
 				return err
 			}
 			if o.format == "table" {
 				printReasons(c.OutOrStdout(), all)
 			}
-			return troubled(runDir, all)
+			return troubled(f.runDir, all)
 		},
 	}
+	c.Flags().BoolVarP(&everywhere, "all", "A", false, "those of all nodes of the cluster")
 	o.add(c)
-	runDirFlag(c.Flags(), &runDir)
+	f.add(c.Flags())
 	return c
+}
+
+// processes shows what the roles of all nodes reported.
+func (f *meshFlags) processes(c *cobra.Command, o output, roles []string) error {
+	var all []inspect.Process
+	err := f.ask(c.Context(), "/processes", &all, func(ctx context.Context, client *etcd.Client) (err error) {
+		all, err = inspect.Processes(ctx, client)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(roles) > 0 {
+		all = slices.DeleteFunc(all, func(p inspect.Process) bool { return !slices.Contains(roles, p.Role) })
+	}
+	if err := o.print(c.OutOrStdout(), all, func(bool) table { return processTable(all, time.Now()) }); err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range all {
+		if p.Health != clustermesh.HealthOK {
+			names = append(names, p.Role+" of "+p.Node)
+		}
+	}
+	return notInOrder(names)
+}
+
+func processTable(all []inspect.Process, now time.Time) table {
+	t := table{header: []string{"ROLE", "NODE", "UP", "HEALTH", "VERSION", "REASON"}}
+	for _, p := range all {
+		up := ""
+		if !p.Started.IsZero() {
+			up = age(now.Sub(p.Started))
+		}
+		t.add(p.Role, p.Node, up, string(p.Health), p.Version, strings.Join(p.Reasons, "; "))
+	}
+	return t
 }
 
 func askAll(c *cobra.Command, runDir string, roles []string) []roleStatus {
@@ -116,10 +165,14 @@ func troubled(runDir string, all []roleStatus) error {
 			names = append(names, s.Role)
 		}
 	}
-	if len(names) > 0 {
-		return errors.New("not in order: " + strings.Join(names, ", "))
+	return notInOrder(names)
+}
+
+func notInOrder(names []string) error {
+	if len(names) == 0 {
+		return nil
 	}
-	return nil
+	return errors.New("not in order: " + strings.Join(names, ", "))
 }
 
 // age is a duration as people say it, in its two largest units.

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh/apiserver"
+	"tombolo.io/tombolo/internal/control"
+	"tombolo.io/tombolo/internal/etcdtest"
+)
+
+func TestAPIServerReportsEveryMistake(t *testing.T) {
+	_, err := run(t, "apiserver", "--cluster-id", "512", "--pod-cidr", "10.1.0.0/33,10.2.0.0/16", "--shrink-hold", "-1s", "--run-dir", t.TempDir())
+	if err == nil {
+		t.Fatal("it runs")
+	}
+	for _, want := range []string{
+		`--pod-cidr: "10.1.0.0/33" is no prefix`, "give --manifests", `name ("") must be an RFC 1123 label`, "id (512) must be 1 to 511",
+		"node's name", "data directory", "hold time",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %q:\n%v", want, err)
+		}
+	}
+	for flag, value := range map[string]string{"--log-level": "loud", "--log-format": "xml"} {
+		if _, err := run(t, "apiserver", flag, value); err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), value) {
+			t.Errorf("%s %s: %v", flag, value, err)
+		}
+	}
+}
+
+// The command as people start it: it serves, shows itself, keeps a second one
+// away, and ends in peace.
+func TestAPIServer(t *testing.T) {
+	dir := t.TempDir()
+	manifest := "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus: {addresses: [{type: InternalIP, address: 192.168.1.1}]}\n"
+	if err := os.WriteFile(filepath.Join(dir, "node.yaml"), []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := "http://" + etcdtest.Address(t)
+	args := []string{"apiserver", "--cluster-name", "east", "--cluster-id", "1", "--pod-cidr", "10.1.0.0/16", "--node-cidr", "192.168.1.0/24",
+		"--node-name", "n1", "--manifests", dir, "--data-dir", filepath.Join(t.TempDir(), "etcd"), "--etcd-listen", address,
+		"--run-dir", dir, "--log-level", "error"}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	ended := make(chan error, 1)
+	root := newRoot()
+	root.SetArgs(args)
+	go func() { ended <- root.ExecuteContext(ctx) }()
+	untilReady(t, dir, ended)
+
+	if out, err := run(t, "status", "--run-dir", dir); err != nil || !strings.Contains(out, "apiserver  n1 ") {
+		t.Errorf("status: %v\n%s", err, out)
+	}
+	if out, err := run(t, "clusters", "--run-dir", dir); err != nil || !strings.Contains(fields(out), "east 1 Ours - 1 0 0 0") {
+		t.Errorf("clusters: %v\n%s", err, out)
+	}
+	if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), "it is running already, as process") {
+		t.Errorf("a second one: %v", err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := os.Stat(control.SocketPath(dir, "apiserver")); !os.IsNotExist(err) {
+		t.Errorf("the socket stays: %v", err)
+	}
+}
+
+// untilReady asks until the API server is ready, or has ended.
+func untilReady(t *testing.T, dir string, ended <-chan error) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := control.NewClient(dir, apiserver.Role).Raw(t.Context(), "/readyz")
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case over := <-ended:
+			t.Fatalf("it ended with %v; %v", over, err)
+		}
+	}
+}
