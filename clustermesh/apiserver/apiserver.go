@@ -137,9 +137,13 @@ type turn struct {
 	giveUp context.CancelFunc
 }
 
-// campaign stands for election again and again.
+// campaign stands for election again and again. The role is claimed on this
+// node, so a candidate of our name is what a dead process left.
 func campaign(ctx context.Context, c *etcd.Client, log *slog.Logger, name string, out chan<- turn) error {
 	cfg := election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: name, TTL: leaseTTL}
+	if err := election.Supersede(ctx, c, cfg); err != nil && ctx.Err() == nil {
+		log.Warn("a dead candidate of this node, if there is one, has to time out", "err", err)
+	}
 	for {
 		lead, err := election.Campaign(ctx, c, log, cfg)
 		if err != nil {

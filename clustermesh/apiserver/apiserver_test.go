@@ -238,6 +238,20 @@ func TestStandbyTakesOver(t *testing.T) {
 	r.wants("and writes", nodeKeys(0, 3)...)
 }
 
+// A process that was killed leaves its election key; the next one on its node
+// does not wait for the end of the lease.
+func TestKilledLeaderIsFollowedAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	dead, err := election.Campaign(t.Context(), r.store.Dial(), etcdtest.Log(), election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: "n1", TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dead.Resign()
+	r.well(r.serve("n1"))
+	r.wants("it leads", nodeKeys(0, 2)...)
+}
+
 // A leader whose election key is gone writes nothing more, and stands again.
 func TestDeposedLeader(t *testing.T) {
 	r := newRig(t)
