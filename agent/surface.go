@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
 )
@@ -22,7 +23,7 @@ func (a *Agent) surface(client *etcd.Client) control.Surface {
 		Role: Role, Node: a.config.Node, Version: a.config.Version, Listen: a.config.MetricsListen,
 		Health:  func() (clustermesh.Health, []string) { s := a.Status(); return s.Health, s.Reasons },
 		Ready:   func() error { return a.Status().Ready() },
-		Detail:  func() any { return a.Status() },
+		Detail:  func() any { return inspect.Plain(a.Status()) },
 		Pages:   pages,
 		Samples: func() iter.Seq[control.Sample] { return a.Status().samples() },
 	}

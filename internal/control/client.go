@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrNotRunning says that nobody serves a role.
@@ -20,13 +21,18 @@ var ErrNotRunning = errors.New("it is not running")
 
 // Client asks one role.
 type Client struct {
+	// Patience is how long an answer may take.
+	Patience     time.Duration
 	runDir, role string
 	http         http.Client
 }
 
+// defaultPatience is longer than a role itself waits for a store.
+const defaultPatience = 10 * time.Second
+
 // NewClient returns a client of a role; it connects when it asks.
 func NewClient(runDir, role string) *Client {
-	c := &Client{runDir: runDir, role: role}
+	c := &Client{Patience: defaultPatience, runDir: runDir, role: role}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", SocketPath(runDir, role))
 	}
@@ -49,6 +55,19 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 
 // Raw asks for a page and returns it as it is.
 func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Patience, errSilent)
+	defer cancel()
+	body, err := c.fetch(ctx, path)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		return nil, fmt.Errorf("asking the %s: %w within %v; is it stopped?", c.role, errSilent, c.Patience)
+	}
+	return body, err
+}
+
+// errSilent ends a question that is not answered in time.
+var errSilent = errors.New("it gives no answer")
+
+func (c *Client) fetch(ctx context.Context, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.role+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the %s: %w", c.role, err)

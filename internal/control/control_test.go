@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 )
@@ -373,5 +374,19 @@ func TestClientWithoutAServer(t *testing.T) {
 	}
 	if got, err := Roles(dir); err != nil || !slices.Equal(got, []string{"agent", "speaker"}) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// A process that is stopped (SIGSTOP) takes connections and says nothing.
+func TestClientOfASilentServer(t *testing.T) {
+	s, err := Open(t.TempDir(), "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := NewClient(filepath.Dir(s.Path()), "agent")
+	c.Patience = 20 * time.Millisecond
+	if _, err := c.Raw(t.Context(), "/status"); err == nil || err.Error() != "asking the agent: it gives no answer within 20ms; is it stopped?" {
+		t.Errorf("got %v", err)
 	}
 }
