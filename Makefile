@@ -63,7 +63,7 @@ check: need-go deps ## Checks format, vet, staticcheck, modules, and that genera
 	$(GO) mod tidy -diff
 	cd internal/tools && $(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb].go' '*_bpfe[lb].o' \
+	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' \
 		|| { echo "generated files differ from their sources: commit what make generate made"; exit 1; }
 
 .PHONY: generate

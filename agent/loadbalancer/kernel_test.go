@@ -93,12 +93,17 @@ func (k *kernelMaps) run(program func()) {
 // Grace waits for the readers, and every eighth time, since that takes 11 ms
 // and more, for a period of the kernel too.
 func (k *kernelMaps) Grace() error {
-	k.programs.Lock()
-	k.programs.Unlock()
+	k.awaitPrograms()
 	if k.periods.Add(1)%8 != 0 {
 		return nil
 	}
 	return k.Target.Grace()
+}
+
+// awaitPrograms returns when every reader that ran before has ended.
+func (k *kernelMaps) awaitPrograms() {
+	k.programs.Lock()
+	defer k.programs.Unlock()
 }
 
 // testSizes are those of testLimits.

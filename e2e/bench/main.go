@@ -18,6 +18,9 @@ var benchmarks = []struct {
 	name string
 	run  func(*Report) error
 }{
+	{"maps", benchMaps},
+	{"mirror", benchMirror},
+	{"change", benchChange},
 	{"connect", benchConnect},
 }
 

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// metric is one number of a package's own Go benchmark, and its goal.
+type metric struct {
+	name, unit string
+	goal       float64
+}
+
+// inPackage is a Go benchmark that lives beside the tests of its package,
+// because it needs what they set up.
+type inPackage struct {
+	path, benchmark, times string
+	// metrics are those of testing.B.ReportMetric, by their unit there.
+	metrics map[string]metric
+}
+
+var mirror = inPackage{"./clustermesh/mirror", "BenchmarkMirror", "3x", map[string]metric{
+	"s/copy":        {"mirror_10000_services", "s", 2},
+	"s/burst":       {"mirror_burst_1000", "s", 0.3},
+	"ms/change":     {"mirror_change_median", "ms", 3},
+	"ms/change-p99": {"mirror_change_p99", "ms", 0},
+}}
+
+var change = inPackage{"./clustermesh/apiserver", "BenchmarkChange", "300x", map[string]metric{
+	"ms-median": {"manifest_to_mirror_median", "ms", 0},
+	"ms-p99":    {"manifest_to_mirror_p99", "ms", 0},
+}}
+
+func benchMirror(r *Report) error { return mirror.run(r) }
+func benchChange(r *Report) error { return change.run(r) }
+
+// run runs the benchmark and reports its metrics.
+func (p inPackage) run(r *Report) error {
+	cmd := exec.Command("go", "test", "-run", "^$", "-bench", "^"+p.benchmark+"$", "-benchtime", p.times, p.path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("running %s of %s: %w\n%s", p.benchmark, p.path, err, out)
+	}
+	found := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], p.benchmark) {
+			continue
+		}
+		for i := 2; i+1 < len(fields); i += 2 {
+			m, wanted := p.metrics[fields[i+1]]
+			if !wanted {
+				continue
+			}
+			value, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				return fmt.Errorf("reading %q: %w", line, err)
+			}
+			found++
+			m.report(r, value)
+		}
+	}
+	if found != len(p.metrics) {
+		return fmt.Errorf("%s of %s printed %d of %d metrics", p.benchmark, p.path, found, len(p.metrics))
+	}
+	return nil
+}
+
+func (m metric) report(r *Report, value float64) {
+	if m.goal == 0 {
+		r.State(m.name, value, m.unit)
+		return
+	}
+	r.Below(m.name, value, m.unit, m.goal)
+}
