@@ -47,9 +47,8 @@ func newLab() *cobra.Command {
 	return c
 }
 
-// sizeFlags say how large a lab is.
+// sizeFlags say how large each cluster of a lab is.
 func sizeFlags(c *cobra.Command, size *plan.Config) {
-	c.Flags().IntVar(&size.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, to %d", plan.MaxClusters))
 	c.Flags().IntVar(&size.Nodes, "nodes", 2, fmt.Sprintf("number of nodes of a cluster, to %d", plan.MaxNodes))
 	c.Flags().IntVar(&size.Pods, "pods", 2, fmt.Sprintf("number of pods of a node, to %d", plan.MaxPods))
 	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
@@ -82,6 +81,7 @@ func newLabUp(f *labFlags) *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().IntVar(&size.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, to %d", plan.MaxClusters))
 	sizeFlags(c, &size)
 	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long")
 	return c

@@ -14,7 +14,7 @@ import (
 )
 
 func newLabDemo(f *labFlags) *cobra.Command {
-	var size plan.Config
+	size := plan.Config{Clusters: 2} // one of the client, one that takes over
 	var keep bool
 	c := &cobra.Command{
 		Use:   "demo",

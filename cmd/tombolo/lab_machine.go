@@ -22,7 +22,8 @@ func newLabExec(f *labFlags) *cobra.Command {
 		Example: "  tombolo lab exec east-1-a -- curl -s http://10.96.0.80/\n" +
 			"  tombolo lab exec router-east -- ip route\n" +
 			"  tombolo lab exec west-1 -- tombolo services",
-		Args: cobra.MinimumNArgs(2),
+		Args:              cobra.MinimumNArgs(2),
+		ValidArgsFunction: f.completeMachine(false),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := f.load()
 			if err != nil {
@@ -36,10 +37,11 @@ func newLabExec(f *labFlags) *cobra.Command {
 func newLabKill(f *labFlags) *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use:     "kill MACHINE ROLE",
-		Short:   "Sends a signal to a process of the lab; after KILL and TERM it waits for its end",
-		Example: "  tombolo lab kill east-1 agent\n  tombolo lab kill east-1 speaker --signal TERM",
-		Args:    cobra.ExactArgs(2),
+		Use:               "kill MACHINE ROLE",
+		Short:             "Sends a signal to a process of the lab; after KILL and TERM it waits for its end",
+		Example:           "  tombolo lab kill east-1 agent\n  tombolo lab kill east-1 speaker --signal TERM",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: f.completeMachine(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			sig := unix.SignalNum("SIG" + strings.ToUpper(name))
 			if sig == 0 {
@@ -60,10 +62,11 @@ func newLabKill(f *labFlags) *cobra.Command {
 
 func newLabStart(f *labFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:     "start MACHINE ROLE",
-		Short:   "Starts a process of the lab that ended, and waits until it is ready",
-		Example: "  tombolo lab start east-1 agent",
-		Args:    cobra.ExactArgs(2),
+		Use:               "start MACHINE ROLE",
+		Short:             "Starts a process of the lab that ended, and waits until it is ready",
+		Example:           "  tombolo lab start east-1 agent",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: f.completeMachine(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			l, err := f.load()
 			if err != nil {

@@ -21,8 +21,8 @@ import (
 
 // Config is what a demo needs.
 type Config struct {
-	// Lab is planned and not up; the demo brings it up. It has two clusters or
-	// more.
+	// Lab is planned and not up; the demo brings it up. It has two clusters: the
+	// client's, and the one that takes over.
 	Lab *lab.Lab
 	Out io.Writer
 	// Down removes the lab; nil keeps it.
@@ -63,8 +63,8 @@ var steps = []step{
 // ErrNotHeld when a step did not hold, and another error when the lab could
 // not be brought up or removed.
 func Run(ctx context.Context, c Config) (err error) {
-	if len(c.Lab.Clusters) < 2 {
-		return fmt.Errorf("the demo plays on two clusters or more, the lab has %d", len(c.Lab.Clusters))
+	if len(c.Lab.Clusters) != 2 {
+		return fmt.Errorf("the demo plays on two clusters, the lab has %d", len(c.Lab.Clusters))
 	}
 	d := &Demo{Config: c, here: c.Lab.Clusters[0], there: c.Lab.Clusters[1]}
 	d.client = d.here.Nodes[0].Pods[0].Name

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/deploy/lab"
+)
+
+// completeMachine completes a machine's name and, where a command takes one, a
+// role of that machine.
+func (f *labFlags) completeMachine(roles bool) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		l, err := f.load()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		s, err := l.Status()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		switch {
+		case len(args) == 0:
+			return machineNames(s), cobra.ShellCompDirectiveNoFileComp
+		case len(args) == 1 && roles:
+			return roleNames(s, args[0]), cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+}
+
+// completeCluster completes the name of a cluster.
+func (f *labFlags) completeCluster(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	l, err := f.load()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, c := range l.Clusters {
+		out = append(out, c.Name)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func machineNames(s lab.Status) []string {
+	var out []string
+	for _, m := range s.Machines {
+		out = append(out, m.Name)
+	}
+	return out
+}
+
+func roleNames(s lab.Status, machine string) []string {
+	var out []string
+	for _, m := range s.Machines {
+		if m.Name != machine {
+			continue
+		}
+		for _, p := range m.Processes {
+			out = append(out, string(p.Role))
+		}
+	}
+	return out
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/deploy/lab"
+	"tombolo.io/tombolo/deploy/lab/plan"
+	"tombolo.io/tombolo/deploy/lab/sandbox"
+)
+
+// planned returns the status of a lab of one cluster that was never up, but for
+// one process.
+func planned(t *testing.T) lab.Status {
+	t.Helper()
+	l, err := lab.New("/run/tombolo-none", "/bin/tombolo", plan.Config{Lab: "lab", Clusters: 1, Nodes: 1, Pods: 1, Router: "builtin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := lab.Status{Lab: l}
+	for _, m := range l.Machines() {
+		ms := lab.MachineStatus{Machine: m}
+		if m.Kind == plan.KindNode {
+			ms.Processes = []lab.ProcessStatus{
+				{Role: lab.Agent, Process: sandbox.Process{PID: 7}, Alive: true}, {Role: lab.Speaker}}
+		}
+		s.Machines = append(s.Machines, ms)
+	}
+	return s
+}
+
+func TestPrintLabStatus(t *testing.T) {
+	var out bytes.Buffer
+	if err := printStatus(&out, planned(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"lab lab, routers builtin, state in /run/tombolo-none/lab\n",
+		"east     1   64513  172.20.1.0/24 fd00:20:1::/64  10.1.0.0/16 fd00:10:1::/48  10.96.0.0/16 fd00:96::/112  203.0.113.16/28 2001:db8:113:1::/64  10.96.0.80 fd00:96::50\n",
+		"east-1       node    172.20.1.1 fd00:20:1::1      agent 7, speaker dead\n",
+		"client       client  192.168.1.2 fd00:168:1::2    -\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestLabCompletion(t *testing.T) {
+	s := planned(t)
+	if got := strings.Join(machineNames(s), " "); got != "router-east east-1 east-1-a client" {
+		t.Errorf("machines: %s", got)
+	}
+	if got := strings.Join(roleNames(s, "east-1"), " "); got != "agent speaker" {
+		t.Errorf("roles: %s", got)
+	}
+	none := &labFlags{name: "nosuchlab"}
+	if _, d := none.completeMachine(true)(nil, nil, ""); d != cobra.ShellCompDirectiveError {
+		t.Errorf("of a lab that is not there: %v", d)
+	}
+}
