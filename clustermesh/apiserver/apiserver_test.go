@@ -138,6 +138,7 @@ func TestEmptyDirectoryAtStartDeletesNothing(t *testing.T) {
 	second := r.serve("n1")
 	r.wants("what is new is stored, nothing goes", append(nodeKeys(0, 20), "export/nodes/n30")...)
 	r.degraded(second, "20 stored keys that nobody wants stay: more than half of 21 objects")
+	r.until("the tables that are complete are marked", func() bool { return r.marker("export/services").Source != source1 })
 	if st := second.Status(); st.Synced || st.Waiting != 20 || r.marker("export/nodes").Source != source1 {
 		t.Errorf("status %+v, marker %+v", st, r.marker("export/nodes"))
 	}

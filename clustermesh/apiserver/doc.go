@@ -9,8 +9,8 @@
 // pod's identity are given out on the way. A term begins with a pass over
 // everything: what the store has and nobody wants is swept, unless that is
 // much of it, the source is not complete, or parts of it cannot be read. Only
-// when nothing is left to sweep are the markers written, for they say that the
-// tables are complete.
+// when nothing of a table is left to sweep is its marker written, which says
+// that the table is complete.
 //
 // Losing the lead, or the store, stops the writing and nothing else: what is
 // stored stays true for its readers.

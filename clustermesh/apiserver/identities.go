@@ -19,12 +19,13 @@ const identityGrace = 15 * time.Minute
 type identities struct {
 	registry *identity.Registry
 	keys     map[string]struct{}
+	census   census
 	// stored are the numbers that the store had when the term began.
 	stored map[clustermesh.IdentityID]struct{}
 }
 
-func newIdentities(c identity.Config) *identities {
-	return &identities{registry: identity.NewRegistry(c), keys: map[string]struct{}{}, stored: map[clustermesh.IdentityID]struct{}{}}
+func newIdentities(c identity.Config, counts census) *identities {
+	return &identities{registry: identity.NewRegistry(c), census: counts, keys: map[string]struct{}{}, stored: map[clustermesh.IdentityID]struct{}{}}
 }
 
 // learn takes in the identities that are stored. One that cannot be learned is
@@ -96,11 +97,18 @@ func namespaceLabels(objects []source.Object) map[string]string {
 func (i *identities) changes(now time.Time) (puts []clustermesh.Object, deletes []string) {
 	c := i.registry.Changes(now)
 	for _, o := range c.Puts {
-		i.keys[clustermesh.KeyOf(clustermesh.Export, o).String()] = struct{}{}
+		key := clustermesh.KeyOf(clustermesh.Export, o).String()
+		if _, ok := i.keys[key]; !ok {
+			i.keys[key] = struct{}{}
+			i.census.add(key, 1)
+		}
 	}
 	for _, k := range c.Deletes {
 		key := k.String()
-		delete(i.keys, key)
+		if _, ok := i.keys[key]; ok {
+			delete(i.keys, key)
+			i.census.add(key, -1)
+		}
 		deletes = append(deletes, key)
 	}
 	return c.Puts, deletes

@@ -63,10 +63,11 @@ type placements struct {
 	// last one has it. It is always one but where a part of a big slice has the
 	// name of another slice.
 	claims map[string][]source.Key
+	census census
 }
 
-func newPlacements() *placements {
-	return &placements{keys: map[source.Key][]string{}, claims: map[string][]source.Key{}}
+func newPlacements(c census) *placements {
+	return &placements{keys: map[source.Key][]string{}, claims: map[string][]source.Key{}, census: c}
 }
 
 // set replaces what a unit wants. It returns the keys that nobody wants any
@@ -74,8 +75,11 @@ func newPlacements() *placements {
 func (p *placements) set(unit source.Key, keys []string) (dropped []string, heirs []source.Key) {
 	before := p.keys[unit]
 	for _, k := range keys {
-		if !slices.Contains(before, k) {
-			p.claims[k] = append(p.claims[k], unit)
+		if slices.Contains(before, k) {
+			continue
+		}
+		if p.claims[k] = append(p.claims[k], unit); len(p.claims[k]) == 1 {
+			p.census.add(k, 1)
 		}
 	}
 	for _, k := range before {
@@ -87,6 +91,7 @@ func (p *placements) set(unit source.Key, keys []string) (dropped []string, heir
 		claims = slices.DeleteFunc(claims, func(u source.Key) bool { return u == unit })
 		if len(claims) == 0 {
 			delete(p.claims, k)
+			p.census.add(k, -1)
 			dropped = append(dropped, k)
 			continue
 		}
@@ -111,3 +116,12 @@ func (p *placements) holds(unit source.Key, key string) bool {
 
 // wanted says whether any unit wants a key.
 func (p *placements) wanted(key string) bool { return len(p.claims[key]) > 0 }
+
+// census counts the keys that are wanted, by the marker of their table.
+type census map[string]int
+
+func (c census) add(key string, n int) {
+	if m, ok := clustermesh.MarkerAt(key); ok {
+		c[m] += n
+	}
+}

@@ -140,7 +140,7 @@ func TestPlacement(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cat, p := newCatalog(), newPlacements()
+			cat, p := newCatalog(), newPlacements(census{})
 			for _, st := range c.steps {
 				var got []string
 				for _, unit := range cat.apply(source.Update{Changes: []source.Change{notated(st.change)}}) {
@@ -167,7 +167,7 @@ func TestPlacement(t *testing.T) {
 
 func TestPlacementsOfOneKeyByTwo(t *testing.T) {
 	a, b := source.Key{Kind: source.EndpointSlice, Name: "a"}, source.Key{Kind: source.EndpointSlice, Name: "b"}
-	p := newPlacements()
+	p := newPlacements(census{})
 	p.set(a, []string{"x", "y"})
 	p.set(b, []string{"x"})
 	if p.holds(a, "x") || !p.holds(b, "x") || !p.holds(a, "y") {

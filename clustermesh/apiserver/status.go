@@ -104,7 +104,7 @@ func (l *loop) state() Status {
 	}
 	if t := l.term; t != nil {
 		s.Passed, s.Epoch = l.failed == nil && t.writer.Staged() == 0, t.epoch
-		s.Synced = s.Passed && t.marked
+		s.Synced = s.Passed && t.marked()
 		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
 		for subject, err := range t.invalid {
 			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})

@@ -36,8 +36,10 @@ type term struct {
 	remote bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
 	invalid map[string]error
-	// marked: the markers of this term are staged.
-	marked bool
+	// unmarked are the markers that this term has not staged yet, census counts
+	// what each vouches for.
+	unmarked map[string]struct{}
+	census   census
 }
 
 // areas are those that the term writes.
@@ -46,11 +48,16 @@ var areas = []clustermesh.Area{clustermesh.Export, clustermesh.Private}
 func prefix(a clustermesh.Area) string { return clustermesh.Root + string(a) + "/" }
 
 func newTerm(cat *catalog, cluster *clustermesh.Cluster, ids identity.Config, rule source.Shrink) *term {
-	return &term{
-		catalog: cat, cluster: cluster, source: rand.Text(), placements: newPlacements(),
-		identities: newIdentities(ids), sweep: newSweep(rule),
+	counts := census{}
+	t := &term{
+		catalog: cat, cluster: cluster, source: rand.Text(), placements: newPlacements(counts),
+		identities: newIdentities(ids, counts), sweep: newSweep(rule), census: counts, unmarked: map[string]struct{}{},
 		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{}, newPeers: true,
 	}
+	for _, m := range markers() {
+		t.unmarked[m] = struct{}{}
+	}
+	return t
 }
 
 // learn finds out what is stored: the keys, and what was given out.
@@ -202,45 +209,52 @@ func (t *term) gone(key string, full bool) {
 	}
 }
 
-// tidy sweeps, if that may be, and writes the markers once nothing is left to
+// tidy sweeps, if that may be, and marks the tables of which nothing is left to
 // sweep.
 func (t *term) tidy(now time.Time) error {
 	others := len(t.placements.claims) + len(t.identities.keys)
 	for key := range t.sweep.pass(t.catalog, others, now) {
 		t.gone(key, false)
 	}
-	if t.marked || len(t.sweep.keys) > 0 || !t.catalog.synced() {
+	if len(t.unmarked) == 0 || !t.catalog.synced() {
 		return nil
 	}
-	return t.mark()
+	held := census{}
+	for key := range t.sweep.keys {
+		held.add(key, 1)
+	}
+	for m := range t.unmarked {
+		if held[m] > 0 {
+			continue
+		}
+		delete(t.unmarked, m)
+		if err := t.mark(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// mark stages the markers of all tables.
-func (t *term) mark() error {
-	counts := map[string]int{}
-	count := func(key string) {
-		if m, ok := clustermesh.MarkerAt(key); ok {
-			counts[m]++
-		}
+// marked says whether all markers of this term are staged.
+func (t *term) marked() bool { return len(t.unmarked) == 0 }
+
+// mark stages a marker.
+func (t *term) mark(marker string) error {
+	value, err := clustermesh.Encode(&clustermesh.Synced{Source: t.source, Epoch: t.epoch, Count: t.census[marker]})
+	if err == nil {
+		t.writer.Mark(marker, value)
 	}
-	for key := range t.placements.claims {
-		count(key)
-	}
-	for key := range t.identities.keys {
-		count(key)
-	}
+	return err
+}
+
+// markers returns the keys of the markers that the leader writes.
+func markers() (out []string) {
 	for _, a := range areas {
 		for _, kind := range clustermesh.Tables(a) {
-			key := clustermesh.Key{Area: a, Kind: clustermesh.KindSynced, Name: string(kind)}.String()
-			value, err := clustermesh.Encode(&clustermesh.Synced{Source: t.source, Epoch: t.epoch, Count: counts[key]})
-			if err != nil {
-				return err
-			}
-			t.writer.Mark(key, value)
+			out = append(out, clustermesh.Key{Area: a, Kind: clustermesh.KindSynced, Name: string(kind)}.String())
 		}
 	}
-	t.marked = true
-	return nil
+	return out
 }
 
 // refresh does what is due now and then: identities that nobody used for long
@@ -248,10 +262,15 @@ func (t *term) mark() error {
 // back thaw and this writer notices.
 func (t *term) refresh(now time.Time) error {
 	t.identify(false, now)
-	if !t.marked {
-		return nil
+	for _, m := range markers() {
+		if _, ok := t.unmarked[m]; ok {
+			continue
+		}
+		if err := t.mark(m); err != nil {
+			return err
+		}
 	}
-	return t.mark()
+	return nil
 }
 
 // tableSize gives a service the size of its tables. Only what is programmed
