@@ -80,6 +80,9 @@ func (c Config) Validate() error {
 type Server struct {
 	etcd *embed.Etcd
 	stop sync.Once
+	// cancel ends work, which is what looks after the store.
+	cancel context.CancelFunc
+	work   sync.WaitGroup
 	// mu guards what follows: etcd registers its servers from the goroutines
 	// that serve, which may come after Stop.
 	mu      sync.Mutex
@@ -105,6 +108,10 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if s.etcd, err = launch(ctx, ec); err != nil {
 		return nil, err
 	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	r := &room{server: s.etcd.Server, quota: ec.QuotaBackendBytes, log: log}
+	s.work.Go(func() { r.run(work) })
 	return s, nil
 }
 
@@ -123,6 +130,8 @@ func (s *Server) Stop() {
 		for _, g := range servers {
 			g.Stop()
 		}
+		s.cancel()
+		s.work.Wait()
 		s.etcd.Close()
 	})
 }
