@@ -8,6 +8,7 @@ import (
 
 	"tombolo.io/tombolo/bgp/session"
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -17,7 +18,7 @@ func (s *Speaker) Surface() control.Surface {
 		Role: Role, Node: s.cfg.Node, Version: s.cfg.Version, Listen: s.cfg.MetricsListen,
 		Health: func() (clustermesh.Health, []string) { st := s.Status(); return st.Health, st.Reasons },
 		Ready:  func() error { return s.Status().Ready() },
-		Detail: func() any { return s.Status().summary() },
+		Detail: func() any { return inspect.Plain(s.Status().summary()) },
 		Pages: map[string]control.Page{
 			"/bgp/peers":  func(*http.Request) (any, error) { return s.Status().Peers, nil },
 			"/bgp/routes": func(*http.Request) (any, error) { return s.Status().Routes, nil },

@@ -22,7 +22,12 @@ type roleStatus struct {
 	Role string `json:"role"`
 	*control.Report
 	Error string `json:"error,omitempty"`
+	// state is what stands in the place of a health when there is no report.
+	state string
 }
+
+// askRole is how long a role may take to show its status, which it has at hand.
+const askRole = 3 * time.Second
 
 func newStatus() *cobra.Command {
 	var f meshFlags
@@ -110,8 +115,13 @@ func askAll(c *cobra.Command, runDir string, roles []string) []roleStatus {
 	var out []roleStatus
 	for _, role := range roles {
 		s := roleStatus{Role: role, Report: &control.Report{}}
-		if err := control.NewClient(runDir, role).Get(c.Context(), "/status", s.Report); err != nil {
-			s.Report, s.Error = nil, err.Error()
+		client := control.NewClient(runDir, role)
+		client.Patience = askRole
+		if err := client.Get(c.Context(), "/status", s.Report); err != nil {
+			s.Report, s.Error, s.state = nil, err.Error(), "Silent"
+			if errors.Is(err, control.ErrNotRunning) {
+				s.state = "Dead"
+			}
 		}
 		out = append(out, s)
 	}
@@ -122,7 +132,7 @@ func statusTable(all []roleStatus, now time.Time) table {
 	t := table{header: []string{"ROLE", "NODE", "PID", "UP", "HEALTH", "READY", "VERSION"}}
 	for _, s := range all {
 		if s.Report == nil {
-			t.add(s.Role, "", "", "", "Dead", "no", "")
+			t.add(s.Role, "", "", "", s.state, "no", "")
 			continue
 		}
 		ready := "yes"

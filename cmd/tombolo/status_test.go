@@ -88,6 +88,9 @@ func TestStatusOutOfOrder(t *testing.T) {
 			t.Errorf("lacks %q:\n%s", want, out)
 		}
 	}
+	if !strings.Contains(fields(out), "apiserver - - - Dead no -\n") {
+		t.Errorf("the dead one is not shown as such:\n%s", out)
+	}
 	if strings.Contains(out, "speaker: ") {
 		t.Errorf("a role in order has reasons:\n%s", out)
 	}
