@@ -3,6 +3,7 @@ package bgp
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -24,6 +25,11 @@ func TestMain(m *testing.M) {
 		case "router":
 			os.Exit(child(runRouter, os.Args[2]))
 		}
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // the tests wait for routers' timers, they compute little
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -13,6 +13,7 @@ import (
 
 // TestSpeaker is the life of a speaker with each kind of router.
 func TestSpeaker(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []lab.Kind{lab.Builtin, lab.FRR, lab.BIRD} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -70,13 +71,7 @@ func testSpeaker(t *testing.T, kind lab.Kind) {
 	}
 
 	s.source("disk")
-	s.until("store out of reach", func() string {
-		st, err := ask[struct{ Reasons []string }](s, "/status")
-		if !strings.Contains(fmt.Sprint(st.Reasons), "etcd out of reach") {
-			return fmt.Sprint(st.Reasons, err)
-		}
-		return ""
-	})
+	s.reason("etcd out of reach")
 	w.lose()
 	w.fill()
 	s.until("store reached", func() string {

@@ -186,6 +186,17 @@ func (w *world) remove(area clustermesh.Area, o clustermesh.Object) {
 	etcdtest.Delete(w.t, w.client, clustermesh.KeyOf(area, o).String())
 }
 
+// forgetWest takes the endpoints of a service and the markers out of west's mirror.
+func (w *world) forgetWest(service clustermesh.ServiceName) {
+	w.t.Helper()
+	prefix := clustermesh.Root + "mirror/west/"
+	for _, p := range []string{prefix + "synced/", prefix + "slices/" + service.String() + "/"} {
+		if _, err := w.client.Raw().Delete(w.t.Context(), p, clientv3.WithPrefix()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // empty deletes all that the store has.
 func (w *world) empty() {
 	w.t.Helper()
