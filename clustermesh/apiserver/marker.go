@@ -1,0 +1,71 @@
+package apiserver
+
+import (
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// tidy sweeps, if that may be, and marks the tables of which nothing is left to
+// sweep.
+func (t *term) tidy(now time.Time) error {
+	others := len(t.placements.claims) + len(t.identities.keys)
+	for key := range t.sweep.pass(t.catalog, others, now) {
+		t.gone(key, false)
+	}
+	if len(t.unmarked) == 0 || !t.catalog.synced() {
+		return nil
+	}
+	held := census{}
+	for key := range t.sweep.keys {
+		held.add(key, 1)
+	}
+	for m := range t.unmarked {
+		if held[m] > 0 {
+			continue
+		}
+		delete(t.unmarked, m)
+		if err := t.mark(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// marked says whether all markers of this term are staged.
+func (t *term) marked() bool { return len(t.unmarked) == 0 }
+
+// mark stages a marker.
+func (t *term) mark(marker string) error {
+	value, err := clustermesh.Encode(&clustermesh.Synced{Source: t.source, Epoch: t.epoch, Count: t.census[marker]})
+	if err == nil {
+		t.writer.Mark(marker, value)
+	}
+	return err
+}
+
+// markers returns the keys of the markers that the leader writes.
+func markers() (out []string) {
+	for _, a := range areas {
+		for _, kind := range clustermesh.Tables(a) {
+			out = append(out, clustermesh.Key{Area: a, Kind: clustermesh.KindSynced, Name: string(kind)}.String())
+		}
+	}
+	return out
+}
+
+// refresh does what is due now and then: identities that nobody used for long
+// are freed, and the markers renewed, so that readers of a store that went
+// back thaw and this writer notices.
+func (t *term) refresh(now time.Time) error {
+	t.identify(false, now)
+	for _, m := range markers() {
+		if _, ok := t.unmarked[m]; ok {
+			continue
+		}
+		if err := t.mark(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
