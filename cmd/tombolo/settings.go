@@ -119,12 +119,12 @@ func scalar(value any) (string, error) {
 
 // configurable gives a role's command --config and --print-config.
 func configurable(c *cobra.Command) *cobra.Command {
-	var print bool
+	var show bool
 	c.Flags().String("config", "", "YAML file of settings that have the names of these flags")
-	c.Flags().BoolVar(&print, "print-config", false, "print the settings as YAML, those that were not given as comments, and end")
+	c.Flags().BoolVar(&show, "print-config", false, "print the settings as YAML, those that were not given as comments, and end")
 	run := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if print {
+		if show {
 			return printConfig(c.OutOrStdout(), c)
 		}
 		return run(c, args)
