@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 
@@ -13,6 +12,7 @@ import (
 	"tombolo.io/tombolo/deploy/lab/plan"
 	"tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
+	"tombolo.io/tombolo/internal/control"
 )
 
 // Role is what a process does on its machine; it is unique there.
@@ -112,32 +112,11 @@ func list(n plan.Nets) string { return n.IPv4.String() + "," + n.IPv6.String() }
 
 func (l *Lab) role(m plan.Machine, r Role, flags []string) task {
 	args := append([]string{l.binary, string(r), "--node-name", m.Name, "--run-dir", l.RunDir(m.Name)}, flags...)
-	socket := filepath.Join(l.RunDir(m.Name), string(r)+".sock")
-	return task{machine: m, role: r, args: args, ready: func(ctx context.Context) error { return readyz(ctx, socket) }}
-}
-
-// readyz asks a role over its unix socket.
-func readyz(ctx context.Context, socket string) error {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
+	client := control.NewClient(l.RunDir(m.Name), string(r))
+	return task{machine: m, role: r, args: args, ready: func(ctx context.Context) error {
+		_, err := client.Raw(ctx, "/readyz")
+		return err
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", nil)
-	if err != nil {
-		return err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("readyz says %s", response.Status)
-	}
-	return nil
 }
 
 // routerTasks are the daemons of a router's implementation.

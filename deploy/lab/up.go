@@ -126,6 +126,9 @@ func (l *Lab) stages() []stage {
 		{"routes", func(ctx context.Context) (string, error) {
 			return "all pod and node networks in the kernel of every router", l.awaitRoutes(ctx)
 		}},
+		{"mesh", func(ctx context.Context) (string, error) {
+			return "demo/echo has the pods of all clusters in the maps of every node", l.awaitMesh(ctx)
+		}},
 	}
 }
 

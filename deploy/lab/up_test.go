@@ -27,7 +27,7 @@ func up(t *testing.T, l *Lab) (stages string, err error) {
 // begins anew.
 func TestUp(t *testing.T) {
 	l := newLab(t, base(t), "up")
-	const whole = "machines objects pods routers clusters routes"
+	const whole = "machines objects pods routers clusters routes mesh"
 	if got, err := up(t, l); err != nil || got != whole {
 		t.Fatalf("stages %s, %v", got, err)
 	}
@@ -37,6 +37,18 @@ func TestUp(t *testing.T) {
 				t.Errorf("from %s to %s: %+v", from, far, r)
 			}
 		}
+	}
+	// Both at once, without waiting for anything: up is when the mesh is.
+	if err := l.Kill(t.Context(), "east-1", APIServer, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if r := ask(t, l, "east-1-a", "10.96.0.80:80", echo.HTTP); r.Failed > 0 || r.Clusters["west"] == 0 {
+		t.Errorf("the service, the control plane lost at once: %+v", r)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := l.Start(ctx, "east-1", APIServer); err != nil {
+		t.Fatal(err)
 	}
 	first := status(t, l)
 	if got, err := up(t, l); err != nil || got != "up" {
