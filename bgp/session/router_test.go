@@ -65,6 +65,8 @@ func testRoutesSurvive(t *testing.T, kind router.Kind) {
 	conf.Paths = append(conf.Paths[2:], "198.51.100.0/24 10.9.0.1") // one of each family gone, one new
 	again := n.speak(conf)
 	again.complete()
+	// There are 500 routes also for a moment on the way there.
+	n.until("4 deletions", func() (string, bool) { got := deleted.Load(); return fmt.Sprintf("%d", got), got >= 4 })
 	n.await(500)
 	// Only what the new speaker no longer has is gone, once the router knows
 	// that it has told all: two paths and the marks of the old one.

@@ -283,18 +283,27 @@ func (n *site) route(kind router.Kind, c router.Config) {
 // await waits until the router's kernel has so many routes.
 func (n *site) await(want int) {
 	n.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
+	n.until(fmt.Sprintf("%d routes in the router's kernel", want), func() (string, bool) {
 		got, err := router.Routes(n.tor)
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		if len(got) == want {
+		return fmt.Sprintf("%d routes", len(got)), len(got) == want
+	})
+}
+
+// until waits for something that no event tells, and says what it saw last.
+func (n *site) until(what string, seen func() (string, bool)) {
+	n.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		saw, done := seen()
+		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			n.t.Fatalf("the router's kernel has %d routes, want %d", len(got), want)
+			n.t.Fatalf("waiting for %s: saw %s", what, saw)
 		}
-		time.Sleep(10 * time.Millisecond) // polls the kernel; no event tells that routes are complete
+		time.Sleep(10 * time.Millisecond) // polls the kernel
 	}
 }
