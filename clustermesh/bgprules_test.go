@@ -72,6 +72,12 @@ func TestParseCommunity(t *testing.T) {
 		if got, err := ParseCommunity(s); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v; want %+v", s, got, err, want)
 		}
+		if again, err := ParseCommunity(want.String()); err != nil || again != want {
+			t.Errorf("%+v is written %s, which is read as %+v, %v", want, want, again, err)
+		}
+	}
+	if got := (Community{Standard: 0xffffff01}).String(); got != "no-export" {
+		t.Errorf("a well-known community is written %s", got)
 	}
 	for _, s := range []string{"", "1", "1:", ":1", "1:2:3:4", "65536:1", "1:65536", "4294967296:0:0", "+1:2", "01:2", "1: 2", "No-export"} {
 		if got, err := ParseCommunity(s); err == nil {

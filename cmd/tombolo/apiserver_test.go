@@ -59,6 +59,10 @@ func TestAPIServer(t *testing.T) {
 	if out, err := run(t, "clusters", "--run-dir", dir); err != nil || !strings.Contains(fields(out), "east 1 Ours - 1 0 0 0") {
 		t.Errorf("clusters: %v\n%s", err, out)
 	}
+	metrics, err := control.NewClient(dir, apiserver.Role).Raw(t.Context(), "/metrics")
+	if err != nil || !strings.Contains(string(metrics), "\ntombolo_source_objects 1\n") || !strings.Contains(string(metrics), "\ntombolo_apiserver_synced 1\n") {
+		t.Errorf("metrics: %v\n%s", err, metrics)
+	}
 	if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), "it is running already, as process") {
 		t.Errorf("a second one: %v", err)
 	}
@@ -86,5 +90,27 @@ func untilReady(t *testing.T, dir string, ended <-chan error) {
 		case over := <-ended:
 			t.Fatalf("it ended with %v; %v", over, err)
 		}
+	}
+}
+
+// Roles that lack something say all of it before they do anything.
+func TestRolesThatLackSomething(t *testing.T) {
+	dir := t.TempDir()
+	for args, want := range map[string][]string{
+		"speaker": {"--node-name", "--etcd-endpoints"},
+		"agent":   {"--node-name", "--etcd-endpoints"},
+		"speaker --node-name n1 --etcd-endpoints http://127.0.0.1:1 --tls-ca /ca":                            {"are for endpoints that begin with https://"},
+		"speaker --node-name n1 --etcd-endpoints https://127.0.0.1:1":                                        {"CA, certificate and key are required"},
+		"speaker --node-name n1 --etcd-endpoints https://127.0.0.1:1 --tls-ca /a --tls-cert /b --tls-key /c": {"reading the CA"},
+	} {
+		_, err := run(t, append(strings.Fields(args), "--run-dir", dir)...)
+		for _, w := range want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: got %v, want it to say %q", args, err, w)
+			}
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("they left %v, %v", left, err)
 	}
 }
