@@ -1,0 +1,152 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/deploy/lab/echo"
+	"tombolo.io/tombolo/deploy/lab/sandbox"
+)
+
+func TestDownLeavesNothingAlive(t *testing.T) {
+	l := newLab(t, base(t), "down")
+	upTo(t, l, "routers")
+	var before []ProcessStatus
+	for _, m := range status(t, l).Machines {
+		for _, p := range m.Processes {
+			if p.Alive {
+				before = append(before, p)
+			}
+		}
+	}
+	if len(before) != 6 { // 4 responders, 2 routers
+		t.Errorf("%d processes are alive", len(before))
+	}
+	// What says which processes there are is lost.
+	os.RemoveAll(filepath.Join(l.Dir, "plan.json"))
+	records, _ := filepath.Glob(filepath.Join(l.Dir, "machines", "*", "*.json"))
+	for _, r := range records {
+		os.Remove(r)
+	}
+	if err := Down(t.Context(), l.base, l.Lab); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range before {
+		if p.Process.Alive() {
+			t.Errorf("%s, process %d, is alive", p.Role, p.PID)
+		}
+	}
+	nothingLeft(t, l)
+	if _, err := os.Stat(l.base); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory of labs is left: %v", err)
+	}
+	if err := Down(t.Context(), l.base, l.Lab); !errors.Is(err, ErrNoLab) {
+		t.Errorf("taking it down twice: %v", err)
+	}
+}
+
+// The namespaces are there and the directory is not.
+func TestDownWithoutState(t *testing.T) {
+	l := newLab(t, base(t), "lost")
+	upTo(t, l, "pods")
+	if err := sandbox.UnmountBelow(l.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(l.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(l.base, binary, l.Lab); !errors.Is(err, ErrNoLab) {
+		t.Errorf("loading it: %v", err)
+	}
+	if err := Down(t.Context(), l.base, l.Lab); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, l)
+}
+
+func TestTwoLabs(t *testing.T) {
+	dir := base(t)
+	one, two := newLab(t, dir, "one"), newLab(t, dir, "two")
+	upTo(t, one, "pods")
+	upTo(t, two, "pods")
+	if err := Down(t.Context(), dir, one.Lab); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, one)
+	if r := ask(t, two, "east-1-a", "10.1.1.11:8080", echo.HTTP); r.Pods["east-1-b"] != 20 {
+		t.Errorf("the other lab: %+v", r)
+	}
+}
+
+// A starter that is killed between two stages leaves what the next removes.
+func TestKilledUp(t *testing.T) {
+	l := newLab(t, base(t), "kill")
+	for _, stage := range []string{"machines", "objects", "pods", "routers"} {
+		up := exec.Command(binary, "lab", "up", "--name", l.Lab, "--nodes", "1")
+		up.Env = append(os.Environ(), "TOMBOLO_LAB_DIR="+l.base)
+		out, err := up.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := up.Start(); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		var text string
+		for !strings.Contains(text, stage) {
+			n, err := out.Read(buf)
+			if text += string(buf[:n]); err != nil {
+				t.Fatalf("%v before stage %s:\n%s", err, stage, text)
+			}
+		}
+		up.Process.Kill()
+		up.Wait()
+		if _, err := os.Stat(l.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if l.whole() {
+			t.Errorf("killed after %s it is said to be whole", stage)
+		}
+	}
+	var cleared []string
+	if done, err := l.clear(t.Context(), func(stage, _ string, _ time.Duration) { cleared = append(cleared, stage) }); done || err != nil {
+		t.Fatal(done, err)
+	}
+	if len(cleared) != 1 || cleared[0] != "cleared" {
+		t.Errorf("progress: %v", cleared)
+	}
+	upTo(t, l, "pods")
+}
+
+func TestLock(t *testing.T) {
+	dir := base(t)
+	held, err := take(dir, "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("is being worked on by process %d", os.Getpid())
+	if err := Down(t.Context(), dir, "lab"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q in it", err, want)
+	}
+	other, err := take(dir, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.release()
+	again, err := take(dir, "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.release()
+	other.release()
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory is left: %v", err)
+	}
+}
