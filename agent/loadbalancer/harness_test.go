@@ -7,12 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/etcd"
 )
 
 // harness drives a LoadBalancer step by step, without its goroutine, and
@@ -29,6 +31,8 @@ type harness struct {
 	// which it was told nothing.
 	store    map[string]clustermesh.Object
 	unsynced map[string]bool
+	// noSlices: the agent is told of no slices, nor that they are synced.
+	noSlices bool
 	clusters [4]Health
 	nodes    map[nodeName]Health
 	// allowed is, by frontend, the set of services whose backends a reader may
@@ -65,7 +69,7 @@ func (h *harness) known() map[string]clustermesh.Object {
 	out := h.w.objects()
 	maps.DeleteFunc(out, func(k string, _ clustermesh.Object) bool {
 		cluster, rest, _ := strings.Cut(strings.TrimPrefix(k, clustermesh.Root+"mirror/"), "/")
-		return h.unsynced[cluster] && rest != "cluster"
+		return h.unsynced[cluster] && rest != "cluster" || h.noSlices && strings.Contains(k, "/slices/")
 	})
 	return out
 }
@@ -89,6 +93,11 @@ func (h *harness) tell(first bool) {
 				b.Events = append(b.Events, synced(clustermesh.Mirror, name)...)
 			}
 		}
+	}
+	if h.noSlices {
+		b.Events = slices.DeleteFunc(b.Events, func(e etcd.Event[clustermesh.Object]) bool {
+			return e.Op == etcd.Synced && strings.HasSuffix(e.Key, "/slices")
+		})
 	}
 	h.store = now
 	h.l.take(b)

@@ -6,9 +6,13 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
-var testLimits = Limits{Services: 256, Slots: 1 << 17, Backends: 4096, Nodes: 64}
+// testLimits leave little room beside what is used, so that numbers come to
+// other owners soon.
+var testLimits = Limits{Services: 40, Slots: 1 << 17, Backends: 1300, Nodes: 12}
 
 func TestRandomStepsInMemory(t *testing.T) {
 	for seed := range uint64(4) {
@@ -100,6 +104,10 @@ func (h *harness) restart() {
 		h.Fatalf("a restart without etcd changed what is selected:\n%v\n%v", before, after)
 	}
 	h.judgeAll()
+	if h.r.IntN(3) == 0 {
+		h.tellServicesFirst(before)
+		return
+	}
 	away := clusterNames[1+h.r.IntN(2)]
 	if h.r.IntN(2) == 0 {
 		h.unsynced[away] = true
@@ -114,6 +122,20 @@ func (h *harness) restart() {
 		h.l.take(h.w.vouch(away))
 		return
 	}
+	h.tell(true)
+}
+
+// tellServicesFirst tells a new agent of the own services while nothing is known
+// of their endpoints, which must change nothing, and then the rest.
+func (h *harness) tellServicesFirst(before map[selection]bool) {
+	h.noSlices = true
+	h.tell(true)
+	h.drain(5)
+	if after := h.selects(); !maps.Equal(before, after) {
+		h.Fatalf("services without their slices changed what is selected:\n%v\n%v", before, after)
+	}
+	h.noSlices = false
+	h.store = map[string]clustermesh.Object{}
 	h.tell(true)
 }
 

@@ -69,12 +69,15 @@ func (rd *mapReader) selects(f Frontend) (owners uint64) {
 	if number == 0 {
 		return 0
 	}
+	rd.pause()
 	for t, at := range rd.h.k.Service(number).Tables {
 		if at.Size == 0 {
 			continue
 		}
+		rd.pause()
 		slot := Extent{at.Offset + uint32(rd.r.IntN(int(at.Size))), 1}
 		n := atomic.LoadUint32(&rd.h.k.Slots(slot)[0])
+		rd.pause()
 		head := rd.h.k.head(n)
 		if !rd.h.k.Usable(n) {
 			continue // a program would look at another slot
@@ -88,6 +91,15 @@ func (rd *mapReader) selects(f Frontend) (owners uint64) {
 		rd.held[f] = reference{n, head, owner}
 	}
 	return owners
+}
+
+// pause lets the writer run between two looks, as an interrupt would.
+func (rd *mapReader) pause() {
+	if rd.r.IntN(8) == 0 {
+		for range rd.r.IntN(1000) {
+			runtime.Gosched()
+		}
+	}
 }
 
 // checkHeld uses a reference of an earlier run as programs do: when the head is
