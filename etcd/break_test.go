@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -49,6 +50,26 @@ func TestCutConnection(t *testing.T) {
 			t.Errorf("a cut connection froze the table: %q", r.log)
 		}
 	}
+}
+
+// A store that takes connections and says nothing is out of reach too.
+func TestSilentStore(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := etcd.Dial(etcd.Config{Endpoints: []string{"http://" + l.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := read(t, c)
+	r.untilStale(true)
+	if r.last.Err == nil || len(r.log) != 0 {
+		t.Errorf("stale because of %v, told %q", r.last.Err, r.log)
+	}
+	r.stop()
 }
 
 func TestCompactedWhileDisconnected(t *testing.T) {

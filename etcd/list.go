@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -44,7 +45,7 @@ func (c *Client) List(ctx context.Context, prefix string, yield func(KV) error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var revision int64
-	for p := range c.pages(ctx, prefix, clientv3.GetPrefixRangeEnd(prefix), "", 0) {
+	for p := range c.pages(ctx, span{from: prefix, end: clientv3.GetPrefixRangeEnd(prefix), patience: request}) {
 		if p.err != nil {
 			return 0, fmt.Errorf("listing %s: %w", prefix, p.err)
 		}
@@ -58,16 +59,27 @@ func (c *Client) List(ctx context.Context, prefix string, yield func(KV) error) 
 	return revision, ctx.Err()
 }
 
-// pages fetches the keys from from up to end, page by page, one ahead of the
-// reader. All are as of one revision: at, or the present one when at is 0.
-// The key also comes with the first page, unless it is empty. The channel is
-// closed after the last page or the first error, or when ctx ends.
-func (c *Client) pages(ctx context.Context, from, end, also string, at int64) <-chan page {
+// span says what pages fetches.
+type span struct {
+	// from is the first key, end the one after the last.
+	from, end string
+	// also is a key that comes with the first page, unless it is empty.
+	also string
+	// at is the revision as of which all is, 0 for the present one.
+	at int64
+	// patience bounds the wait for one page.
+	patience time.Duration
+}
+
+// pages fetches keys page by page, one ahead of the reader, all as of one
+// revision. The channel is closed after the last page or the first error, or
+// when ctx ends.
+func (c *Client) pages(ctx context.Context, s span) <-chan page {
 	out := make(chan page, 1)
 	go func() {
 		defer close(out)
 		for {
-			p, more := c.page(ctx, from, end, also, at)
+			p, more := c.page(ctx, s)
 			select {
 			case out <- p:
 			case <-ctx.Done():
@@ -76,23 +88,23 @@ func (c *Client) pages(ctx context.Context, from, end, also string, at int64) <-
 			if p.err != nil || !more {
 				return
 			}
-			if at == 0 {
-				at = p.head.revision
+			if s.at == 0 {
+				s.at = p.head.revision
 			}
-			also = ""
-			from = string(p.kvs[len(p.kvs)-1].Key) + "\x00"
+			s.also = ""
+			s.from = string(p.kvs[len(p.kvs)-1].Key) + "\x00"
 		}
 	}()
 	return out
 }
 
 // page fetches one page; more says that another follows.
-func (c *Client) page(ctx context.Context, from, end, also string, at int64) (p page, more bool) {
-	ctx, cancel := context.WithTimeout(ctx, request)
+func (c *Client) page(ctx context.Context, s span) (p page, more bool) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	ops := []clientv3.Op{clientv3.OpGet(from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(at))}
-	if also != "" {
-		ops = append(ops, clientv3.OpGet(also, clientv3.WithRev(at)))
+	ops := []clientv3.Op{clientv3.OpGet(s.from, clientv3.WithRange(s.end), clientv3.WithLimit(pageSize), clientv3.WithRev(s.at))}
+	if s.also != "" {
+		ops = append(ops, clientv3.OpGet(s.also, clientv3.WithRev(s.at)))
 	}
 	resp, err := c.etcd.Txn(ctx).Then(ops...).Commit()
 	if err != nil {
@@ -100,7 +112,7 @@ func (c *Client) page(ctx context.Context, from, end, also string, at int64) (p 
 	}
 	r := resp.Responses[0].GetResponseRange()
 	p = page{head: headerOf(resp.Header), kvs: r.Kvs}
-	if also != "" {
+	if s.also != "" {
 		if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
 			p.also = kvs[0]
 		}
@@ -121,8 +133,6 @@ type answer struct {
 
 // prove asks for the epoch and for a key as it was at a revision.
 func (c *Client) prove(ctx context.Context, epochKey, key string, at int64) (a answer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, request)
-	defer cancel()
 	ops := []clientv3.Op{clientv3.OpGet(epochKey)}
 	if key != "" {
 		ops = append(ops, clientv3.OpGet(key, clientv3.WithRev(at)))

@@ -12,7 +12,7 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	first := true
-	for p := range w.client.pages(ctx, w.table.Prefix, w.table.end(), w.table.EpochKey, 0) {
+	for p := range w.client.pages(ctx, span{from: w.table.Prefix, end: w.table.end(), also: w.table.EpochKey, patience: w.patience()}) {
 		if p.err != nil {
 			return fmt.Errorf("listing %s: %w", w.table.Prefix, p.err)
 		}
@@ -38,6 +38,8 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 // the one that the tracker knows. A table that was just listed and is empty
 // has nothing to prove it by.
 func (w *watcher[T]) check(ctx context.Context, listed bool) error {
+	ctx, cancel := context.WithTimeout(ctx, w.patience())
+	defer cancel()
 	key, at := w.tracker.ask()
 	a, err := w.client.prove(ctx, w.table.epochKey(), key, at)
 	if err != nil {
@@ -62,7 +64,7 @@ func (w *watcher[T]) refill(ctx context.Context, marker string) error {
 	defer cancel()
 	prefix, _ := w.table.Contents(marker)
 	w.tracker.refill(marker)
-	for p := range w.client.pages(ctx, prefix, clientv3.GetPrefixRangeEnd(prefix), "", w.tracker.at.revision) {
+	for p := range w.client.pages(ctx, span{from: prefix, end: clientv3.GetPrefixRangeEnd(prefix), at: w.tracker.at.revision, patience: w.patience()}) {
 		if p.err != nil {
 			return fmt.Errorf("listing %s: %w", prefix, p.err)
 		}

@@ -97,11 +97,16 @@ type Batch[T any] struct {
 
 // Reasons for which the contents of a marker are frozen.
 var (
-	ErrNoMarker    = errors.New("the table has no marker")
-	ErrOtherEpoch  = errors.New("the marker names another epoch than the store has")
-	ErrOldMarker   = errors.New("the store went back, and the marker was not written since")
-	ErrBadMarker   = errors.New("the marker does not decode")
+	ErrNoMarker   = errors.New("the table has no marker")
+	ErrOtherEpoch = errors.New("the marker names another epoch than the store has")
+	ErrOldMarker  = errors.New("the store went back, and the marker was not written since")
+	ErrBadMarker  = errors.New("the marker does not decode")
+)
+
+// Reasons for which a watch begins again.
+var (
 	errNotContinue = errors.New("the store is not the one that was read before")
+	errNoAnswer    = errors.New("the store does not answer")
 )
 
 func (t Table[T]) validate() error {

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -16,6 +17,11 @@ const (
 	minRetry = 20 * time.Millisecond
 	maxRetry = 2 * time.Second
 )
+
+// notice bounds the wait for an answer while the reader believes that the
+// store is in reach. Once it knows better, an answer may take as long as any
+// request.
+const notice = 3 * time.Second
 
 // Watch lists the table and follows it until ctx ends, and returns why it
 // ended. It sends batches to out. While the store is out of reach, or is not
@@ -81,15 +87,20 @@ func (w *watcher[T]) run(ctx context.Context) error {
 
 // follow lists if need be, then watches until that ends, and says why.
 func (w *watcher[T]) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	listed := w.list
 	if w.list {
 		if err := w.relist(ctx); err != nil {
 			return err
 		}
 	}
+	opening := time.AfterFunc(w.patience(), func() { cancel(errNoAnswer) })
 	s, err := w.client.watch(ctx, w.table.Prefix, w.table.end(), w.table.EpochKey, w.tracker.at.revision)
+	opening.Stop()
+	if errors.Is(context.Cause(ctx), errNoAnswer) {
+		return fmt.Errorf("watching %s: %w", w.table.Prefix, errNoAnswer)
+	}
 	if err != nil {
 		return err
 	}
@@ -118,8 +129,9 @@ func (w *watcher[T]) take(ctx context.Context, resp *pb.WatchResponse) error {
 		w.tracker.progress(resp.Header.GetRevision())
 		return nil
 	case resp.WatchId == epochWatch:
-		last := toChanges(resp.Events[len(resp.Events)-1:])[0]
-		refill = w.tracker.changeEpoch(string(last.Value), last.Revision)
+		for _, c := range toChanges(resp.Events) {
+			refill = w.tracker.changeEpoch(string(c.Value), c.Revision)
+		}
 	default:
 		refill = w.tracker.apply(toChanges(resp.Events))
 	}
@@ -170,6 +182,14 @@ func (w *watcher[T]) disconnected(ctx context.Context, err error) {
 		w.log.Warn("store is out of reach; what is known of it stays", "err", err)
 	}
 	w.publish(ctx)
+}
+
+// patience returns how long an answer may take.
+func (w *watcher[T]) patience() time.Duration {
+	if w.stale.IsZero() {
+		return notice
+	}
+	return request
 }
 
 // retry returns the time until the next attempt, with jitter so that the
