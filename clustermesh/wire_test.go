@@ -193,7 +193,7 @@ func randomService(r *rand.Rand) *Service {
 	s := &Service{
 		Name: ServiceName{"ns", "svc"}, Type: ServiceType(r.IntN(4)), Global: true, Shared: true,
 		Affinity: Affinity(r.IntN(3)), Priority: uint8(r.Uint32()), Weight: uint16(r.Uint32()),
-		SessionAffinity: time.Duration(r.IntN(86401)) * time.Second, PublishNotReady: r.IntN(2) == 0,
+		SessionAffinity: time.Duration(r.IntN(2)*r.IntN(86401)) * time.Second, PublishNotReady: r.IntN(2) == 0,
 		ExternalPolicy: TrafficPolicy(r.IntN(2)), InternalPolicy: TrafficPolicy(r.IntN(2)),
 		TableSize: []uint32{0, 251, 1021, 131071}[r.IntN(4)],
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,23 +140,29 @@ func apiserverSurface(status func() apiserver.Status) control.Surface {
 	}
 }
 
+// apiserverSamples are the metrics of an API server.
 func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {
-	return func(yield func(control.Sample) bool) {
-		for _, sample := range []control.Sample{
-			{Name: "tombolo_apiserver_leader", Help: "Whether this API server leads.", Value: truth(s.Leader)},
-			{Name: "tombolo_apiserver_synced", Help: "Whether a complete pass of this leader is stored.", Value: truth(s.Synced)},
-			{Name: "tombolo_apiserver_store_reachable", Help: "Whether the store can be read and written.", Value: truth(s.StoreErr == "")},
-			{Name: "tombolo_source_objects", Help: "Objects that the source has.", Value: float64(s.Source.Objects)},
-			{Name: "tombolo_source_problems", Help: "Objects that could not be taken as they are written.", Value: float64(len(s.Source.Problems))},
-			{Name: "tombolo_source_readable", Help: "Whether the source can be read.", Value: truth(s.Source.Err == "")},
-			{Name: "tombolo_apiserver_invalid_objects", Help: "Objects that cannot be stored as they are.", Value: float64(len(s.Invalid))},
-			{Name: "tombolo_apiserver_held_deletions", Help: "Stored keys that nobody wants and that are not deleted yet.", Value: float64(s.Waiting)},
-		} {
-			if !yield(sample) {
-				return
-			}
-		}
+	all := []control.Sample{
+		{Name: "tombolo_apiserver_leader", Help: "Whether this API server leads.", Value: truth(s.Leader)},
+		{Name: "tombolo_apiserver_synced", Help: "Whether a complete pass of this leader is stored.", Value: truth(s.Synced)},
+		{Name: "tombolo_apiserver_store_reachable", Help: "Whether the store can be read and written.", Value: truth(s.StoreErr == "")},
+		{Name: "tombolo_source_objects", Help: "Objects that the source has.", Value: float64(s.Source.Objects)},
+		{Name: "tombolo_source_problems", Help: "Objects that could not be taken as they are written.", Value: float64(len(s.Source.Problems))},
+		{Name: "tombolo_source_readable", Help: "Whether the source can be read.", Value: truth(s.Source.Err == "")},
+		{Name: "tombolo_apiserver_invalid_objects", Help: "Objects that cannot be stored as they are.", Value: float64(len(s.Invalid))},
+		{Name: "tombolo_apiserver_held_deletions", Help: "Stored keys that nobody wants and that are not deleted yet.", Value: float64(s.Waiting)},
 	}
+	for _, m := range s.Mirrors {
+		peer := []string{"peer", m.Peer}
+		all = append(all,
+			control.Sample{Name: "tombolo_mirror_synced", Help: "Whether the mirror of a peer is fresh.",
+				Value: truth(m.State.Phase == clustermesh.MirrorSynced), Labels: peer},
+			control.Sample{Name: "tombolo_mirror_refused", Help: "Whether a peer may not join.",
+				Value: truth(m.State.Phase == clustermesh.MirrorRefused), Labels: peer},
+			control.Sample{Name: "tombolo_mirror_problems", Help: "Keys of a peer whose present value is not mirrored.",
+				Value: float64(m.Problems), Labels: peer})
+	}
+	return slices.Values(all)
 }
 
 func truth(b bool) float64 {

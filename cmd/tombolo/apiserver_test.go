@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/apiserver"
+	"tombolo.io/tombolo/clustermesh/mirror"
 	"tombolo.io/tombolo/internal/control"
 	"tombolo.io/tombolo/internal/etcdtest"
 )
@@ -89,6 +91,25 @@ func untilReady(t *testing.T, dir string, ended <-chan error) {
 		case <-tick.C:
 		case over := <-ended:
 			t.Fatalf("it ended with %v; %v", over, err)
+		}
+	}
+}
+
+func TestMirrorMetrics(t *testing.T) {
+	s := apiserver.Status{Mirrors: []mirror.Status{
+		{Peer: "west", State: clustermesh.MirrorState{Phase: clustermesh.MirrorSynced}},
+		{Peer: "north", State: clustermesh.MirrorState{Phase: clustermesh.MirrorRefused}, Problems: 3},
+	}}
+	got := map[string]float64{}
+	for sample := range apiserverSamples(s) {
+		got[strings.Join(append([]string{sample.Name}, sample.Labels...), " ")] = sample.Value
+	}
+	for name, want := range map[string]float64{
+		"tombolo_mirror_synced peer west": 1, "tombolo_mirror_refused peer west": 0, "tombolo_mirror_problems peer west": 0,
+		"tombolo_mirror_synced peer north": 0, "tombolo_mirror_refused peer north": 1, "tombolo_mirror_problems peer north": 3,
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s: got %v, %v; want %v", name, v, ok, want)
 		}
 	}
 }
