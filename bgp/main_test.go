@@ -13,6 +13,7 @@ import (
 
 	lab "tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/router/builtin"
+	"tombolo.io/tombolo/etcd"
 )
 
 // TestMain is also a speaker and the built-in router, when it is run as such in
@@ -44,12 +45,19 @@ func child(run func(context.Context, string) error, arg string) int {
 	return 0
 }
 
+// speakerConfig is what the speaker of a node is started with.
+type speakerConfig struct {
+	RunDir, Store string
+	Final         bool
+}
+
 func runSpeaker(ctx context.Context, text string) error {
-	var c Config
+	var c speakerConfig
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
 	}
-	return New(c, slog.New(slog.NewTextHandler(os.Stderr, nil))).Run(ctx)
+	conf := Config{Node: "n1", RunDir: c.RunDir, Final: c.Final, Version: "test", Store: etcd.Config{Endpoints: []string{c.Store}}}
+	return New(conf, slog.New(slog.NewTextHandler(os.Stderr, nil))).Run(ctx)
 }
 
 func runRouter(ctx context.Context, conf string) error {

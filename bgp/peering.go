@@ -176,16 +176,17 @@ func (p *peering) close(final bool) {
 const settleTime = (deferralSeconds + 3) * time.Second
 
 // settling reports whether the router has not been told all of our paths since
-// the session came up. Were it to go down now, the router would drop whatever it
-// still keeps of the session before (RFC 4724 4.2: "a route previously marked as
-// stale MUST be deleted").
+// the session came up, or may hold it for up before we do. Were the session to go
+// down now, the router would drop whatever it still keeps of the one before (RFC
+// 4724 4.2: "a route previously marked as stale MUST be deleted").
 func (p *peering) settling() bool {
 	if p.session == nil {
 		return false
 	}
 	s := p.session.Status()
-	return s.State == session.Established && s.Complete.IsZero() && s.RouterOpen.Restart != nil &&
-		time.Since(s.Since) < settleTime
+	untold := s.State == session.Opening ||
+		s.State == session.Established && s.Complete.IsZero() && s.RouterOpen.Restart != nil
+	return untold && time.Since(s.Since) < settleTime
 }
 
 // told reports whether the router has what we last gave to the library, apart

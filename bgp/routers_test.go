@@ -88,7 +88,7 @@ func TestRouters(t *testing.T) {
 	tor2.keeps("the node's object removed")
 
 	s.stop()
-	s.speak(func(c *Config) { c.Final = true })
+	s.speak(func(c *speakerConfig) { c.Final = true })
 	s.complete("tor2")
 	tor2.keeps("started again without the node's object")
 	s.stop()

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	lab "tombolo.io/tombolo/deploy/lab/router"
-	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -207,9 +206,9 @@ func (s *site) until(what string, wrong func() string) {
 }
 
 // speak starts the speaker on the node.
-func (s *site) speak(edit ...func(*Config)) {
+func (s *site) speak(edit ...func(*speakerConfig)) {
 	s.t.Helper()
-	c := Config{Node: "n1", RunDir: s.dir, Version: "test", Store: etcd.Config{Endpoints: []string{"unix://" + s.world.socket}}}
+	c := speakerConfig{RunDir: s.dir, Store: "unix://" + s.world.socket}
 	for _, e := range edit {
 		e(&c)
 	}
