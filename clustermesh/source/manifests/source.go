@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +54,10 @@ type Source struct {
 	set    *set
 	dir    directory
 	status atomic.Pointer[source.Status]
-	// next is when the next full pass is due, vanished when each file that is
-	// missing counts as gone.
+	// next is when the next full pass is due, vanished are the files that are
+	// missing and do not count as gone yet.
 	next     time.Time
-	vanished map[string]time.Time
+	vanished map[string]vanished
 	// synced: the complete set was delivered. partial is what was last sent.
 	synced, partial bool
 	// news: what the status says has changed beyond numbers.
@@ -67,6 +68,13 @@ type Source struct {
 	skipped map[string]bool
 }
 
+// vanished is a file that is missing: when it counts as gone, and whether it
+// was watched to go or only found missing.
+type vanished struct {
+	at      time.Time
+	watched bool
+}
+
 // New returns a source that reads nothing before Run.
 func New(c Config, log *slog.Logger) *Source {
 	if c.Relist == 0 {
@@ -74,7 +82,7 @@ func New(c Config, log *slog.Logger) *Source {
 	}
 	s := &Source{
 		config: c, log: log, set: newSet(), dir: directory{path: c.Dir, read: map[string]readAt{}},
-		vanished: map[string]time.Time{},
+		vanished: map[string]vanished{},
 		known:    map[source.Problem]bool{}, skipped: map[string]bool{},
 	}
 	s.status.Store(&source.Status{From: "manifests in " + c.Dir})
@@ -107,14 +115,17 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 		case e := <-seen:
 			full = s.take(e, watcher.watch, time.Now())
 		case now := <-timer.C:
-			s.bury(now)
-			full = !now.Before(s.next)
+			full = s.bury(now) || !now.Before(s.next)
+		}
+		// What was watched is delivered apart from what a pass finds.
+		if !s.deliver(ctx, out, false) {
+			return nil
 		}
 		if full {
 			s.pass(watcher, time.Now())
-		}
-		if !s.deliver(ctx, out, full) {
-			return nil
+			if !s.deliver(ctx, out, true) {
+				return nil
+			}
 		}
 		timer.Reset(time.Until(s.due()))
 	}
@@ -123,9 +134,9 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 // due returns when there is something to do without an event.
 func (s *Source) due() time.Time {
 	at := s.next
-	for _, t := range s.vanished {
-		if t.Before(at) {
-			at = t
+	for _, v := range s.vanished {
+		if v.at.Before(at) {
+			at = v.at
 		}
 	}
 	return at
@@ -151,7 +162,7 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 			full = true // a volume of a ConfigMap was replaced; its files are links
 		case !isManifest(e.name):
 		case e.mask&maskGone != 0 && !arrived[e.cookie]:
-			s.vanished[e.name] = now.Add(grace)
+			s.vanished[e.name] = vanished{now.Add(grace), true}
 			delete(names, e.name)
 		case e.mask&maskChanged != 0 || s.dir.linked(e.name):
 			names[e.name] = true
@@ -164,14 +175,20 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 	return full
 }
 
-// bury forgets the files that vanished and did not come back.
-func (s *Source) bury(now time.Time) {
-	for name, at := range s.vanished {
-		if !now.Before(at) {
+// bury forgets the files that were watched to vanish and did not come back. It
+// says whether there are others whose time has come, for a full pass.
+func (s *Source) bury(now time.Time) (others bool) {
+	for name, v := range s.vanished {
+		switch {
+		case now.Before(v.at):
+		case v.watched:
 			delete(s.vanished, name)
 			s.load(name, now)
+		default:
+			others = true
 		}
 	}
+	return others
 }
 
 func (s *Source) load(name string, now time.Time) {
@@ -192,26 +209,51 @@ func (s *Source) pass(w *inotify, now time.Time) {
 	s.reachable(err, now)
 	if err != nil {
 		s.next = now.Add(retry)
+		maps.DeleteFunc(s.vanished, func(_ string, v vanished) bool { return !v.watched })
 		return
 	}
-	again, whole := s.config.Relist, true
+	var wait time.Duration // for files that are being written
 	for _, name := range names {
 		f := s.dir.fresh(name, now)
 		if f == changed || f == writing && !s.synced {
 			s.load(name, now)
 		} else if f == writing {
-			again, whole = min(again, settle), false
+			wait = min(s.config.Relist, settle)
 		}
 	}
-	// A file that is missing may have become one that is being written.
 	for name := range maps.Clone(s.set.files) {
-		_, listed := slices.BinarySearch(names, name)
-		_, waits := s.vanished[name]
-		if !listed && !waits && whole {
-			s.load(name, now) // gone, unless it came back meanwhile
+		if _, listed := slices.BinarySearch(names, name); listed {
+			s.found(name)
+		} else {
+			s.missing(name, now, wait)
 		}
 	}
-	s.next = now.Add(again)
+	s.next = now.Add(cmp.Or(wait, s.config.Relist))
+}
+
+// found takes note that a file is there after all; what was watched to vanish
+// has an event to come.
+func (s *Source) found(name string) {
+	if v, ok := s.vanished[name]; ok && !v.watched {
+		delete(s.vanished, name)
+	}
+}
+
+// missing lets a file that a pass did not find vanish, or, when its time has
+// come, forgets it. It waits while another file is being written: it may have
+// become that one.
+func (s *Source) missing(name string, now time.Time, wait time.Duration) {
+	v, ok := s.vanished[name]
+	switch {
+	case !ok:
+		s.vanished[name] = vanished{now.Add(grace), false}
+	case v.watched || now.Before(v.at):
+	case wait > 0:
+		s.vanished[name] = vanished{now.Add(wait), false}
+	default:
+		delete(s.vanished, name)
+		s.load(name, now)
+	}
 }
 
 // deliver publishes the status and sends what changed, if anything did. It

@@ -269,6 +269,23 @@ func TestSourceRelistsWhatWatchingMissed(t *testing.T) {
 	}
 }
 
+// However often the directory is listed besides, a deletion that was watched is
+// delivered as one.
+func TestSourceWatchedDeletionIsNeverFull(t *testing.T) {
+	r := start(t, t.TempDir(), grace)
+	r.receive()
+	for i := range 5 {
+		name := fmt.Sprintf("%d.yaml", i)
+		r.write(name, nodes("n1=a n2=a"))
+		r.want("n1=a n2=a")
+		r.must(os.Remove(filepath.Join(r.dir, name)))
+		r.want("")
+		if r.last.Full {
+			t.Error("a deletion that was watched is marked as found by a full pass")
+		}
+	}
+}
+
 func TestSourceConfigMapVolume(t *testing.T) {
 	dir := t.TempDir()
 	must := func(err error) {
