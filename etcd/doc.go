@@ -15,5 +15,12 @@
 // when another leader was elected (ErrDeposed) or when the store has lost a
 // transaction of this writer (ErrRewound).
 //
+// A leader's term goes: NewWriter; RenewEpoch if the store has no epoch, or
+// the last writer returned ErrRewound; a complete pass of Put and Delete, or
+// Replace; Mark; Flush. From then on each change is staged and flushed, and
+// Refresh is called some seconds after the pass and every 30 s, because readers
+// that come back to a store that went back wait for markers written after they
+// came.
+//
 // The package knows keys and bytes, and nothing of what they mean.
 package etcd
