@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,22 @@ import (
 // labFlags are those of every lab command.
 type labFlags struct{ name string }
 
-// base is where labs keep their state.
-func (labFlags) base() string { return cmp.Or(os.Getenv("TOMBOLO_LAB_DIR"), lab.DefaultBase) }
+// base is where labs keep their state, as the kernel writes it: what is mounted
+// below is found by that path.
+func (labFlags) base() string {
+	dir := cmp.Or(os.Getenv("TOMBOLO_LAB_DIR"), lab.DefaultBase)
+	if whole, err := filepath.Abs(dir); err == nil {
+		dir = whole
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	// It is not there yet, but what it will lie in may be.
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		return filepath.Join(parent, filepath.Base(dir))
+	}
+	return dir
+}
 
 // load finds the lab that is meant, to be run with this program.
 func (f labFlags) load() (*lab.Lab, error) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -63,5 +65,24 @@ func TestLabCompletion(t *testing.T) {
 	none := &labFlags{name: "nosuchlab"}
 	if _, d := none.completeMachine(true)(nil, nil, ""); d != cobra.ShellCompDirectiveError {
 		t.Errorf("of a lab that is not there: %v", d)
+	}
+}
+
+func TestLabBaseIsWhereTheKernelMounts(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(dir, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]string{
+		"":                  lab.DefaultBase,
+		dir + "/link":       dir,
+		dir + "/link/labs":  dir + "/labs",
+		dir + "/link/a/../": dir,
+		dir + "/no/such":    dir + "/no/such",
+	} {
+		t.Setenv("TOMBOLO_LAB_DIR", given)
+		if got := (labFlags{}).base(); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
 	}
 }
