@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -44,6 +45,9 @@ func newServices() *cobra.Command {
 				return err
 			}
 			one, err := askServices(c, runDir, args[0])
+			if errors.Is(err, control.ErrNotFound) {
+				return fmt.Errorf("%w; no cluster of the mesh shares it with this node: tombolo services lists those that there are", err)
+			}
 			if err != nil {
 				return err
 			}
