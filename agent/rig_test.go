@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -32,40 +31,13 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{T: t, Env: bpftest.New(t), store: etcdtest.New(t)}
 	r.client = r.store.Dial()
-	r.owns(netip.MustParsePrefix("10.1.0.1/16"))
+	r.Own(t, netip.MustParsePrefix("10.1.0.1/16"))
 	r.config = Config{
 		Node: "n1", RunDir: t.TempDir(), Version: "test",
 		Store:    etcd.Config{Endpoints: r.store.Config.Listen},
 		DataPath: bpf.Config{BPFFS: r.BPFFS, Cgroup: r.Cgroup, Sizes: bpf.SmallSizes()},
 	}
 	return r
-}
-
-// owns makes all addresses of a prefix the node's: lo answers to the whole
-// network of an address that it has.
-func (r *rig) owns(p netip.Prefix) {
-	r.Helper()
-	fd := r.Socket(r, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
-	const lo = 1
-	m := binary.NativeEndian.AppendUint32(nil, 40) // the whole message
-	m = binary.NativeEndian.AppendUint16(m, unix.RTM_NEWADDR)
-	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE)
-	m = append(m, make([]byte, 8)...) // sequence, port
-	m = append(m, unix.AF_INET, byte(p.Bits()), 0, unix.RT_SCOPE_HOST)
-	m = binary.NativeEndian.AppendUint32(m, lo)
-	for _, attribute := range []uint16{unix.IFA_LOCAL, unix.IFA_ADDRESS} {
-		m = binary.NativeEndian.AppendUint16(m, 8)
-		m = binary.NativeEndian.AppendUint16(m, attribute)
-		m = append(m, p.Addr().AsSlice()...)
-	}
-	answer := make([]byte, 64)
-	if err := unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		r.Fatal(err)
-	}
-	n, err := unix.Read(fd, answer)
-	if err != nil || n < 20 || binary.NativeEndian.Uint32(answer[16:]) != 0 {
-		r.Fatalf("giving lo the address %v: %v, %x", p, err, answer[:n])
-	}
 }
 
 // put stores objects of the own cluster.

@@ -23,9 +23,11 @@ func TestMain(m *testing.M) { bpftest.Main(m) }
 type kernelMaps struct {
 	Target
 	d         *bpf.Datapath
+	place     *bpftest.Place
 	frontends *ebpf.Map
 	programs  sync.RWMutex
 	periods   atomic.Int64
+	attached  bool
 }
 
 func loadKernelMaps(t testing.TB, sizes bpf.Sizes) *kernelMaps {
@@ -48,7 +50,7 @@ func loadKernelMaps(t testing.TB, sizes bpf.Sizes) *kernelMaps {
 			t.Error(err)
 		}
 	})
-	return &kernelMaps{Target: Kernel(d), d: d, frontends: frontends}
+	return &kernelMaps{Target: Kernel(d), d: d, place: env.Place, frontends: frontends}
 }
 
 // frontend looks one key up as programs do: by the bytes of struct
@@ -91,10 +93,10 @@ func (k *kernelMaps) run(program func()) {
 }
 
 // Grace waits for the readers, and every eighth time, since that takes 11 ms
-// and more, for a period of the kernel too.
+// and more, for a period of the kernel too; always while programs run.
 func (k *kernelMaps) Grace() error {
 	k.awaitPrograms()
-	if k.periods.Add(1)%8 != 0 {
+	if k.periods.Add(1)%8 != 0 && !k.attached {
 		return nil
 	}
 	return k.Target.Grace()

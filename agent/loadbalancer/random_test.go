@@ -27,7 +27,13 @@ func randomSteps(t *testing.T, seed uint64, steps int, k kernel) {
 	h.converge()
 	stop := h.read(2)
 	defer stop()
-	for i := 0; i < steps && !t.Failed(); i++ {
+	h.steps(steps)
+}
+
+// steps changes the world, the agent or the verdicts so many times, and compares
+// after each.
+func (h *harness) steps(n int) {
+	for i := 0; i < n && !h.Failed(); i++ {
 		switch h.r.IntN(8) {
 		case 0:
 			h.restart()
