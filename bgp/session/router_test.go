@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,15 +105,11 @@ func TestReasonsWithRouters(t *testing.T) {
 				n.ip("-n " + n.node + " addr add fe80::1/64 dev eth0 nodad")
 				n.route(kind, c.router)
 				s := n.speak(c.speaker)
-				told := s.await("idle for a reason", func(told toldStatus) bool {
-					return told.State == Idle && !strings.HasPrefix(told.Reason, "waiting")
+				// FRR may answer a first attempt with an error of its own state
+				// machine, while it still makes up the dynamic neighbour.
+				s.await(fmt.Sprintf("idle for one of %q", c.want), func(told toldStatus) bool {
+					return told.State == Idle && slices.ContainsFunc(c.want, func(want string) bool { return strings.Contains(told.Reason, want) })
 				})
-				for _, want := range c.want {
-					if strings.Contains(told.Reason, want) {
-						return
-					}
-				}
-				t.Errorf("reason %q, want one of %q", told.Reason, c.want)
 			})
 		}
 	}
