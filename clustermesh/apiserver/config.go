@@ -77,10 +77,10 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("the cluster: %w", err))
 	}
 	if len(c.Cluster.PodCIDRs) == 0 || len(c.Cluster.NodeCIDRs) == 0 {
-		errs = append(errs, errors.New("the cluster's pod and node CIDRs are needed: other clusters check their own against them"))
+		errs = append(errs, errors.New("the cluster's pod and node CIDRs are missing, which other clusters check their own against: give --pod-cidr and --node-cidr"))
 	}
 	if c.Node == "" {
-		errs = append(errs, errors.New("the node's name is not given"))
+		errs = append(errs, errors.New("the node's name is missing: give --node-name"))
 	}
 	if c.Shrink.Hold < 0 {
 		errs = append(errs, fmt.Errorf("the hold time %v is negative", c.Shrink.Hold))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -22,7 +23,12 @@ func newLabExec(f *labFlags) *cobra.Command {
 		Example: "  tombolo lab exec east-1-a -- curl -s http://10.96.0.80/\n" +
 			"  tombolo lab exec router-east -- ip route\n" +
 			"  tombolo lab exec west-1 -- tombolo services",
-		Args:              cobra.MinimumNArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("want a machine and a command, as in tombolo lab exec east-1-a -- ip address")
+			}
+			return nil
+		},
 		ValidArgsFunction: f.completeMachine(false),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := f.load()

@@ -86,3 +86,12 @@ func TestLabBaseIsWhereTheKernelMounts(t *testing.T) {
 		}
 	}
 }
+
+func TestLabExecNamesWhatItWants(t *testing.T) {
+	for _, args := range [][]string{{}, {"east-1"}, {"--", "true"}} {
+		_, err := run(t, append([]string{"lab", "exec"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), "want a machine and a command, as in tombolo lab exec east-1-a -- ") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

@@ -49,10 +49,10 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Dir == "" {
-		errs = append(errs, errors.New("the data directory is not given"))
+		errs = append(errs, errors.New("the data directory is missing: give --data-dir"))
 	}
 	if len(c.Listen) == 0 {
-		errs = append(errs, errors.New("no address to listen on is given"))
+		errs = append(errs, errors.New("the address to listen on is missing: give --etcd-listen"))
 	}
 	if !c.TLS.Empty() && (c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Key == "") {
 		errs = append(errs, errors.New("of CA, certificate and key some are not given"))
