@@ -13,9 +13,6 @@ import (
 // is free once a grace period has passed. It returns, beside the state, what in
 // the maps contradicts itself and was left out of the books.
 func restore(t Target) (s *state, oddities []error, err error) {
-	if err := t.Grace(); err != nil {
-		return nil, nil, fmt.Errorf("waiting for programs that know what the last process let go: %w", err)
-	}
 	s = &state{
 		target:  t,
 		byName:  map[clustermesh.ServiceName][]*port{},
@@ -45,6 +42,11 @@ func restore(t Target) (s *state, oddities []error, err error) {
 		}
 	}
 	s.tidy(limits, r.known)
+	// Programs may still know what the last process let go, and by reference
+	// what it had not dropped yet: so the period begins after both.
+	if err := t.Grace(); err != nil {
+		return nil, nil, fmt.Errorf("waiting for programs that know what the last process let go: %w", err)
+	}
 	return s, r.oddities, nil
 }
 

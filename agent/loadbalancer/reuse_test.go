@@ -134,10 +134,47 @@ func TestCompactionGathersRoom(t *testing.T) {
 	if n := len(h.l.state.slots.holes); n < 3 {
 		t.Fatalf("%d holes: the slots are in one piece, and this test shows nothing", n)
 	}
-	h.w.services[0][1].table = 8191
+	h.w.services[0][1].table = 4093
 	h.tell(false)
 	if !h.drain(1000) {
 		t.Fatalf("no room was gathered: %d of %d slots free in %v; %v", h.l.state.slots.free, h.l.state.slots.total, h.l.state.slots.holes, h.l.queue.Failures())
 	}
 	h.compare()
+}
+
+// graceHook runs a function when a grace period begins.
+type graceHook struct {
+	Target
+	begins func()
+}
+
+func (g graceHook) Grace() error {
+	g.begins()
+	return g.Target.Grace()
+}
+
+// TestRestoreDropsBeforeItsPeriod: a process killed between the word and the
+// backends that it dropped leaves some usable that no table names. Sockets may
+// refer to them, so they are dropped before the period after which their
+// numbers are free.
+func TestRestoreDropsBeforeItsPeriod(t *testing.T) {
+	k := newRAM(testLimits)
+	h := newHarness(t, 1, k)
+	h.tell(true)
+	h.converge()
+	orphan := testLimits.Backends - 1
+	k.PutBackend(orphan, Backend{Service: 1})
+	periods := 0
+	s, oddities, err := restore(graceHook{k, func() {
+		periods++
+		if k.Usable(orphan) {
+			t.Error("the period began while a backend that is nobody's could still be used")
+		}
+	}})
+	if err != nil || len(oddities) > 0 || periods == 0 {
+		t.Fatalf("restored with %v, %v, after %d periods", err, oddities, periods)
+	}
+	if len(s.owners) != len(h.l.state.owners) || s.slots.free != h.l.state.slots.free {
+		t.Errorf("restored %d frontends and %d free slots of %d and %d", len(s.owners), s.slots.free, len(h.l.state.owners), h.l.state.slots.free)
+	}
 }
