@@ -36,7 +36,7 @@ demo: need-root build ## Builds, and plays the demo: two clusters on this machin
 .PHONY: test
 test: need-root deps build ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -count=1 -timeout 30m ./...
 	@.ci/leftovers after
 
 .PHONY: test-unit
