@@ -21,6 +21,7 @@ var benchmarks = []struct {
 	{"maps", benchMaps},
 	{"mirror", benchMirror},
 	{"change", benchChange},
+	{"endpoint", benchEndpoint},
 	{"connect", benchConnect},
 }
 
