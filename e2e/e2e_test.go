@@ -88,6 +88,9 @@ func setup(env *testscript.Env) error {
 	env.Setenv("LAB", name)
 	env.Setenv("LAB_CLUSTERS", "/run/tombolo-lab/"+name+"/clusters")
 	env.Setenv("LAB_ROUTER", cmp.Or(os.Getenv("LAB_ROUTER"), "builtin"))
+	// Scripts whose subject are routes run real routers also when nobody chooses.
+	env.Setenv("FRR", cmp.Or(os.Getenv("LAB_ROUTER"), "frr"))
+	env.Setenv("BIRD", cmp.Or(os.Getenv("LAB_ROUTER"), "bird"))
 	family := cmp.Or(os.Getenv("LAB_FAMILY"), "ipv4")
 	env.Setenv("LAB_FAMILY", family)
 	for name, value := range addresses[family] {
@@ -108,8 +111,8 @@ func setup(env *testscript.Env) error {
 
 // addresses are those of a lab that scripts name.
 var addresses = map[string]map[string]string{
-	"ipv4": {"ECHO": "10.96.0.80:80", "WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD_EAST_1": "10.1.1.0/24", "POD_WEST_1": "10.2.1.0/24", "IP": "-4"},
-	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD_EAST_1": "fd00:10:1:1::/64", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6"},
+	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD_EAST_1": "10.1.1.0/24", "POD_WEST_1": "10.2.1.0/24", "IP": "-4", "LAST": "198.51.100.0/24"},
+	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD_EAST_1": "fd00:10:1:1::/64", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48"},
 }
 
 // labSuffix makes a short name of a script's folder: labs stand side by side,
