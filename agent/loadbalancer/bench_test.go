@@ -115,6 +115,25 @@ func BenchmarkWriteTables(b *testing.B) {
 	}
 }
 
+// BenchmarkComputeAndWriteTables computes the tables of all services, each of
+// other backends, and writes them to the kernel.
+func BenchmarkComputeAndWriteTables(b *testing.B) {
+	l := fresh(b)
+	shares := make([]share, benchBackends)
+	members := make([]member, benchBackends)
+	for b.Loop() {
+		for n := range uint32(benchServices) {
+			for i := range shares {
+				a := netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), byte(i)})
+				shares[i] = share{endpoint{cluster: 2, address: netip.AddrPortFrom(a, 8080)}, 100}
+				members[i] = member{n*benchBackends + uint32(i), 100}
+			}
+			l.target.PutSlots(n*1021, l.state.table(shares, members, 1021))
+			l.target.PutService(1+n, Service{Tables: [tiers]Extent{{n * 1021, 1021}}})
+		}
+	}
+}
+
 // fresh returns a LoadBalancer over maps that are empty.
 func fresh(b *testing.B) *LoadBalancer {
 	l := New(Config{Node: "n"}, loadKernelMaps(b, bpf.DefaultSizes()), slog.New(slog.DiscardHandler))
