@@ -42,13 +42,23 @@ func readCounters(m *ebpf.Map) (Counters, error) {
 		mapsCounterCOUNTER_OTHER_KEY:     &c.OtherKey,
 		mapsCounterCOUNTER_OUT_OF_MEMORY: &c.OutOfMemory,
 	} {
-		var perCPU []uint64
-		if err := m.Lookup(uint32(which), &perCPU); err != nil {
-			return Counters{}, fmt.Errorf("reading counter %d: %w", which, err)
+		n, err := sumPerCPU(m, uint32(which))
+		if err != nil {
+			return Counters{}, err
 		}
-		for _, n := range perCPU {
-			*field += n
-		}
+		*field = n
 	}
 	return c, nil
+}
+
+// sumPerCPU returns one counter over all CPUs.
+func sumPerCPU(m *ebpf.Map, which uint32) (sum uint64, err error) {
+	var perCPU []uint64
+	if err := m.Lookup(which, &perCPU); err != nil {
+		return 0, fmt.Errorf("reading counter %d: %w", which, err)
+	}
+	for _, n := range perCPU {
+		sum += n
+	}
+	return sum, nil
 }

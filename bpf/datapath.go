@@ -82,7 +82,7 @@ func (d *Datapath) chooseMaps(specs map[string]*ebpf.MapSpec) error {
 		return err
 	}
 	if live != "" {
-		d.maps, err = openMaps(live, specs)
+		d.maps, err = openInstance(live, specs)
 		if err == nil {
 			d.dir, d.restored = live, true
 			return nil
@@ -151,20 +151,23 @@ func (d *Datapath) Close() error {
 
 // checkMounts says what is missing, and how to mend it.
 func checkMounts(cfg Config) error {
-	var errs []error
-	for _, m := range []struct {
-		path, what, mend string
-		magic            int64
-	}{
-		{cfg.BPFFS, "a bpffs", "mount -t bpf bpf " + cfg.BPFFS, unix.BPF_FS_MAGIC},
-		{cfg.Cgroup, "a cgroup2 directory", "find the mount with: findmnt -t cgroup2", unix.CGROUP2_SUPER_MAGIC},
-	} {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(m.path, &fs); err != nil {
-			errs = append(errs, fmt.Errorf("looking at %s: %w", m.path, err))
-		} else if int64(fs.Type) != m.magic {
-			errs = append(errs, fmt.Errorf("%s is not %s (%s)", m.path, m.what, m.mend))
-		}
+	return errors.Join(
+		checkBPFFS(cfg.BPFFS),
+		checkMount(cfg.Cgroup, "a cgroup2 directory", "find the mount with: findmnt -t cgroup2", unix.CGROUP2_SUPER_MAGIC),
+	)
+}
+
+func checkBPFFS(path string) error {
+	return checkMount(path, "a bpffs", "mount -t bpf bpf "+path, unix.BPF_FS_MAGIC)
+}
+
+func checkMount(path, what, mend string, magic int64) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return fmt.Errorf("looking at %s: %w", path, err)
 	}
-	return errors.Join(errs...)
+	if int64(fs.Type) != magic {
+		return fmt.Errorf("%s is not %s (%s)", path, what, mend)
+	}
+	return nil
 }

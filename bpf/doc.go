@@ -35,6 +35,17 @@
 // A reference that lives longer (affinity, a socket's) holds the generation of
 // the backend as well.
 //
+// # Probes
+//
+// Other nodes ask whether this one's data path lives. The [Responder] answers
+// without a process: at the ingress of the node's uplinks probe.c turns a probe
+// to an address of the node, or to any of its pods' prefixes, into its own reply
+// and sends it back by the device it came on (include/probe.h has the format).
+// The reply is as long as the request, repeats its nonce, and carries the
+// kernel's boot id and the endpoint epoch. Only those may ask whose addresses
+// are in the map, each so often; whatever the program does not understand goes
+// its way.
+//
 // # Pins
 //
 // Maps are pinned under <bpffs>/tombolo/lb/<layout version>/<a or b>, links
@@ -44,6 +55,10 @@
 // caller fills, and [Datapath.Attach] swaps the programs link by link and removes
 // what is left of the old. The flows that sockets hold are not carried over then:
 // connections go on, but datagrams that are on their way show their backend.
+//
+// The responder's are under <bpffs>/tombolo/probe, with a layout version of
+// their own; on a kernel without tcx (before 6.6) a filter of a clsact qdisc
+// holds its program instead of a link.
 //
 // Linux 6.1 or newer is needed.
 package bpf

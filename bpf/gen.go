@@ -1,7 +1,8 @@
 package bpf
 
 // The maps and the Go types of the C structs come from maps.c. Every family of
-// programs is an object of its own, whose maps the loader replaces by those.
+// programs is an object of its own, whose maps the loader replaces by those. The
+// responder to probes shares none of them.
 //
 // clang is pinned to version 19: another compiles to other bytes. -idirafter finds
 // asm/types.h where Debian keeps it.
@@ -10,3 +11,4 @@ package bpf
 //go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types sendmsg sock_sendmsg.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
 //go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types recvmsg sock_recvmsg.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
 //go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types getpeername sock_getpeername.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3
+//go:generate go tool -modfile=../internal/tools/go.mod bpf2go -go-package bpf -target bpfel -cc clang-19 -strip llvm-strip-19 -no-global-types -type probe -type probe_asker -type probe_kind -type probe_outcome -type probe_target -type probe_type responder probe.c -- -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu -O2 -g -Wall -Werror -mcpu=v3

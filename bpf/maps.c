@@ -10,9 +10,6 @@
 #include "include/slot.h"
 #include "include/socket.h"
 
-// Enums reach Go only when something has their type.
-#define EMIT(name) enum name *emit_##name __attribute__((unused))
-
 EMIT(affinity_client);
 EMIT(backend_kind);
 EMIT(backend_state);

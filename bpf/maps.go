@@ -19,15 +19,21 @@ func mapSpecs(sizes Sizes) (map[string]*ebpf.MapSpec, error) {
 	if err != nil {
 		return nil, err
 	}
+	specs := namedMaps(spec)
+	setEntries(specs, sizes)
+	return specs, nil
+}
+
+// namedMaps returns the maps of an object. A name with a dot is a section of
+// its source: what the loader sets, and the enums that are for Go.
+func namedMaps(spec *ebpf.CollectionSpec) map[string]*ebpf.MapSpec {
 	specs := make(map[string]*ebpf.MapSpec)
 	for name, m := range spec.Maps {
-		// A name with a dot is a section of maps.c: there the enums are for Go.
 		if !strings.HasPrefix(name, ".") {
 			specs[name] = m
 		}
 	}
-	setEntries(specs, sizes)
-	return specs, nil
+	return specs
 }
 
 // setEntries sets the sizes of those maps that have one.
@@ -39,12 +45,17 @@ func setEntries(specs map[string]*ebpf.MapSpec, sizes Sizes) {
 	}
 }
 
-// openMaps opens the maps pinned in a folder; an error that is
-// ebpf.ErrMapIncompatible or fs.ErrNotExist when they are not what they should be.
-func openMaps(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
+// openInstance is openMaps for the folder of an instance, which says their layout.
+func openInstance(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
 	if version := filepath.Base(filepath.Dir(dir)); version != layout {
 		return nil, fmt.Errorf("layout %s instead of %s: %w", version, layout, ebpf.ErrMapIncompatible)
 	}
+	return openMaps(dir, specs)
+}
+
+// openMaps opens the maps pinned in a folder; an error that is
+// ebpf.ErrMapIncompatible or fs.ErrNotExist when they are not what they should be.
+func openMaps(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
 	set := make(mapSet, len(specs))
 	for name, spec := range specs {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)

@@ -29,12 +29,15 @@ func (p pins) link(h hook) string         { return filepath.Join(p.links(), h.na
 func (p pins) maps() string               { return filepath.Join(p.root, "lb") }
 func (p pins) instance(one string) string { return filepath.Join(p.maps(), layout, one) }
 
-// lock makes the root and takes it for this process, until the file is closed.
-func (p pins) lock() (*os.File, error) {
-	if err := os.MkdirAll(p.root, 0o700); err != nil {
+// lock takes the root for this process, until the file is closed.
+func (p pins) lock() (*os.File, error) { return lockDir(p.root) }
+
+// lockDir makes a folder and takes it for this process, until the file is closed.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(p.root)
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +46,7 @@ func (p pins) lock() (*os.File, error) {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrInUse
 		}
-		return nil, fmt.Errorf("locking %s: %w", p.root, err)
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
 	return f, nil
 }

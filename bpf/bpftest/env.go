@@ -38,14 +38,14 @@ func New(t testing.TB) *Env {
 	if os.Geteuid() != 0 {
 		t.Fatal("tests of the data path need root")
 	}
-	e := &Env{BPFFS: mountBPFFS(t), Above: cgroupMount(t)}
+	e := &Env{BPFFS: MountBPFFS(t), Above: cgroupMount(t)}
 	e.Cgroup = NewCgroup(t, e.Above)
 	e.Place = e.NewPlace(t)
 	return e
 }
 
-// mountBPFFS mounts a new bpffs in a temporary directory.
-func mountBPFFS(t testing.TB) string {
+// MountBPFFS mounts a new bpffs in a temporary directory.
+func MountBPFFS(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {

@@ -16,3 +16,6 @@
 // space writes through a mapping is read in no other way.
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+// Enums reach Go only when something has their type.
+#define EMIT(name) enum name *emit_##name __attribute__((unused))
