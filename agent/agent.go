@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
@@ -46,8 +47,13 @@ func New(c Config, log *slog.Logger) *Agent {
 func (a *Agent) Status() *Status { return a.status.Load() }
 
 // Uninstall detaches the programs of a node and removes all that is pinned. The
-// node's agent must not run.
-func Uninstall(c bpf.Config) error { return bpf.Uninstall(c) }
+// node's agent must not run. It looks at the devices of this network namespace.
+func Uninstall(c bpf.Config) error {
+	if err := bpf.UninstallResponder(c.BPFFS); err != nil {
+		return err
+	}
+	return bpf.Uninstall(c)
+}
 
 // Run keeps the data path until ctx ends, and leaves it as it is then. An error
 // says that the agent cannot go on: another process has the role or the maps, or
@@ -69,24 +75,44 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, datapath.Close()) }()
+	kernel, err := bpf.LoadResponder(bpf.ResponderConfig{BPFFS: a.config.DataPath.BPFFS, Port: a.config.ProbePort})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kernel.Close()) }()
 	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node}, loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
-	return a.serve(ctx, socket, client, datapath, balancer)
+	p := &parts{
+		client: client, datapath: datapath, balancer: balancer, kernel: kernel,
+		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
+	}
+	return a.serve(ctx, socket, p)
+}
+
+// parts are what an agent wires together.
+type parts struct {
+	client    *etcd.Client
+	datapath  *bpf.Datapath
+	balancer  *loadbalancer.LoadBalancer
+	kernel    *bpf.Responder
+	responder *responder.Responder
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
 // it returns, so that the maps may be closed.
-func (a *Agent) serve(ctx context.Context, socket *control.Socket, client *etcd.Client, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer) error {
+func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
-	batches := make(chan view.Batch)
-	w := &watcher{agent: a, datapath: datapath, balancer: balancer, reports: make(chan []byte, 1)}
-	g.Go(func() error { return socket.Serve(ctx, a.surface(client), a.log) })
-	g.Go(func() error { return ended(ctx, view.Watch(ctx, client, a.log, batches)) })
-	g.Go(func() error { return balancer.Run(ctx, batches) })
-	g.Go(func() error { return a.attach(ctx, datapath, balancer) })
+	batches, toBalancer, toResponder := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
+	w := &watcher{agent: a, parts: p, reports: make(chan []byte, 1)}
+	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
+	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
+	g.Go(func() error { view.Share(ctx, batches, toBalancer, toResponder); return nil })
+	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
+	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
+	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer) })
 	g.Go(func() error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
-		return ended(ctx, election.Keep(ctx, client, a.log, key.String(), leaseTTL, w.reports))
+		return ended(ctx, election.Keep(ctx, p.client, a.log, key.String(), leaseTTL, w.reports))
 	})
 	g.Go(func() error { return w.run(ctx) })
 	return g.Wait()

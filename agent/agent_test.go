@@ -113,7 +113,7 @@ func TestASecondAgentIsRefused(t *testing.T) {
 
 func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	err := Config{}.Validate()
-	for _, want := range []string{"--node-name", "--run-dir", "--etcd-endpoints", "bpffs", "cgroup"} {
+	for _, want := range []string{"--node-name", "--run-dir", "--etcd-endpoints", "--probe-port", "bpffs", "cgroup"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("an empty configuration: %v; want a word about %s", err, want)
 		}
@@ -130,6 +130,7 @@ func TestMetrics(t *testing.T) {
 		text, err := c.Raw(t.Context(), "/metrics")
 		return err == nil && strings.Contains(string(text), "\ntombolo_agent_services 1\n") &&
 			strings.Contains(string(text), `tombolo_map_entries{map="slots"} 251`) &&
-			strings.Contains(string(text), `tombolo_datapath_selections_total{outcome="stale"} 0`)
+			strings.Contains(string(text), `tombolo_datapath_selections_total{outcome="stale"} 0`) &&
+			strings.Contains(string(text), `tombolo_probe_datagrams_total{outcome="answered"} 0`)
 	})
 }

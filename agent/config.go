@@ -2,7 +2,10 @@ package agent
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
+	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -21,6 +24,11 @@ type Config struct {
 	Store etcd.Config
 	// DataPath says where the maps and programs live.
 	DataPath bpf.Config
+	// ProbePort is the port of probes in the whole mesh, and Uplinks the devices
+	// on which this node answers them: those that are found when empty, and none
+	// for responder.None.
+	ProbePort uint16
+	Uplinks   []string
 	// Version is reported with the status.
 	Version string
 	// Pages returns pages that are served besides the agent's own, with the
@@ -39,6 +47,12 @@ func (c Config) Validate() error {
 	}
 	if len(c.Store.Endpoints) == 0 {
 		errs = append(errs, errors.New("the cluster's etcd is missing: give --etcd-endpoints"))
+	}
+	if c.ProbePort == 0 {
+		errs = append(errs, errors.New("the port of probes is missing: give --probe-port"))
+	}
+	if slices.Contains(c.Uplinks, responder.None) && len(c.Uplinks) > 1 {
+		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
 	}
 	return errors.Join(append(errs, c.DataPath.Validate())...)
 }

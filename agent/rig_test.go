@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/bpf/bpftest"
 	"tombolo.io/tombolo/clustermesh"
@@ -36,6 +37,8 @@ func newRig(t *testing.T) *rig {
 		Node: "n1", RunDir: t.TempDir(), Version: "test",
 		Store:    etcd.Config{Endpoints: r.store.Config.Listen},
 		DataPath: bpf.Config{BPFFS: r.BPFFS, Cgroup: r.Cgroup, Sizes: bpf.SmallSizes()},
+		// The devices here are those of the machine.
+		ProbePort: bpf.DefaultProbePort, Uplinks: []string{responder.None},
 	}
 	return r
 }

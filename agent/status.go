@@ -38,6 +38,7 @@ type Status struct {
 	// Foreign are programs of others at the same hooks.
 	Foreign  []string     `json:"foreign,omitempty"`
 	Counters bpf.Counters `json:"counters"`
+	Probes   Probes       `json:"probes"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -54,8 +55,7 @@ const maxReasons = 5
 // new.
 type watcher struct {
 	agent    *Agent
-	datapath *bpf.Datapath
-	balancer *loadbalancer.LoadBalancer
+	parts    *parts
 	reports  chan []byte
 	reported *Status
 	// foreign is what was found at the hooks at looked, or why it was not.
@@ -67,7 +67,7 @@ type watcher struct {
 func (w *watcher) run(ctx context.Context) error {
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	filled := w.balancer.Filled()
+	filled := w.parts.balancer.Filled()
 	for {
 		w.publish()
 		select {
@@ -81,7 +81,7 @@ func (w *watcher) run(ctx context.Context) error {
 }
 
 func (w *watcher) publish() {
-	s := statusOf(w.balancer.Snapshot())
+	s := statusOf(w.parts.balancer.Snapshot())
 	w.look(time.Now())
 	if w.foreignErr != nil {
 		s.Reasons = append(s.Reasons, w.foreignErr.Error())
@@ -91,8 +91,11 @@ func (w *watcher) publish() {
 		s.Reasons = append(s.Reasons, "a program of another is at the same hook and is left alone: "+f.String())
 	}
 	var err error
-	if s.Counters, err = w.datapath.Counters(); err != nil {
+	if s.Counters, err = w.parts.datapath.Counters(); err != nil {
 		s.Reasons = append(s.Reasons, err.Error())
+	}
+	if s.Probes, err = probesOf(w.parts.responder.Snapshot(), w.parts.kernel); err != nil {
+		s.Reasons = append(s.Reasons, oneLine(err))
 	}
 	if len(s.Reasons) > 0 {
 		s.Health = clustermesh.HealthDegraded
@@ -105,7 +108,7 @@ func (w *watcher) publish() {
 func (w *watcher) look(now time.Time) {
 	if now.Sub(w.looked) >= foreignEvery {
 		w.looked = now
-		w.foreign, w.foreignErr = w.datapath.Foreign()
+		w.foreign, w.foreignErr = w.parts.datapath.Foreign()
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 			out = append(out, gauge("map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}
-	return slices.Values(append(out, s.counters()...))
+	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples()))
 }
 
 // counters are what the programs counted.

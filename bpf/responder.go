@@ -215,18 +215,40 @@ func (r *Responder) SetLocal(own []netip.Addr, pods []netip.Prefix) error {
 	for _, a := range own {
 		want[targetOf(netip.PrefixFrom(a, a.BitLen()))] = uint32(ProbeNode)
 	}
-	have := make(map[responderProbeTarget]uint32)
+	have, err := r.targets()
+	if err != nil {
+		return err
+	}
+	return difference(r.maps[responderMapProbeTargets], have, want)
+}
+
+// Own returns the node's own addresses that are answered for, in no order.
+func (r *Responder) Own() ([]netip.Addr, error) {
+	all, err := r.targets()
+	if err != nil {
+		return nil, err
+	}
+	var own []netip.Addr
+	for t, kind := range all {
+		if kind == uint32(ProbeNode) {
+			own = append(own, addr(t.Address.Word))
+		}
+	}
+	return own, nil
+}
+
+func (r *Responder) targets() (map[responderProbeTarget]uint32, error) {
+	all := make(map[responderProbeTarget]uint32)
 	var key responderProbeTarget
 	var value uint32
-	m := r.maps[responderMapProbeTargets]
-	entries := m.Iterate()
+	entries := r.maps[responderMapProbeTargets].Iterate()
 	for entries.Next(&key, &value) {
-		have[key] = value
+		all[key] = value
 	}
 	if err := entries.Err(); err != nil {
-		return fmt.Errorf("reading the addresses that are answered for: %w", err)
+		return nil, fmt.Errorf("reading the addresses that are answered for: %w", err)
 	}
-	return difference(m, have, want)
+	return all, nil
 }
 
 func targetOf(p netip.Prefix) responderProbeTarget {

@@ -102,11 +102,20 @@ func (n *Net) Address(t testing.TB, device string, p netip.Prefix) {
 // Route leads to a prefix by way of an address.
 func (n *Net) Route(t testing.TB, to netip.Prefix, via netip.Addr) {
 	t.Helper()
-	err := n.Do(func() error {
-		return netlink.RouteAdd(&netlink.Route{Dst: ipNet(to), Gw: via.AsSlice()})
-	})
-	if err != nil {
-		t.Fatalf("adding a route to %v by %v: %v", to, via, err)
+	n.route(t, netlink.RouteAdd, to, via)
+}
+
+// Unroute removes what Route made.
+func (n *Net) Unroute(t testing.TB, to netip.Prefix, via netip.Addr) {
+	t.Helper()
+	n.route(t, netlink.RouteDel, to, via)
+}
+
+func (n *Net) route(t testing.TB, do func(*netlink.Route) error, to netip.Prefix, via netip.Addr) {
+	t.Helper()
+	r := &netlink.Route{Dst: ipNet(to), Gw: via.AsSlice()}
+	if err := n.Do(func() error { return do(r) }); err != nil {
+		t.Fatalf("the route to %v by %v: %v", to, via, err)
 	}
 }
 

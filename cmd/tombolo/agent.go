@@ -35,9 +35,10 @@ func newAgent() *cobra.Command {
 		Long: `Leads this node's clients of global services to their backends, by eBPF.
 
 It reads the services of all clusters from the cluster's etcd and writes them to
-maps that programs at the socket's connect() and sendmsg() read. Maps and
-programs are pinned: they go on while no agent runs, and a new one takes them
-over. With --uninstall they are detached and removed instead.`,
+maps that programs at the socket's connect() and sendmsg() read. On the node's
+uplinks a program answers the probes by which other nodes tell whether this one
+serves. Maps and programs are pinned: they go on while no agent runs, and a new
+one takes them over. With --uninstall they are detached and removed instead.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
 	}
@@ -46,6 +47,8 @@ over. With --uninstall they are detached and removed instead.`,
 	flags.StringVar(&f.config.DataPath.BPFFS, "bpffs", agent.DefaultBPFFS, "directory of a bpffs, for what is pinned")
 	flags.StringVar(&f.config.DataPath.Cgroup, "cgroup", "", "cgroup2 directory whose sockets are balanced; the mount of cgroup2 by default")
 	flags.StringVar(&f.maps, "maps", "default", "size of the maps: default is for 10,000 services (86 MB), small for 1,000 (8 MB)")
+	flags.Uint16Var(&f.config.ProbePort, "probe-port", bpf.DefaultProbePort, "UDP port of probes between nodes, the same in the whole mesh")
+	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.BoolVar(&f.uninstall, "uninstall", false, "detach the programs, remove the maps, and end")
 	flags.StringVar(&f.config.MetricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
 	runDirFlag(flags, &f.config.RunDir)
