@@ -65,7 +65,7 @@ type Backend struct {
 	Address netip.AddrPort `json:"address"`
 	Node    string         `json:"node,omitempty"`
 	Zone    string         `json:"zone,omitempty"`
-	Weight  uint16         `json:"weight"`
+	Weight  uint32         `json:"weight"`
 	// Ending is set for a last resort, an endpoint that ends but still serves.
 	Ending bool `json:"ending,omitempty"`
 }

@@ -52,9 +52,8 @@ type endpoint struct {
 	pinned bool
 }
 
-// desire returns the ports of a service as they should lie in the maps. onNode
-// says of an address in a cluster whether it is one of a node itself.
-func desire(s *global.Service, onNode func(cluster string, a netip.Addr) bool) []desired {
+// desire returns the ports of a service as they should lie in the maps.
+func desire(s *global.Service) []desired {
 	out := make([]desired, 0, len(s.Ports))
 	for i := range s.Ports {
 		p := &s.Ports[i]
@@ -75,20 +74,20 @@ func desire(s *global.Service, onNode func(cluster string, a netip.Addr) bool) [
 				d.frontends = append(d.frontends, lead)
 			}
 		}
-		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary, onNode), shares(p.Backup, onNode)
+		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary), shares(p.Backup)
 		out = append(out, d)
 	}
 	return out
 }
 
-func shares(backends []global.Backend, onNode func(string, netip.Addr) bool) []share {
+func shares(backends []global.Backend) []share {
 	out := make([]share, len(backends))
 	for i, b := range backends {
-		out[i] = share{weight: uint32(b.Weight), endpoint: endpoint{
+		out[i] = share{weight: b.Weight, endpoint: endpoint{
 			cluster: b.ClusterID,
 			address: netip.AddrPortFrom(b.Address, b.Port),
 			node:    b.Node,
-			onNode:  onNode(b.Cluster, b.Address),
+			onNode:  b.OnNode,
 		}}
 	}
 	return out

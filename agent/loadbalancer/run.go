@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -203,7 +202,7 @@ func (l *LoadBalancer) reconcile(k key) error {
 		return nil // marked again when it says who it is
 	}
 	merged := global.Merge(l.view.Service(k.service))
-	want := desire(&merged, l.onNode)
+	want := desire(&merged)
 	var errs []error
 	for i := range want {
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
@@ -220,17 +219,6 @@ func (l *LoadBalancer) reconcile(k key) error {
 	}
 	l.report.service(&merged, l.state.byName[k.service])
 	return errors.Join(errs...)
-}
-
-// onNode reports whether an address of a cluster is one of a node itself: within
-// the prefixes of its nodes, and of none of its pods.
-func (l *LoadBalancer) onNode(cluster string, a netip.Addr) bool {
-	c := l.view.Self()
-	if c == nil || c.Name != cluster {
-		c = l.view.Cluster(cluster)
-	}
-	contains := func(p netip.Prefix) bool { return p.Contains(a) }
-	return c != nil && slices.ContainsFunc(c.NodeCIDRs, contains) && !slices.ContainsFunc(c.PodCIDRs, contains)
 }
 
 // settled notes how a key went.

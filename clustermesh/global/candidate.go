@@ -11,14 +11,41 @@ import (
 // candidate is an endpoint that a port may use: ready, or a last resort.
 type candidate struct {
 	Backend
-	own bool
+	m *member
+	// down is what our verdicts say, kept the share that is not drained.
+	down bool
+	kept Share
 	// rank is the place of the cluster: those of the lowest rank are primary.
 	rank int
 }
 
+// The resorts, best first. Of those who are down there are as many again: they
+// come up only when all are.
+const (
+	serving = iota // ready, and not wholly drained
+	drained
+	ends
+	unbelieved // added when a verdict says that it is down
+)
+
+// resort returns the place of a candidate among the resorts.
+func (c candidate) resort() int {
+	r := serving
+	switch {
+	case c.Terminating:
+		r = ends
+	case c.kept == 0:
+		r = drained
+	}
+	if c.down {
+		r += unbelieved
+	}
+	return r
+}
+
 // candidates returns the endpoints of one family behind a service port, each
 // address and port once, in no particular order.
-func candidates(def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, v6 bool) []candidate {
+func candidates(def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, v6 bool, in *Input) []candidate {
 	var out []candidate
 	for _, m := range merged {
 		name, ok := portName(def, sp, m.Service)
@@ -27,7 +54,7 @@ func candidates(def *clustermesh.Service, sp clustermesh.ServicePort, merged []*
 		}
 		m.common = true
 		from := len(out)
-		out = m.appendCandidates(out, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6)
+		out = m.appendCandidates(out, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6, in)
 		rank := rank(def.Affinity, m)
 		for i := range out[from:] {
 			out[from+i].rank = rank
@@ -39,7 +66,7 @@ func candidates(def *clustermesh.Service, sp clustermesh.ServicePort, merged []*
 
 // appendCandidates appends the member's usable endpoints behind a port of its
 // slices, whose number is still open.
-func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort, v6 bool) []candidate {
+func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort, v6 bool, in *Input) []candidate {
 	for _, s := range slices.SortedFunc(slices.Values(m.Slices), bySliceName) {
 		at := slices.IndexFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
 			return p.Name == port.Name && p.Protocol == port.Protocol
@@ -50,15 +77,16 @@ func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort
 		for i := range s.Endpoints {
 			e := &s.Endpoints[i]
 			c := m.condition(e)
-			if c == notReady || e.Address.Is6() != v6 || m.lost[e.Address] {
+			if c == notReady || e.Address.Is6() != v6 || m.lost[e.Address] || in.Withdrawn[Pod{m.Cluster, e.Address, e.PodUID}] {
 				continue
 			}
-			out = append(out, candidate{own: m.own, Backend: Backend{
+			b := Backend{
 				Cluster: m.Cluster, ClusterID: m.ClusterID,
 				Address: e.Address, Port: s.Ports[at].Port,
-				Node: e.Node, Zone: e.Zone, PodUID: e.PodUID,
+				Node: e.Node, Zone: e.Zone, PodUID: e.PodUID, OnNode: m.onNode(e.Address),
 				Weight: m.weight(), Terminating: c == ending,
-			}})
+			}
+			out = append(out, candidate{Backend: b, m: m, down: in.Health.down(&b), kept: in.Drains.kept(&b)})
 		}
 	}
 	return out
@@ -96,7 +124,7 @@ func rank(a clustermesh.Affinity, m *member) int {
 func onNode(cs []candidate, node string) []candidate {
 	var out []candidate
 	for _, c := range cs {
-		if c.own && node != "" && c.Node == node {
+		if c.m.own && node != "" && c.Node == node {
 			out = append(out, c)
 		}
 	}

@@ -9,7 +9,8 @@
 // the speaker asks ServedBy, and people are shown Parts and Conflicts.
 //
 // Merge is a pure function of its input: it looks at no clock, keeps nothing
-// between calls and shares no memory that anybody writes. What the health of
-// nodes and clusters takes out of a selection is decided behind it, in the
-// maps, where a verdict is one byte.
+// between calls and shares no memory that anybody writes. A verdict about a
+// node or a cluster takes endpoints out of the maps first, by one byte; the
+// Input carries it too, so that the tables which are built behind it do without
+// them.
 package global

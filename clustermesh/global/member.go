@@ -17,6 +17,9 @@ type member struct {
 	common bool
 	// lost are the addresses that another cluster holds; nil for most.
 	lost map[netip.Addr]bool
+	// down is a verdict about the whole cluster; used is set when some port has
+	// a backend of it all the same.
+	down, used bool
 }
 
 // membersOf returns the clusters in the order of Service.Parts, each with the
@@ -32,6 +35,7 @@ func membersOf(in Input) []member {
 	}
 	for i := range members {
 		members[i].part.Reason = members[i].whyOut(global)
+		members[i].down = in.Health.Clusters[members[i].Cluster]
 	}
 	slices.SortFunc(members, func(a, b member) int {
 		if a.own != b.own {
@@ -67,7 +71,7 @@ func (m *member) whyOut(global bool) string {
 
 // weight is the share of each of the member's endpoints. A service that is not
 // global shares with nobody, whatever its weight says.
-func (m *member) weight() uint16 { return max(m.Service.Weight, 1) }
+func (m *member) weight() uint32 { return uint32(max(m.Service.Weight, 1)) }
 
 // condition is what may be done with an endpoint; the higher the better.
 type condition uint8
@@ -124,6 +128,8 @@ func (m *member) describe(served bool) Part {
 		p.Reason = "another cluster has its addresses"
 	case served && !m.common:
 		p.Reason = "no port in common"
+	case served && m.down && !m.used:
+		p.Reason = "down by verdict"
 	}
 	return p
 }

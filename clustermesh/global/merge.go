@@ -20,8 +20,10 @@ func Taken(s *clustermesh.Service) bool {
 //   - Backends are this cluster's own and, if it holds the service global,
 //     those of every cluster that has it global and shared. A cluster that
 //     gives its global service weight 0 adds none.
-//   - Ready endpoints are used. While no cluster has one, those are that end
-//     but still serve.
+//   - Ready endpoints are used, as far as no verdict holds them down and they
+//     are not drained. For want of such in all clusters the drained are, then
+//     those that end but still serve; and if there are none either, verdicts
+//     are not believed, and the same is asked again without them.
 //   - Of those, the best clusters make the primary tier and the next best the
 //     backup. What counts is first the side that this cluster's affinity
 //     prefers, then the priority that each cluster gives its service, lower
@@ -50,7 +52,7 @@ func Merge(in Input) Service {
 	s.Reason = whyWithout(s.Definition)
 	if s.Reason == "" {
 		for _, p := range s.Definition.Ports {
-			s.Ports = appendPorts(s.Ports, s.Definition, p, merged, in.Node)
+			s.Ports = appendPorts(s.Ports, s.Definition, p, merged, &in)
 		}
 	}
 	s.Parts = make([]Part, len(members))
@@ -79,7 +81,7 @@ func whyWithout(def *clustermesh.Service) string {
 
 // appendPorts appends what one service port becomes: one Port for each family
 // and way to select.
-func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, node string) []Port {
+func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, in *Input) []Port {
 	internal := frontends(def.ClusterIPs, sp, Internal)
 	external := frontends(def.LoadBalancerIPs, sp, External)
 	for _, v6 := range []bool{false, true} {
@@ -87,10 +89,10 @@ func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServiceP
 		if len(inside)+len(outside) == 0 {
 			continue
 		}
-		found := candidates(def, sp, merged, v6)
+		found := candidates(def, sp, merged, v6, in)
 		if def.InternalPolicy == clustermesh.TrafficLocal {
 			if len(inside) > 0 {
-				ports = append(ports, newPort(def, sp, inside, onNode(found, node)))
+				ports = append(ports, newPort(def, sp, inside, onNode(found, in.Node)))
 			}
 			inside = nil
 		}
@@ -105,11 +107,12 @@ func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServiceP
 func newPort(def *clustermesh.Service, sp clustermesh.ServicePort, fs []Frontend, found []candidate) Port {
 	p := Port{Name: sp.Name, Protocol: sp.Protocol, Port: sp.Port, Frontends: fs}
 	usable := best(found)
+	weigh(usable)
 	p.Primary, usable = firstRank(usable)
 	p.Backup, _ = firstRank(usable)
 	if def.ExternalPolicy == clustermesh.TrafficLocal {
 		for _, c := range found {
-			if !c.Terminating && c.own && c.Node != "" {
+			if !c.Terminating && c.m.own && c.Node != "" {
 				p.LocalNodes = append(p.LocalNodes, c.Node)
 			}
 		}
@@ -119,20 +122,38 @@ func newPort(def *clustermesh.Service, sp clustermesh.ServicePort, fs []Frontend
 	return p
 }
 
-// best returns the candidates that are ready or, if none is, those that still
-// serve, ordered by rank and then as Backend.Compare says.
+// best returns the candidates of the best resort that has any, ordered by rank
+// and then as Backend.Compare says.
 func best(found []candidate) []candidate {
-	ready := slices.ContainsFunc(found, func(c candidate) bool { return !c.Terminating })
+	if len(found) == 0 {
+		return nil
+	}
+	first := found[0].resort()
+	for _, c := range found[1:] {
+		first = min(first, c.resort())
+	}
 	var out []candidate
 	for _, c := range found {
-		if c.Terminating != ready {
+		if c.resort() == first {
 			out = append(out, c)
+			c.m.used = true
 		}
 	}
 	slices.SortFunc(out, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), a.Compare(b.Backend))
 	})
 	return out
+}
+
+// weigh takes the drained shares off the weights, which stay as they are while
+// nothing is drained in part.
+func weigh(cs []candidate) {
+	if !slices.ContainsFunc(cs, func(c candidate) bool { return c.kept > 0 && c.kept < Whole }) {
+		return
+	}
+	for i := range cs {
+		cs[i].Weight *= uint32(cs[i].kept)
+	}
 }
 
 // firstRank cuts the candidates of the first rank off.

@@ -206,6 +206,66 @@ func TestMerge(t *testing.T) {
 			`172.20.0.1:80:192.0.2.1:80:external: west/10.2.0.1:8080 | east/10.1.0.1:8080 east/10.1.0.2:8080 east/10.1.0.3:8080 east/10.1.0.5:8080 @e1,e2
 			 east 4/1/0
 			 west 1/0/0`},
+		{"a cluster that is down is left while another lives",
+			"east local: 10.1.0.1; west: 10.2.0.1; north: 10.3.0.1; down: east, north",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 1/0/0 (down by verdict)
+			 west 1/0/0
+			 north 1/0/0 (down by verdict)`},
+		{"all down is none down",
+			"east local: 10.1.0.1; west: 10.2.0.1@w1; down: east, west/w1",
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"of a node its pods are down, or its own addresses",
+			"east: 10.1.0.1@e1, 10.1.200.1@e1, 10.1.0.2@e2, 10.1.200.2@e2, 10.1.0.3; down: east/e1, east/e2!",
+			`172.20.0.1:80: east/10.1.0.2:8080 east/10.1.0.3:8080 east/10.1.200.1:8080
+			 east 5/0/0`},
+		{"another cluster's node of that name is another",
+			"east: 10.1.0.1@n1; west: 10.2.0.1@n1; down: west/n1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"who ends and lives comes before who is down",
+			"east: 10.1.0.1 ending; west: 10.2.0.1; down: west",
+			`172.20.0.1:80: east/10.1.0.1:8080!
+			 east 0/1/0
+			 west 1/0/0 (down by verdict)`},
+		{"all down, of whom one is ready",
+			"east: 10.1.0.1 ending; west: 10.2.0.1; down: west, east",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 0/1/0 (down by verdict)
+			 west 1/0/0`},
+		{"withdrawn is gone, whatever else there is",
+			"east: 10.1.0.1 unready; west: 10.2.0.1, 10.2.0.2; withdrawn: west/10.2.0.1; down: west",
+			`172.20.0.1:80: west/10.2.0.2:8080
+			 east 0/0/1 (no ready endpoint)
+			 west 2/0/0`},
+		{"drained clusters and nodes take nothing while others serve",
+			"east: 10.1.0.1@e1, 10.1.0.2@e2; west: 10.2.0.1; drain: west=1000, east/e2=1000",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 2/0/0
+			 west 1/0/0`},
+		{"a service drained in one cluster",
+			"east: 10.1.0.1; west: 10.2.0.1; drain: service@east=1000",
+			`172.20.0.1:80: west/10.2.0.1:8080
+			 east 1/0/0
+			 west 1/0/0`},
+		{"the drained serve before who ends",
+			"east: 10.1.0.1; west: 10.2.0.1 ending; drain: east=1000",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 0/1/0`},
+		{"and before who is down",
+			"east: 10.1.0.1; west: 10.2.0.1; drain: east=1000; down: west",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (down by verdict)`},
+		{"coming back step by step, the greatest drain counts",
+			"east: 10.1.0.1@e1, 10.1.0.2@e2; west: 10.2.0.1; drain: east/e1=750, east=500, service@east=1",
+			`172.20.0.1:80: east/10.1.0.1:8080*25000 east/10.1.0.2:8080*50000 west/10.2.0.1:8080*100000
+			 east 2/0/0
+			 west 1/0/0`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if diff := cmp.Diff(lines(c.want), text(Merge(parseInput(t, c.in)))); diff != "" {
@@ -245,7 +305,8 @@ func TestMergeKeepsItsInput(t *testing.T) {
 	s := Merge(in)
 	_ = append(s.Ports[0].Frontends, Frontend{})
 	_ = append(s.Ports[0].Primary, Backend{Cluster: "nobody"})
-	if diff := cmp.Diff(before, in, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(before, in, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("the input changed:\n%s", diff)
 	}
 	if diff := cmp.Diff(text(Merge(in)), text(s)); diff != "" {

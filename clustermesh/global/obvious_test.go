@@ -19,11 +19,53 @@ func randomInput(r *rand.Rand) Input {
 	in := Input{Self: "east", Node: pick(r, "", "n1", "n2")}
 	for name, id := range ids {
 		if chance(r, 85) {
-			in.Exports = append(in.Exports, Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r)})
+			e := Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r)}
+			e.NodeCIDRs, e.PodCIDRs = randomCIDRs(r), randomCIDRs(r)
+			in.Exports = append(in.Exports, e)
 		}
+	}
+	if chance(r, 50) {
+		randomKnown(r, &in)
 	}
 	r.Shuffle(len(in.Exports), func(i, j int) { in.Exports[i], in.Exports[j] = in.Exports[j], in.Exports[i] })
 	return in
+}
+
+// randomCIDRs covers some of the addresses of randomSlices.
+func randomCIDRs(r *rand.Rand) []netip.Prefix {
+	if chance(r, 50) {
+		return nil
+	}
+	return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(6))}), 30+r.IntN(3)).Masked()}
+}
+
+// randomKnown draws what our own eyes and the operators say of the clusters.
+func randomKnown(r *rand.Rand, in *Input) {
+	share := func() Share { return pick(r, 0, 1, 500, Whole, Whole, Whole+1) }
+	for name := range ids {
+		if chance(r, 20) {
+			put(&in.Health.Clusters, name, chance(r, 90))
+		}
+		if chance(r, 15) {
+			put(&in.Drains.Clusters, name, share())
+		}
+		if chance(r, 15) {
+			put(&in.Drains.Services, name, share())
+		}
+		for _, node := range []string{"", "n1", "n2"} {
+			if chance(r, 30) {
+				put(&in.Health.Nodes, NodeName{name, node}, NodeHealth{chance(r, 50), chance(r, 50)})
+			}
+			if chance(r, 20) {
+				put(&in.Drains.Nodes, NodeName{name, node}, share())
+			}
+		}
+		for i := range byte(6) {
+			if chance(r, 10) {
+				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, 0, i}), ""}, true)
+			}
+		}
+	}
 }
 
 func randomService(r *rand.Rand) *clustermesh.Service {
@@ -142,9 +184,7 @@ func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServiceP
 			}
 		}
 	}
-	if slices.ContainsFunc(all, func(b obviousBackend) bool { return !b.Terminating }) {
-		all = slices.DeleteFunc(all, func(b obviousBackend) bool { return b.Terminating })
-	}
+	all = obviousResort(all)
 	var tiers []string
 	for place := 0; place < 1000 && len(tiers) < 2; place++ {
 		var tier []Backend
@@ -173,6 +213,67 @@ type obviousBackend struct {
 	Backend
 	own   bool
 	place int
+	kept  uint32
+	down  bool
+}
+
+// obviousResort asks one after the other: is there somebody of this kind?
+func obviousResort(all []obviousBackend) []obviousBackend {
+	for _, believe := range []bool{true, false} {
+		for _, kind := range []func(b obviousBackend) bool{
+			func(b obviousBackend) bool { return !b.Terminating && b.kept > 0 },
+			func(b obviousBackend) bool { return !b.Terminating },
+			func(b obviousBackend) bool { return true },
+		} {
+			var found []obviousBackend
+			partly := false
+			for _, b := range all {
+				if kind(b) && !(believe && b.down) {
+					found = append(found, b)
+					partly = partly || b.kept > 0 && b.kept < 1000
+				}
+			}
+			for i := range found {
+				if partly {
+					found[i].Weight *= found[i].kept
+				}
+			}
+			if len(found) > 0 {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// obviousDown and obviousKept say what is known of a backend.
+func obviousDown(in Input, e Export, b Backend) bool {
+	isNodes := false
+	for _, p := range e.NodeCIDRs {
+		isNodes = isNodes || p.Contains(b.Address)
+	}
+	for _, p := range e.PodCIDRs {
+		isNodes = isNodes && !p.Contains(b.Address)
+	}
+	for n, h := range in.Health.Nodes {
+		if n.Cluster == e.Cluster && n.Node == b.Node && n.Node != "" && (isNodes && h.AddressDown || !isNodes && h.PodsDown) {
+			return true
+		}
+	}
+	return in.Health.Clusters[e.Cluster]
+}
+
+func obviousKept(in Input, e Export, b Backend) uint32 {
+	kept := 1000
+	take := func(s Share) { kept = max(0, min(kept, 1000-int(s))) }
+	for n, s := range in.Drains.Nodes {
+		if n.Cluster == e.Cluster && n.Node == b.Node && n.Node != "" {
+			take(s)
+		}
+	}
+	take(in.Drains.Clusters[e.Cluster])
+	take(in.Drains.Services[e.Cluster])
+	return uint32(kept)
 }
 
 // obviousOf returns what one cluster has behind a port: for each address and
@@ -181,7 +282,7 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 	if !obviousPart(in, own, e) {
 		return nil
 	}
-	weight := e.Service.Weight
+	weight := uint32(e.Service.Weight)
 	if weight == 0 {
 		weight = 1
 	}
@@ -197,11 +298,14 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 				ready := !ep.Terminating && (ep.Ready || e.Service.PublishNotReady)
 				at := netip.AddrPortFrom(ep.Address, number)
 				_, taken := found[at]
-				if number == 0 || taken || ready != wantReady || !ready && !(ep.Serving && ep.Terminating) || obviousHolder(in, own, ep.Address) != e.Cluster {
+				if number == 0 || taken || ready != wantReady || !ready && !(ep.Serving && ep.Terminating) || obviousHolder(in, own, ep.Address) != e.Cluster ||
+					in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}] {
 					continue
 				}
-				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: Backend{Cluster: e.Cluster,
-					ClusterID: e.ClusterID, Address: ep.Address, Port: number, Node: ep.Node, Weight: weight, Terminating: !ready}}
+				b := Backend{Cluster: e.Cluster, ClusterID: e.ClusterID, Address: ep.Address, Port: number,
+					Node: ep.Node, Weight: weight, Terminating: !ready}
+				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: b,
+					kept: obviousKept(in, e, b), down: obviousDown(in, e, b)}
 			}
 		}
 	}

@@ -18,12 +18,27 @@ type Input struct {
 	Node string
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
+
+	// What follows is no part of what the clusters export. Merge only reads it,
+	// and the maps may be shared by the inputs of many services.
+
+	// Health is what our verdicts hold down.
+	Health Health
+	// Withdrawn are pods that ended, as their own node says, while the mirror of
+	// their cluster is stale: they are no endpoints any more, not even for want
+	// of others.
+	Withdrawn map[Pod]bool
+	// Drains are what is being moved away from.
+	Drains Drains
 }
 
 // Export is one cluster's part of a service. Merge only reads it.
 type Export struct {
 	Cluster   string
 	ClusterID uint16
+	// NodeCIDRs and PodCIDRs are the cluster's: an address of the former that is
+	// none of the latter is a node's own.
+	NodeCIDRs, PodCIDRs []netip.Prefix
 	// Service is the cluster's definition; nil when only slices are known.
 	Service *clustermesh.Service
 	Slices  []*clustermesh.EndpointSlice
@@ -103,8 +118,10 @@ type Backend struct {
 	// Node and Zone are names in the backend's cluster; either may be empty.
 	Node, Zone string
 	PodUID     string
+	// OnNode: the address is one of the node itself, not of its pods.
+	OnNode bool
 	// Weight is the backend's share beside others of its tier, at least 1.
-	Weight uint16
+	Weight uint32
 	// Terminating is set for a last resort: an endpoint that still serves while
 	// it ends, used because no cluster has a ready one. A tier has only such or
 	// none.

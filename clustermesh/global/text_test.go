@@ -20,7 +20,14 @@ import (
 // serves every port of its cluster's service on 8080. An endpoint is
 // "ADDRESS[@NODE] [ready|unready|ending|gone]", ready by default; ending is
 // terminating and serving, gone terminating and not serving. The cluster that
-// looks is east. See parseService for the words.
+// looks is east. See parseService for the words. The addresses 10.ID.200.0/24
+// are those of a cluster's nodes, not of its pods.
+//
+// Beside clusters stands what is known of them:
+//
+//	down: CLUSTER, CLUSTER/NODE, CLUSTER/NODE!   the last of the node's own addresses
+//	drain: CLUSTER=N, CLUSTER/NODE=N, service@CLUSTER=N   in thousandths
+//	withdrawn: CLUSTER/ADDRESS
 
 var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
 
@@ -30,10 +37,13 @@ func parseInput(t *testing.T, text string) Input {
 	for c := range strings.SplitSeq(text, ";") {
 		head, tail, _ := strings.Cut(c, ": ")
 		words := strings.Fields(head)
+		if parseKnown(t, &in, strings.TrimSpace(head), tail) {
+			continue
+		}
 		if len(words) == 0 || ids[words[0]] == 0 {
 			t.Fatalf("no known cluster in %q", c)
 		}
-		e := Export{Cluster: words[0], ClusterID: ids[words[0]], Service: parseService(t, in.Name, words[1:])}
+		e := export(words[0], parseService(t, in.Name, words[1:]))
 		for i, s := range strings.Split(tail, "|") {
 			if strings.TrimSpace(s) != "" {
 				e.Slices = append(e.Slices, parseSlice(t, e.Service, fmt.Sprintf("cart-%d", i), s))
@@ -42,6 +52,58 @@ func parseInput(t *testing.T, text string) Input {
 		in.Exports = append(in.Exports, e)
 	}
 	return in
+}
+
+// export returns what a cluster says, without endpoints.
+func export(cluster string, s *clustermesh.Service) Export {
+	id := ids[cluster]
+	return Export{
+		Cluster: cluster, ClusterID: id, Service: s,
+		NodeCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(id)}), 16)},
+		PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(id)}), 17)},
+	}
+}
+
+// parseKnown reads what is no cluster; false for one.
+func parseKnown(t *testing.T, in *Input, word, list string) bool {
+	t.Helper()
+	for item := range strings.SplitSeq(list, ",") {
+		what, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+		cluster, rest, isPart := strings.Cut(what, "/")
+		node := NodeName{cluster, strings.TrimSuffix(rest, "!")}
+		switch word {
+		case "down":
+			h := in.Health.Nodes[node]
+			h.AddressDown = h.AddressDown || node.Node != rest
+			h.PodsDown = h.PodsDown || node.Node == rest
+			if isPart {
+				put(&in.Health.Nodes, node, h)
+			} else {
+				put(&in.Health.Clusters, cluster, true)
+			}
+		case "drain":
+			share := Share(number(t, value))
+			if of, isService := strings.CutPrefix(what, "service@"); isService {
+				put(&in.Drains.Services, of, share)
+			} else if isPart {
+				put(&in.Drains.Nodes, node, share)
+			} else {
+				put(&in.Drains.Clusters, cluster, share)
+			}
+		case "withdrawn":
+			put(&in.Withdrawn, Pod{cluster, netip.MustParseAddr(rest), "uid-" + rest}, true)
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func put[K comparable, V any](m *map[K]V, k K, v V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[k] = v
 }
 
 func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *clustermesh.Service {

@@ -68,7 +68,7 @@ func (v *View) Definition(name clustermesh.ServiceName) *clustermesh.Service {
 // the service moves between export/ and private/: of an object that lies in
 // both the younger counts.
 func export(c *clustermesh.Cluster, parts ...*part) global.Export {
-	e := global.Export{Cluster: c.Name, ClusterID: c.ID}
+	e := global.Export{Cluster: c.Name, ClusterID: c.ID, NodeCIDRs: c.NodeCIDRs, PodCIDRs: c.PodCIDRs}
 	if len(parts) == 1 {
 		e.Service = parts[0].definition.value
 		e.Slices = values(parts[0].slices)

@@ -1,0 +1,80 @@
+package global
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// NodeName names a node of the mesh.
+type NodeName struct{ Cluster, Node string }
+
+// Health is what our own verdicts hold down; the zero value is nothing.
+//
+// It takes endpoints out of a service only while others remain: when all that
+// would serve are down, the service is merged as though none were, for our eyes
+// may be wrong.
+type Health struct {
+	// Clusters are those that are down as a whole, by name.
+	Clusters map[string]bool
+	// Nodes are those of which something is down.
+	Nodes map[NodeName]NodeHealth
+}
+
+// NodeHealth is what of a node is down: its own addresses, those of its pods.
+type NodeHealth struct{ AddressDown, PodsDown bool }
+
+// down reports whether a verdict is about the backend.
+func (h *Health) down(b *Backend) bool {
+	if h.Clusters[b.Cluster] {
+		return true
+	}
+	n := h.Nodes[NodeName{b.Cluster, b.Node}]
+	return b.Node != "" && (b.OnNode && n.AddressDown || !b.OnNode && n.PodsDown)
+}
+
+// Pod is an endpoint by who it is: another pod under the same address is
+// another one.
+type Pod struct {
+	Cluster string
+	Address netip.Addr
+	UID     string
+}
+
+// Share is a part of the whole in thousandths, 0 to Whole.
+type Share uint16
+
+// Whole is all of something.
+const Whole Share = 1000
+
+// Drains say which share of what serves is moved away, of clusters and nodes
+// as a whole and of this service alone; what is not named keeps everything. Of
+// several that concern an endpoint the greatest counts.
+//
+// An endpoint's weight shrinks by its share, which is how something that comes
+// back is given more step by step. One that lost Whole takes no new connection
+// while an endpoint of any cluster does; before one that is terminating it is
+// the first resort.
+type Drains struct {
+	// Clusters and Nodes are drained for all services. They may be shared by
+	// the inputs of many.
+	Clusters map[string]Share
+	Nodes    map[NodeName]Share
+	// Services is this service, by the name of the cluster in which it is drained.
+	Services map[string]Share
+}
+
+// kept returns the share that is left to the backend.
+func (d *Drains) kept(b *Backend) Share {
+	away := max(d.Clusters[b.Cluster], d.Services[b.Cluster])
+	if b.Node != "" {
+		away = max(away, d.Nodes[NodeName{b.Cluster, b.Node}])
+	}
+	return Whole - min(away, Whole)
+}
+
+// onNode reports whether an address of the cluster is one of a node itself:
+// within the prefixes of its nodes, and of none of its pods.
+func (e *Export) onNode(a netip.Addr) bool {
+	contains := func(p netip.Prefix) bool { return p.Contains(a) }
+	return slices.ContainsFunc(e.NodeCIDRs, contains) && !slices.ContainsFunc(e.PodCIDRs, contains)
+}
