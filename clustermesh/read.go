@@ -94,6 +94,8 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		Weight:            narrow[uint16](c, "weight", m.GetWeight()),
 		SessionAffinity:   readDuration(c, "session affinity", m.GetSessionAffinity()),
 		PublishNotReady:   m.GetPublishNotReady(),
+		Distribution:      narrow[Distribution](c, "distribution", m.GetDistribution()),
+		Overprovisioning:  narrow[uint16](c, "overprovisioning", m.GetOverprovisioning()),
 		TableSize:         m.GetTableSize(),
 		Labels:            m.GetLabels(),
 		Created:           readTime(c, "created", m.GetCreated()),

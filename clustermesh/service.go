@@ -55,6 +55,18 @@ const (
 	TrafficLocal                        // backends on the same node only
 )
 
+// Distribution is Kubernetes' traffic distribution: which ready endpoints the
+// clients of a node prefer.
+type Distribution uint8
+
+// The traffic distributions. PreferClose is Kubernetes' older name of
+// PreferSameZone.
+const (
+	Anywhere       Distribution = iota // all alike
+	PreferSameZone                     // those of the client's zone, if there are any
+	PreferSameNode                     // those of its node, else of its zone
+)
+
 // ServiceType is Kubernetes' type of a service.
 type ServiceType uint8
 
@@ -82,6 +94,8 @@ type Service struct {
 	LoadBalancerClass string
 	// ExternalPolicy and InternalPolicy are the traffic policies.
 	ExternalPolicy, InternalPolicy TrafficPolicy
+	// Distribution is this cluster's own wish for its clients.
+	Distribution Distribution
 	// Global: merge the endpoints of all clusters that share this service.
 	Global bool
 	// Shared: other clusters may use this cluster's endpoints. Meaningful only
@@ -93,6 +107,11 @@ type Service struct {
 	Priority uint8
 	// Weight is the share of this cluster's endpoints, 0 to 65535; the default is 100.
 	Weight uint16
+	// Overprovisioning is how much of its load a tier of clusters takes upon
+	// those of its endpoints that live, in percent, 100 to 10000: at 140 it
+	// passes none on while 72 of 100 live. Zero is DefaultOverprovisioning. It is
+	// this cluster's own wish.
+	Overprovisioning uint16
 	// SessionAffinity keeps a client on one backend for this long: whole
 	// seconds, at most a day; zero is off.
 	SessionAffinity time.Duration
@@ -108,6 +127,13 @@ type Service struct {
 	// wins where two disagree.
 	Created time.Time
 }
+
+// Bounds of Service.Overprovisioning and what zero means there, Envoy's default.
+const (
+	MinOverprovisioning     = 100
+	MaxOverprovisioning     = 10000
+	DefaultOverprovisioning = 140
+)
 
 // Bounds of a Maglev table; see Service.TableSize.
 const (

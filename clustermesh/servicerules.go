@@ -24,6 +24,10 @@ func (s *Service) check(c *checker) {
 	}
 	atMost(c, "external policy", s.ExternalPolicy, TrafficLocal)
 	atMost(c, "internal policy", s.InternalPolicy, TrafficLocal)
+	atMost(c, "distribution", s.Distribution, PreferSameNode)
+	if n := s.Overprovisioning; n != 0 && (n < MinOverprovisioning || n > MaxOverprovisioning) {
+		c.fail("overprovisioning", n, "must be zero or from %d to %d", MinOverprovisioning, MaxOverprovisioning)
+	}
 	atMost(c, "affinity", s.Affinity, AffinityRemote)
 	c.seconds("session affinity", s.SessionAffinity, time.Second, 24*time.Hour)
 	if n := s.TableSize; n != 0 && (n < MinTableSize || n > MaxTableSize || !isPrime(n)) {

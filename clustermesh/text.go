@@ -8,10 +8,13 @@ import (
 // The words of the enumerations, by value; they are what people read and what
 // JSON holds.
 var (
-	protocolWords = map[Protocol]string{TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
-	affinityWords = map[Affinity]string{AffinityNone: "none", AffinityLocal: "local", AffinityRemote: "remote"}
-	policyWords   = map[TrafficPolicy]string{TrafficCluster: "Cluster", TrafficLocal: "Local"}
-	typeWords     = map[ServiceType]string{
+	protocolWords     = map[Protocol]string{TCP: "TCP", UDP: "UDP", SCTP: "SCTP"}
+	affinityWords     = map[Affinity]string{AffinityNone: "none", AffinityLocal: "local", AffinityRemote: "remote"}
+	policyWords       = map[TrafficPolicy]string{TrafficCluster: "Cluster", TrafficLocal: "Local"}
+	distributionWords = map[Distribution]string{
+		Anywhere: "Anywhere", PreferSameZone: "PreferSameZone", PreferSameNode: "PreferSameNode",
+	}
+	typeWords = map[ServiceType]string{
 		ClusterIP: "ClusterIP", NodePort: "NodePort", LoadBalancer: "LoadBalancer", ExternalName: "ExternalName",
 	}
 	familyWords = map[Family]string{IPv4Unicast: "ipv4", IPv6Unicast: "ipv6"}
@@ -53,6 +56,15 @@ func (a Affinity) MarshalText() ([]byte, error) { return []byte(a.String()), nil
 
 // UnmarshalText is the inverse of MarshalText.
 func (a *Affinity) UnmarshalText(b []byte) error { return unword(affinityWords, b, a) }
+
+// String returns Anywhere, PreferSameZone or PreferSameNode.
+func (d Distribution) String() string { return word(distributionWords, d) }
+
+// MarshalText returns what String does.
+func (d Distribution) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (d *Distribution) UnmarshalText(b []byte) error { return unword(distributionWords, b, d) }
 
 // String returns Cluster or Local, as Kubernetes does.
 func (p TrafficPolicy) String() string { return word(policyWords, p) }

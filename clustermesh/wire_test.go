@@ -39,6 +39,8 @@ func TestDecodeRefusesWhatDoesNotFit(t *testing.T) {
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Affinity = -1 }, "affinity"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).ExternalPolicy = 256 }, "external policy"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).InternalPolicy = 256 }, "internal policy"},
+		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Distribution = 256 }, "distribution"},
+		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Overprovisioning = 1 << 16 }, "overprovisioning"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Priority = 256 }, "priority (256)"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Weight = 65536 }, "weight (65536)"},
 		{serviceKey, func(m proto.Message) {
@@ -195,6 +197,7 @@ func randomService(r *rand.Rand) *Service {
 		Affinity: Affinity(r.IntN(3)), Priority: uint8(r.Uint32()), Weight: uint16(r.Uint32()),
 		SessionAffinity: time.Duration(r.IntN(2)*r.IntN(86401)) * time.Second, PublishNotReady: r.IntN(2) == 0,
 		ExternalPolicy: TrafficPolicy(r.IntN(2)), InternalPolicy: TrafficPolicy(r.IntN(2)),
+		Distribution: Distribution(r.IntN(3)), Overprovisioning: []uint16{0, 100, 140, 10000}[r.IntN(4)],
 		TableSize: []uint32{0, 251, 1021, 131071}[r.IntN(4)],
 	}
 	for i := range r.IntN(26) {

@@ -94,6 +94,8 @@ func (s *Service) message() proto.Message {
 		Weight:            uint32(s.Weight),
 		SessionAffinity:   writeDuration(s.SessionAffinity),
 		PublishNotReady:   s.PublishNotReady,
+		Distribution:      meshpb.Distribution(s.Distribution),
+		Overprovisioning:  uint32(s.Overprovisioning),
 		TableSize:         s.TableSize,
 		Labels:            s.Labels,
 		Created:           writeTime(s.Created),

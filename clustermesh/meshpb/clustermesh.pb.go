@@ -128,6 +128,56 @@ func (TrafficPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_clustermesh_proto_rawDescGZIP(), []int{1}
 }
 
+// Distribution is Kubernetes' traffic distribution.
+type Distribution int32
+
+const (
+	Distribution_DISTRIBUTION_ANYWHERE         Distribution = 0
+	Distribution_DISTRIBUTION_PREFER_SAME_ZONE Distribution = 1
+	Distribution_DISTRIBUTION_PREFER_SAME_NODE Distribution = 2
+)
+
+// Enum value maps for Distribution.
+var (
+	Distribution_name = map[int32]string{
+		0: "DISTRIBUTION_ANYWHERE",
+		1: "DISTRIBUTION_PREFER_SAME_ZONE",
+		2: "DISTRIBUTION_PREFER_SAME_NODE",
+	}
+	Distribution_value = map[string]int32{
+		"DISTRIBUTION_ANYWHERE":         0,
+		"DISTRIBUTION_PREFER_SAME_ZONE": 1,
+		"DISTRIBUTION_PREFER_SAME_NODE": 2,
+	}
+)
+
+func (x Distribution) Enum() *Distribution {
+	p := new(Distribution)
+	*p = x
+	return p
+}
+
+func (x Distribution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Distribution) Descriptor() protoreflect.EnumDescriptor {
+	return file_clustermesh_proto_enumTypes[2].Descriptor()
+}
+
+func (Distribution) Type() protoreflect.EnumType {
+	return &file_clustermesh_proto_enumTypes[2]
+}
+
+func (x Distribution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Distribution.Descriptor instead.
+func (Distribution) EnumDescriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+}
+
 // ServiceType is Kubernetes' type of a service.
 type ServiceType int32
 
@@ -165,11 +215,11 @@ func (x ServiceType) String() string {
 }
 
 func (ServiceType) Descriptor() protoreflect.EnumDescriptor {
-	return file_clustermesh_proto_enumTypes[2].Descriptor()
+	return file_clustermesh_proto_enumTypes[3].Descriptor()
 }
 
 func (ServiceType) Type() protoreflect.EnumType {
-	return &file_clustermesh_proto_enumTypes[2]
+	return &file_clustermesh_proto_enumTypes[3]
 }
 
 func (x ServiceType) Number() protoreflect.EnumNumber {
@@ -178,7 +228,7 @@ func (x ServiceType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServiceType.Descriptor instead.
 func (ServiceType) EnumDescriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+	return file_clustermesh_proto_rawDescGZIP(), []int{3}
 }
 
 // Family is an address family of BGP.
@@ -212,11 +262,11 @@ func (x Family) String() string {
 }
 
 func (Family) Descriptor() protoreflect.EnumDescriptor {
-	return file_clustermesh_proto_enumTypes[3].Descriptor()
+	return file_clustermesh_proto_enumTypes[4].Descriptor()
 }
 
 func (Family) Type() protoreflect.EnumType {
-	return &file_clustermesh_proto_enumTypes[3]
+	return &file_clustermesh_proto_enumTypes[4]
 }
 
 func (x Family) Number() protoreflect.EnumNumber {
@@ -225,7 +275,7 @@ func (x Family) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Family.Descriptor instead.
 func (Family) EnumDescriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{3}
+	return file_clustermesh_proto_rawDescGZIP(), []int{4}
 }
 
 // Prefix is an address range; bits below the length are zero.
@@ -497,6 +547,8 @@ type Service struct {
 	TableSize         uint32                 `protobuf:"varint,17,opt,name=table_size,json=tableSize,proto3" json:"table_size,omitempty"`
 	Labels            map[string]string      `protobuf:"bytes,18,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Created           *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=created,proto3" json:"created,omitempty"`
+	Distribution      Distribution           `protobuf:"varint,20,opt,name=distribution,proto3,enum=tombolo.clustermesh.v1.Distribution" json:"distribution,omitempty"`
+	Overprovisioning  uint32                 `protobuf:"varint,21,opt,name=overprovisioning,proto3" json:"overprovisioning,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -662,6 +714,20 @@ func (x *Service) GetCreated() *timestamppb.Timestamp {
 		return x.Created
 	}
 	return nil
+}
+
+func (x *Service) GetDistribution() Distribution {
+	if x != nil {
+		return x.Distribution
+	}
+	return Distribution_DISTRIBUTION_ANYWHERE
+}
+
+func (x *Service) GetOverprovisioning() uint32 {
+	if x != nil {
+		return x.Overprovisioning
+	}
+	return 0
 }
 
 // ServicePort is one port of a service.
@@ -1797,7 +1863,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb5\a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xab\b\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
@@ -1820,7 +1886,9 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\n" +
 	"table_size\x18\x11 \x01(\rR\ttableSize\x12C\n" +
 	"\x06labels\x18\x12 \x03(\v2+.tombolo.clustermesh.v1.Service.LabelsEntryR\x06labels\x124\n" +
-	"\acreated\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x1a9\n" +
+	"\acreated\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12H\n" +
+	"\fdistribution\x18\x14 \x01(\x0e2$.tombolo.clustermesh.v1.DistributionR\fdistribution\x12*\n" +
+	"\x10overprovisioning\x18\x15 \x01(\rR\x10overprovisioning\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
@@ -1925,7 +1993,11 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x0fAFFINITY_REMOTE\x10\x02*E\n" +
 	"\rTrafficPolicy\x12\x1a\n" +
 	"\x16TRAFFIC_POLICY_CLUSTER\x10\x00\x12\x18\n" +
-	"\x14TRAFFIC_POLICY_LOCAL\x10\x01*\x86\x01\n" +
+	"\x14TRAFFIC_POLICY_LOCAL\x10\x01*o\n" +
+	"\fDistribution\x12\x19\n" +
+	"\x15DISTRIBUTION_ANYWHERE\x10\x00\x12!\n" +
+	"\x1dDISTRIBUTION_PREFER_SAME_ZONE\x10\x01\x12!\n" +
+	"\x1dDISTRIBUTION_PREFER_SAME_NODE\x10\x02*\x86\x01\n" +
 	"\vServiceType\x12\x1b\n" +
 	"\x17SERVICE_TYPE_CLUSTER_IP\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_TYPE_NODE_PORT\x10\x01\x12\x1e\n" +
@@ -1947,73 +2019,75 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 	return file_clustermesh_proto_rawDescData
 }
 
-var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
-	(ServiceType)(0),              // 2: tombolo.clustermesh.v1.ServiceType
-	(Family)(0),                   // 3: tombolo.clustermesh.v1.Family
-	(*Prefix)(nil),                // 4: tombolo.clustermesh.v1.Prefix
-	(*Cluster)(nil),               // 5: tombolo.clustermesh.v1.Cluster
-	(*Node)(nil),                  // 6: tombolo.clustermesh.v1.Node
-	(*Service)(nil),               // 7: tombolo.clustermesh.v1.Service
-	(*ServicePort)(nil),           // 8: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 9: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 10: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 11: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 12: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 13: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 14: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 15: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 16: tombolo.clustermesh.v1.ProcessStatus
-	(*Peer)(nil),                  // 17: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 18: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 19: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 20: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 21: tombolo.clustermesh.v1.BGPAdvertisement
-	nil,                           // 22: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 23: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 24: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 25: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(Distribution)(0),             // 2: tombolo.clustermesh.v1.Distribution
+	(ServiceType)(0),              // 3: tombolo.clustermesh.v1.ServiceType
+	(Family)(0),                   // 4: tombolo.clustermesh.v1.Family
+	(*Prefix)(nil),                // 5: tombolo.clustermesh.v1.Prefix
+	(*Cluster)(nil),               // 6: tombolo.clustermesh.v1.Cluster
+	(*Node)(nil),                  // 7: tombolo.clustermesh.v1.Node
+	(*Service)(nil),               // 8: tombolo.clustermesh.v1.Service
+	(*ServicePort)(nil),           // 9: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 10: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 11: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 12: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 13: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 14: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 15: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 16: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 17: tombolo.clustermesh.v1.ProcessStatus
+	(*Peer)(nil),                  // 18: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 19: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 20: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 21: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 22: tombolo.clustermesh.v1.BGPAdvertisement
+	nil,                           // 23: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 24: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 25: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 26: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
-	4,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	4,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	4,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	4,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	22, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
-	2,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	8,  // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	23, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
+	9,  // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	26, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	23, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	27, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
-	10, // 13: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	11, // 14: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	24, // 15: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	27, // 16: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
-	5,  // 17: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	27, // 18: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	25, // 19: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	19, // 20: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	26, // 21: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	26, // 22: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	26, // 23: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	26, // 24: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	18, // 25: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	3,  // 26: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	18, // 27: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	18, // 28: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	27, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	24, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	28, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
+	11, // 14: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	12, // 15: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	25, // 16: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	28, // 17: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	6,  // 18: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
+	28, // 19: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	26, // 20: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	20, // 21: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	27, // 22: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	27, // 23: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	27, // 24: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	27, // 25: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	19, // 26: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 27: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	19, // 28: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	19, // 29: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -2026,7 +2100,7 @@ func file_clustermesh_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,

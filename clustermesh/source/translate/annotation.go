@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,8 @@ const (
 	annotationAffinity = "affinity"
 	annotationPriority = "priority"
 	annotationWeight   = "weight"
+
+	annotationOverprovisioning = "overprovisioning-factor"
 )
 
 // defaultWeight is that of a cluster's endpoints when the service names none.
@@ -29,6 +32,8 @@ type wishes struct {
 	affinity       clustermesh.Affinity
 	priority       uint8
 	weight         uint16
+	// overprovisioning is in percent.
+	overprovisioning uint16
 }
 
 func (c *checker) wishes(annotations map[string]string) wishes {
@@ -36,6 +41,10 @@ func (c *checker) wishes(annotations map[string]string) wishes {
 	c.flag(annotations, annotationGlobal, &w.global)
 	c.flag(annotations, annotationShared, &w.shared)
 	if key, v, ok := lookup(annotations, annotationAffinity); ok {
+		if strings.HasPrefix(key, cilium) {
+			// Cilium turns to others only when nobody is left.
+			w.overprovisioning = clustermesh.MaxOverprovisioning
+		}
 		switch strings.ToLower(v) {
 		case "none", "":
 			w.affinity = clustermesh.AffinityNone
@@ -52,6 +61,9 @@ func (c *checker) wishes(annotations map[string]string) wishes {
 	}
 	if v, ok := annotations[own+annotationWeight]; ok {
 		w.weight = uint16(c.number(own+annotationWeight, v, 16))
+	}
+	if v, ok := annotations[own+annotationOverprovisioning]; ok {
+		w.overprovisioning = c.factor(own+annotationOverprovisioning, v)
 	}
 	return w
 }
@@ -87,6 +99,17 @@ func (c *checker) number(key, v string, bits int) uint64 {
 		c.annotation(key, v, "a whole number from 0 to "+strconv.Itoa(1<<bits-1))
 	}
 	return n
+}
+
+// factor reads a number with at most two decimals as a percentage.
+func (c *checker) factor(key, v string) uint16 {
+	const least, most = clustermesh.MinOverprovisioning, clustermesh.MaxOverprovisioning
+	whole, decimals, _ := strings.Cut(strings.TrimSpace(v), ".")
+	n, err := strconv.ParseUint(whole+(decimals + "00")[:2], 10, 16)
+	if err != nil || len(decimals) > 2 || n < least || n > most {
+		c.annotation(key, v, fmt.Sprintf("a number from %d to %d with at most two decimals", least/100, most/100))
+	}
+	return uint16(n)
 }
 
 func (c *checker) annotation(key, value, allowed string) {

@@ -19,23 +19,27 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 	c.name(&s.ObjectMeta, true)
 	w := c.wishes(s.Annotations)
 	out := &clustermesh.Service{
-		Name:            clustermesh.ServiceName{Namespace: s.Namespace, Name: s.Name},
-		Type:            c.serviceType(s.Spec.Type),
-		Ports:           c.servicePorts(s.Spec.Ports),
-		ClusterIPs:      c.clusterIPs(&s.Spec),
-		ExternalPolicy:  c.policy("spec.externalTrafficPolicy", string(s.Spec.ExternalTrafficPolicy)),
-		Global:          w.global,
-		Shared:          w.global && w.shared,
-		Affinity:        w.affinity,
-		Priority:        w.priority,
-		Weight:          w.weight,
-		SessionAffinity: c.sessionAffinity(&s.Spec),
-		PublishNotReady: s.Spec.PublishNotReadyAddresses,
-		Labels:          s.Labels,
-		Created:         s.CreationTimestamp.UTC().Truncate(time.Second),
+		Name:             clustermesh.ServiceName{Namespace: s.Namespace, Name: s.Name},
+		Type:             c.serviceType(s.Spec.Type),
+		Ports:            c.servicePorts(s.Spec.Ports),
+		ClusterIPs:       c.clusterIPs(&s.Spec),
+		ExternalPolicy:   c.policy("spec.externalTrafficPolicy", string(s.Spec.ExternalTrafficPolicy)),
+		Global:           w.global,
+		Shared:           w.global && w.shared,
+		Affinity:         w.affinity,
+		Priority:         w.priority,
+		Weight:           w.weight,
+		Overprovisioning: w.overprovisioning,
+		SessionAffinity:  c.sessionAffinity(&s.Spec),
+		PublishNotReady:  s.Spec.PublishNotReadyAddresses,
+		Labels:           s.Labels,
+		Created:          s.CreationTimestamp.UTC().Truncate(time.Second),
 	}
 	if p := s.Spec.InternalTrafficPolicy; p != nil {
 		out.InternalPolicy = c.policy("spec.internalTrafficPolicy", string(*p))
+	}
+	if d := s.Spec.TrafficDistribution; d != nil {
+		out.Distribution = c.distribution(*d)
 	}
 	if out.Type == clustermesh.LoadBalancer {
 		out.LoadBalancerIPs = c.loadBalancerIPs(s)
@@ -74,6 +78,17 @@ func (c *checker) policy(path, p string) clustermesh.TrafficPolicy {
 	}
 	c.wrong(path, "%q is not Cluster or Local", p)
 	return clustermesh.TrafficCluster
+}
+
+func (c *checker) distribution(d string) clustermesh.Distribution {
+	switch d {
+	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone:
+		return clustermesh.PreferSameZone
+	case corev1.ServiceTrafficDistributionPreferSameNode:
+		return clustermesh.PreferSameNode
+	}
+	c.wrong("spec.trafficDistribution", "%q is not PreferClose, PreferSameZone or PreferSameNode", d)
+	return clustermesh.Anywhere
 }
 
 func (c *checker) servicePorts(in []corev1.ServicePort) []clustermesh.ServicePort {

@@ -85,6 +85,7 @@ metadata:
     tombolo.io/affinity: local
     tombolo.io/priority: "7"
     tombolo.io/weight: "0"
+    tombolo.io/overprovisioning-factor: "1.25"
 spec:
   type: LoadBalancer
   clusterIP: 10.96.0.10
@@ -93,6 +94,7 @@ spec:
   loadBalancerClass: tombolo.io/bgp
   externalTrafficPolicy: Local
   internalTrafficPolicy: Local
+  trafficDistribution: PreferSameNode
   sessionAffinity: ClientIP
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   publishNotReadyAddresses: true
@@ -106,6 +108,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				ClusterIPs: addrs("10.96.0.10 fd00:96::a"), LoadBalancerIPs: addrs("192.0.2.10 2001:db8::10"),
 				LoadBalancerClass: "tombolo.io/bgp",
 				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
+				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
 				SessionAffinity: time.Minute, PublishNotReady: true,
 				Ports: []clustermesh.ServicePort{
 					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080},
@@ -116,7 +119,14 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 		{name: "Cilium's annotations mean the same, a global service is shared", yaml: `
 metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "True", service.cilium.io/affinity: remote}}
 spec: {clusterIP: None}`,
-			want: &clustermesh.Service{Name: web, Weight: 100, Global: true, Shared: true, Affinity: clustermesh.AffinityRemote},
+			want: &clustermesh.Service{Name: web, Weight: 100, Global: true, Shared: true, Affinity: clustermesh.AffinityRemote,
+				Overprovisioning: clustermesh.MaxOverprovisioning},
+		},
+		{name: "Cilium's affinity with a factor of ours", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.cilium.io/affinity: remote, tombolo.io/overprovisioning-factor: "2"}}
+spec: {clusterIP: None, trafficDistribution: PreferClose}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Affinity: clustermesh.AffinityRemote, Overprovisioning: 200,
+				Distribution: clustermesh.PreferSameZone},
 		},
 		{name: "ours hold against Cilium's", yaml: `
 metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "true", tombolo.io/global: "false"}}`,
@@ -137,13 +147,16 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}]}}`,
 metadata:
   name: web
   namespace: shop
-  annotations: {tombolo.io/global: "yes", service.cilium.io/shared: "1", tombolo.io/affinity: near, tombolo.io/priority: "256", tombolo.io/weight: "-1"}`,
+  annotations: {tombolo.io/global: "yes", service.cilium.io/shared: "1", tombolo.io/affinity: near, tombolo.io/priority: "256", tombolo.io/weight: "-1", tombolo.io/overprovisioning-factor: "0.9"}
+spec: {trafficDistribution: Near}`,
 			mistakes: `
 metadata.annotations["tombolo.io/global"]: "yes" is not "true" or "false"
 metadata.annotations["service.cilium.io/shared"]: "1" is not "true" or "false"
 metadata.annotations["tombolo.io/affinity"]: "near" is not local, remote or none
 metadata.annotations["tombolo.io/priority"]: "256" is not a whole number from 0 to 255
-metadata.annotations["tombolo.io/weight"]: "-1" is not a whole number from 0 to 65535`,
+metadata.annotations["tombolo.io/weight"]: "-1" is not a whole number from 0 to 65535
+metadata.annotations["tombolo.io/overprovisioning-factor"]: "0.9" is not a number from 1 to 100 with at most two decimals
+spec.trafficDistribution: "Near" is not PreferClose, PreferSameZone or PreferSameNode`,
 		},
 		{name: "every mistake at once", yaml: `
 metadata: {name: a/b, namespace: Shop}
@@ -430,4 +443,17 @@ spec.localPref: -1 is not between 0 and 4294967295
 spec: advertises nothing; set podCIDRs or loadBalancerIPs
 spec.peers[0]: "A" is not the name of a BGPPeer`},
 	})
+}
+
+func TestFactors(t *testing.T) {
+	for text, want := range map[string]uint16{
+		"1": 100, "1.4": 140, " 1.05 ": 105, "1.": 100, "100": 10000, "100.00": 10000,
+		"0": 0, "0.99": 0, "100.01": 0, "1.405": 0, "": 0, ".": 0, "-1.4": 0, "1.-4": 0, "1,4": 0, "1.4.0": 0, "+2": 0, "655.36": 0, "many": 0,
+	} {
+		c := &checker{}
+		got := c.factor("key", text)
+		if err := c.err(); (err == nil) != (want > 0) || want > 0 && got != want {
+			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
+		}
+	}
 }
