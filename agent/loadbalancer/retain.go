@@ -23,7 +23,7 @@ func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 		}
 	}
 	for t := range tiers {
-		weights := s.weights(p.tables[t])
+		weights := s.weights(p.tables[t], meanWeight(d.tiers[t]))
 		for _, b := range p.backends {
 			who := placed{cluster: b.cluster, address: b.address}
 			weight := weights[b.number]
@@ -40,27 +40,50 @@ func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 	d.size = max(d.size, tableSize(d.size, max(len(d.tiers[Primary]), len(d.tiers[Backup]))))
 }
 
-// usualWeight is what a backend weighs of which nothing else is known.
+// usualWeight is what a backend weighs where there is nothing to compare with.
 const usualWeight = 100
 
-// weights returns the weights of a table's backends by number. Of a table that
-// was found they are read off the numbers of slots.
-func (s *state) weights(t table) map[uint32]uint32 {
-	out := map[uint32]uint32{}
-	for _, m := range t.members {
-		out[m.number] = m.weight
+// meanWeight returns what a backend of a table weighs on average.
+func meanWeight(shares []share) uint32 {
+	if len(shares) == 0 {
+		return usualWeight
 	}
-	if t.members != nil || t.at.Size == 0 {
+	sum := uint64(0)
+	for _, sh := range shares {
+		sum += uint64(sh.weight)
+	}
+	return uint32(max(1, sum/uint64(len(shares))))
+}
+
+// weights returns the weights of a table's backends by number, on the scale on
+// which their mean is the given one: those of another table may be on another.
+// Of a table that was found they are read off the numbers of slots.
+func (s *state) weights(t table, mean uint32) map[uint32]uint32 {
+	out := map[uint32]uint32{}
+	if t.at.Size == 0 {
 		return out
 	}
-	for _, number := range s.target.Slots(t.at) {
-		out[number]++
+	sum := uint64(t.at.Size)
+	if t.members != nil {
+		sum = 0
+		for _, m := range t.members {
+			out[m.number] = m.weight
+			sum += uint64(m.weight)
+		}
+	} else {
+		for _, number := range s.target.Slots(t.at) {
+			out[number]++
+		}
 	}
-	mean := t.at.Size / uint32(len(out))
-	for number, slots := range out {
-		out[number] = usualWeight
-		if slots < mean || slots > mean+1 { // more than the rest of a division
-			out[number] = max(1, slots*usualWeight/mean)
+	n := uint64(len(out))
+	for number, part := range out {
+		usual := uint64(part) == sum/n
+		if t.members == nil { // one slot more is the rest of a division
+			usual = usual || uint64(part) == sum/n+1
+		}
+		out[number] = mean
+		if !usual {
+			out[number] = uint32(max(1, uint64(part)*uint64(mean)*n/sum))
 		}
 	}
 	return out
