@@ -66,6 +66,9 @@ type Backend struct {
 	Node    string         `json:"node,omitempty"`
 	Zone    string         `json:"zone,omitempty"`
 	Weight  uint32         `json:"weight"`
+	// Share is the part of new connections that it gets while its table is used,
+	// in percent.
+	Share float64 `json:"share"`
 	// Ending is set for a last resort, an endpoint that ends but still serves.
 	Ending bool `json:"ending,omitempty"`
 }
@@ -157,15 +160,15 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
 			out.Frontends = append(out.Frontends, f.String())
 		}
 	}
-	for _, b := range p.Primary {
-		out.Backends = append(out.Backends, backendOf("primary", b))
-	}
-	for _, b := range p.Backup {
-		out.Backends = append(out.Backends, backendOf("backup", b))
-	}
+	out.Backends = appendBackends(out.Backends, "primary", p.Primary)
+	out.Backends = appendBackends(out.Backends, "backup", p.Backup)
 	return out
 }
 
-func backendOf(tier string, b global.Backend) Backend {
-	return Backend{tier, b.Cluster, netip.AddrPortFrom(b.Address, b.Port), b.Node, b.Zone, b.Weight, b.Terminating}
+func appendBackends(out []Backend, tier string, table []global.Backend) []Backend {
+	for i, share := range global.Shares(table) {
+		b := &table[i]
+		out = append(out, Backend{tier, b.Cluster, netip.AddrPortFrom(b.Address, b.Port), b.Node, b.Zone, b.Weight, share, b.Terminating})
+	}
+	return out
 }

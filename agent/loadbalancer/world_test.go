@@ -177,6 +177,9 @@ func (s *worldService) object(i int, own bool) *clustermesh.Service {
 		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
 		Global: s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
 		TableSize: s.table, SessionAffinity: s.timeout,
+		// How load spreads over tiers is package global's to know: here each bears
+		// its own as long as one endpoint lives.
+		Overprovisioning: clustermesh.MaxOverprovisioning,
 	}
 	for p := range s.ports {
 		o.Ports = append(o.Ports, clustermesh.ServicePort{

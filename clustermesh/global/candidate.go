@@ -8,16 +8,27 @@ import (
 	"tombolo.io/tombolo/clustermesh"
 )
 
-// candidate is an endpoint that a port may use: ready, or a last resort.
+// candidate is an endpoint behind a port, whatever its state.
 type candidate struct {
 	Backend
-	m *member
+	m         *member
+	condition condition
 	// down is what our verdicts say, kept the share that is not drained.
 	down bool
 	kept Share
-	// rank is the place of the cluster: those of the lowest rank are primary.
+	// rank is the place of the cluster: those of the lowest rank come first.
 	rank int
+	in   table
 }
+
+// table is one of the two of a port.
+type table uint8
+
+const (
+	inNone table = iota
+	inPrimary
+	inBackup
+)
 
 // The resorts, best first. Of those who are down there are as many again: they
 // come up only when all are.
@@ -26,13 +37,17 @@ const (
 	drained
 	ends
 	unbelieved // added when a verdict says that it is down
+
+	nobody = 2 * unbelieved // who must not be used, whatever there is besides
 )
 
 // resort returns the place of a candidate among the resorts.
-func (c candidate) resort() int {
+func (c *candidate) resort() int {
 	r := serving
 	switch {
-	case c.Terminating:
+	case c.condition == notReady:
+		return nobody
+	case c.condition == ending:
 		r = ends
 	case c.kept == 0:
 		r = drained
@@ -43,31 +58,40 @@ func (c candidate) resort() int {
 	return r
 }
 
+// usable reports whether a candidate is of a resort and in no table yet.
+func (c *candidate) usable(resort int) bool { return c.in == inNone && c.resort() == resort }
+
+// bestResort returns the best that some candidate has.
+func bestResort(cs []candidate) int {
+	best := nobody
+	for i := range cs {
+		best = min(best, cs[i].resort())
+	}
+	return best
+}
+
 // candidates returns the endpoints of one family behind a service port, each
 // address and port once, in no particular order.
-func candidates(def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, v6 bool, in *Input) []candidate {
+func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
 	var out []candidate
-	for _, m := range merged {
-		name, ok := portName(def, sp, m.Service)
+	for _, part := range m.merged {
+		name, ok := portName(m.def, sp, part.Service)
 		if !ok {
 			continue
 		}
-		m.common = true
+		part.common = true
 		from := len(out)
-		out = m.appendCandidates(out, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6, in)
-		rank := rank(def.Affinity, m)
-		for i := range out[from:] {
-			out[from+i].rank = rank
-		}
+		out = m.appendCandidates(out, part, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6)
 		out = append(out[:from], once(out[from:])...)
 	}
 	return out
 }
 
-// appendCandidates appends the member's usable endpoints behind a port of its
-// slices, whose number is still open.
-func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort, v6 bool, in *Input) []candidate {
-	for _, s := range slices.SortedFunc(slices.Values(m.Slices), bySliceName) {
+// appendCandidates appends a cluster's endpoints behind a port of its slices,
+// whose number is still open.
+func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh.EndpointPort, v6 bool) []candidate {
+	rank := rank(m.def.Affinity, part)
+	for _, s := range slices.SortedFunc(slices.Values(part.Slices), bySliceName) {
 		at := slices.IndexFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
 			return p.Name == port.Name && p.Protocol == port.Protocol
 		})
@@ -75,36 +99,37 @@ func (m *member) appendCandidates(out []candidate, port clustermesh.EndpointPort
 			continue
 		}
 		for i := range s.Endpoints {
-			e := &s.Endpoints[i]
-			c := m.condition(e)
-			if c == notReady || e.Address.Is6() != v6 || m.lost[e.Address] || in.Withdrawn[Pod{m.Cluster, e.Address, e.PodUID}] {
-				continue
+			if e := &s.Endpoints[i]; e.Address.Is6() == v6 && !part.lost[e.Address] {
+				out = append(out, m.candidate(part, e, s.Ports[at].Port, rank))
 			}
-			b := Backend{
-				Cluster: m.Cluster, ClusterID: m.ClusterID,
-				Address: e.Address, Port: s.Ports[at].Port,
-				Node: e.Node, Zone: e.Zone, PodUID: e.PodUID, OnNode: m.onNode(e.Address),
-				Weight: m.weight(), Terminating: c == ending,
-			}
-			out = append(out, candidate{Backend: b, m: m, down: in.Health.down(&b), kept: in.Drains.kept(&b)})
 		}
 	}
 	return out
 }
 
+// candidate judges an endpoint.
+func (m *merge) candidate(part *member, e *clustermesh.Endpoint, port uint16, rank int) candidate {
+	c := candidate{m: part, rank: rank, condition: part.condition(e), Backend: Backend{
+		Cluster: part.Cluster, ClusterID: part.ClusterID,
+		Address: e.Address, Port: port,
+		Node: e.Node, Zone: e.Zone, PodUID: e.PodUID, OnNode: part.onNode(e.Address),
+		Weight: part.weight(),
+	}}
+	if m.in.Withdrawn[Pod{part.Cluster, e.Address, e.PodUID}] {
+		c.condition = notReady
+	}
+	c.Terminating = c.condition == ending
+	c.down, c.kept = m.in.Health.down(&c.Backend), m.in.Drains.kept(&c.Backend)
+	return c
+}
+
 func bySliceName(a, b *clustermesh.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) }
 
-// once leaves of candidates with the same address and port the first ready
-// one, or else the first. The slices' order is that of their names.
+// once leaves of candidates with the same address and port the first in the
+// best condition. The slices' order is that of their names.
 func once(cs []candidate) []candidate {
 	slices.SortStableFunc(cs, func(a, b candidate) int {
-		if c := a.Compare(b.Backend); c != 0 || a.Terminating == b.Terminating {
-			return c
-		}
-		if b.Terminating {
-			return -1
-		}
-		return 1
+		return cmp.Or(a.Compare(b.Backend), cmp.Compare(b.condition, a.condition))
 	})
 	return slices.CompactFunc(cs, func(a, b candidate) bool { return a.Compare(b.Backend) == 0 })
 }
@@ -118,17 +143,6 @@ func rank(a clustermesh.Affinity, m *member) int {
 		rank += 1 << 8
 	}
 	return rank
-}
-
-// onNode returns the candidates of this cluster that live on the node.
-func onNode(cs []candidate, node string) []candidate {
-	var out []candidate
-	for _, c := range cs {
-		if c.m.own && node != "" && c.Node == node {
-			out = append(out, c)
-		}
-	}
-	return out
 }
 
 // portName returns under which name another definition of the service has a

@@ -17,9 +17,10 @@ type member struct {
 	common bool
 	// lost are the addresses that another cluster holds; nil for most.
 	lost map[netip.Addr]bool
-	// down is a verdict about the whole cluster; used is set when some port has
-	// a backend of it all the same.
-	down, used bool
+	// used is set when some port has a backend of it, spare holds a bit for each
+	// resort of those that no port has.
+	used  bool
+	spare uint
 }
 
 // membersOf returns the clusters in the order of Service.Parts, each with the
@@ -35,7 +36,6 @@ func membersOf(in Input) []member {
 	}
 	for i := range members {
 		members[i].part.Reason = members[i].whyOut(global)
-		members[i].down = in.Health.Clusters[members[i].Cluster]
 	}
 	slices.SortFunc(members, func(a, b member) int {
 		if a.own != b.own {
@@ -128,10 +128,32 @@ func (m *member) describe(served bool) Part {
 		p.Reason = "another cluster has its addresses"
 	case served && !m.common:
 		p.Reason = "no port in common"
-	case served && m.down && !m.used:
-		p.Reason = "down by verdict"
+	case served && !m.used:
+		p.Reason = m.whySpare()
 	}
 	return p
+}
+
+// account notes what became of a candidate of the member.
+func (m *member) account(c *candidate) {
+	if c.in == inNone {
+		m.spare |= 1 << c.resort()
+	} else {
+		m.used = true
+	}
+}
+
+// whySpare says why nothing of the member is used, as far as it is for what we
+// or an operator know: a tier that is held in reserve has no reason.
+func (m *member) whySpare() string {
+	known := m.spare &^ (1 << nobody)
+	switch {
+	case known == 0 || known&(1<<serving|1<<ends) != 0:
+		return ""
+	case known&(1<<unbelieved-1) != 0:
+		return "drained"
+	}
+	return "down by verdict"
 }
 
 // seniority orders clusters by who keeps an address that both claim.

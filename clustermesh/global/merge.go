@@ -1,7 +1,6 @@
 package global
 
 import (
-	"cmp"
 	"slices"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -24,11 +23,14 @@ func Taken(s *clustermesh.Service) bool {
 //     are not drained. For want of such in all clusters the drained are, then
 //     those that end but still serve; and if there are none either, verdicts
 //     are not believed, and the same is asked again without them.
-//   - Of those, the best clusters make the primary tier and the next best the
-//     backup. What counts is first the side that this cluster's affinity
-//     prefers, then the priority that each cluster gives its service, lower
-//     first. A cluster without a usable endpoint of the port and family does
-//     not count, so that preference falls back by itself.
+//   - The clusters are in tiers. What counts is first the side that this
+//     cluster's affinity prefers, then the priority that each cluster gives its
+//     service, lower first. The primary table has the first tier, and as much of
+//     the next ones as the load that the first cannot bear: see spread. What
+//     would be used if all those were gone is the backup.
+//   - Clients that dial a cluster IP get, of each tier, the nearest endpoints if
+//     the service prefers near ones; under an internal policy Local only those of
+//     their node are looked at from the start.
 //   - An address and port that a cluster names twice, as it does while
 //     endpoints move between slices, is one backend: the ready one counts, then
 //     the one that still serves, then the one whose slice has the lesser name.
@@ -36,28 +38,39 @@ func Taken(s *clustermesh.Service) bool {
 //     the one whose service is older, else to the lower id. The others' is
 //     refused and reported.
 func Merge(in Input) Service {
-	s := Service{Name: in.Name}
-	members := membersOf(in)
-	var merged []*member
-	for i := range members {
-		m := &members[i]
-		if m.own {
-			s.Definition = m.Service
+	m := merge{in: &in}
+	return m.run()
+}
+
+// merge is one call of Merge.
+type merge struct {
+	in  *Input
+	def *clustermesh.Service
+	// parts are the clusters, merged those of them that take part.
+	parts  []member
+	merged []*member
+}
+
+func (m *merge) run() Service {
+	m.parts = membersOf(*m.in)
+	for i := range m.parts {
+		p := &m.parts[i]
+		if p.own {
+			m.def = p.Service
 		}
-		if m.part.Reason == "" {
-			merged = append(merged, m)
+		if p.part.Reason == "" {
+			m.merged = append(m.merged, p)
 		}
 	}
-	s.Conflicts = settleClaims(merged)
-	s.Reason = whyWithout(s.Definition)
+	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged), Reason: whyWithout(m.def)}
 	if s.Reason == "" {
-		for _, p := range s.Definition.Ports {
-			s.Ports = appendPorts(s.Ports, s.Definition, p, merged, &in)
+		for _, sp := range m.def.Ports {
+			s.Ports = m.appendPorts(s.Ports, sp)
 		}
 	}
-	s.Parts = make([]Part, len(members))
-	for i := range members {
-		s.Parts[i] = members[i].describe(s.Reason == "")
+	s.Parts = make([]Part, len(m.parts))
+	for i := range m.parts {
+		s.Parts[i] = m.parts[i].describe(s.Reason == "")
 	}
 	return s
 }
@@ -81,7 +94,8 @@ func whyWithout(def *clustermesh.Service) string {
 
 // appendPorts appends what one service port becomes: one Port for each family
 // and way to select.
-func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServicePort, merged []*member, in *Input) []Port {
+func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
+	def := m.def
 	internal := frontends(def.ClusterIPs, sp, Internal)
 	external := frontends(def.LoadBalancerIPs, sp, External)
 	for _, v6 := range []bool{false, true} {
@@ -89,85 +103,51 @@ func appendPorts(ports []Port, def *clustermesh.Service, sp clustermesh.ServiceP
 		if len(inside)+len(outside) == 0 {
 			continue
 		}
-		found := candidates(def, sp, merged, v6, in)
-		if def.InternalPolicy == clustermesh.TrafficLocal {
+		found := m.candidates(sp, v6)
+		if def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
 			if len(inside) > 0 {
-				ports = append(ports, newPort(def, sp, inside, onNode(found, in.Node)))
+				ports = append(ports, m.newPort(sp, inside, slices.Clone(found)))
 			}
 			inside = nil
 		}
 		if all := append(inside, outside...); len(all) > 0 {
-			ports = append(ports, newPort(def, sp, all, found))
+			ports = append(ports, m.newPort(sp, all, found))
 		}
 	}
 	return ports
 }
 
-// newPort divides the candidates among the tiers of a port.
-func newPort(def *clustermesh.Service, sp clustermesh.ServicePort, fs []Frontend, found []candidate) Port {
+// newPort divides the candidates, which it may change, among the tables of a
+// port. What clients prefer counts for addresses that only this cluster's own
+// can reach; load-balancer IPs select alike on every node.
+func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candidate) Port {
 	p := Port{Name: sp.Name, Protocol: sp.Protocol, Port: sp.Port, Frontends: fs}
-	usable := best(found)
-	weigh(usable)
-	p.Primary, usable = firstRank(usable)
-	p.Backup, _ = firstRank(usable)
-	if def.ExternalPolicy == clustermesh.TrafficLocal {
-		for _, c := range found {
-			if !c.Terminating && c.m.own && c.Node != "" {
-				p.LocalNodes = append(p.LocalNodes, c.Node)
-			}
+	if m.def.ExternalPolicy == clustermesh.TrafficLocal {
+		p.LocalNodes = localNodes(found)
+	}
+	at := place{}
+	if !slices.ContainsFunc(fs, func(f Frontend) bool { return f.Scope == External }) {
+		at = place{m.def.Distribution, m.in.Node, m.in.Zone}
+		if m.def.InternalPolicy == clustermesh.TrafficLocal {
+			found = slices.DeleteFunc(found, func(c candidate) bool { return !at.has(&c, sameNode) })
 		}
-		slices.Sort(p.LocalNodes)
-		p.LocalNodes = slices.Compact(p.LocalNodes)
+	}
+	p.choose(found, m.def, at)
+	for i := range found {
+		found[i].m.account(&found[i])
 	}
 	return p
 }
 
-// best returns the candidates of the best resort that has any, ordered by rank
-// and then as Backend.Compare says.
-func best(found []candidate) []candidate {
-	if len(found) == 0 {
-		return nil
-	}
-	first := found[0].resort()
-	for _, c := range found[1:] {
-		first = min(first, c.resort())
-	}
-	var out []candidate
-	for _, c := range found {
-		if c.resort() == first {
-			out = append(out, c)
-			c.m.used = true
+// localNodes returns the nodes with an endpoint of this cluster that is ready
+// and not drained.
+func localNodes(found []candidate) []string {
+	var out []string
+	for i := range found {
+		if c := &found[i]; c.m.own && c.condition == ready && c.kept > 0 && c.Node != "" {
+			out = append(out, c.Node)
 		}
 	}
-	slices.SortFunc(out, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), a.Compare(b.Backend))
-	})
-	return out
-}
-
-// weigh takes the drained shares off the weights, which stay as they are while
-// nothing is drained in part.
-func weigh(cs []candidate) {
-	if !slices.ContainsFunc(cs, func(c candidate) bool { return c.kept > 0 && c.kept < Whole }) {
-		return
-	}
-	for i := range cs {
-		cs[i].Weight *= uint32(cs[i].kept)
-	}
-}
-
-// firstRank cuts the candidates of the first rank off.
-func firstRank(cs []candidate) (tier []Backend, rest []candidate) {
-	n := 0
-	for n < len(cs) && cs[n].rank == cs[0].rank {
-		n++
-	}
-	if n == 0 {
-		return nil, nil
-	}
-	tier = make([]Backend, n)
-	for i := range tier {
-		tier[i] = cs[i].Backend
-	}
-	return tier, cs[n:]
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -225,7 +225,7 @@ func TestMerge(t *testing.T) {
 			"east: 10.1.0.1@n1; west: 10.2.0.1@n1; down: west/n1",
 			`172.20.0.1:80: east/10.1.0.1:8080
 			 east 1/0/0
-			 west 1/0/0`},
+			 west 1/0/0 (down by verdict)`},
 		{"who ends and lives comes before who is down",
 			"east: 10.1.0.1 ending; west: 10.2.0.1; down: west",
 			`172.20.0.1:80: east/10.1.0.1:8080!
@@ -245,11 +245,11 @@ func TestMerge(t *testing.T) {
 			"east: 10.1.0.1@e1, 10.1.0.2@e2; west: 10.2.0.1; drain: west=1000, east/e2=1000",
 			`172.20.0.1:80: east/10.1.0.1:8080
 			 east 2/0/0
-			 west 1/0/0`},
+			 west 1/0/0 (drained)`},
 		{"a service drained in one cluster",
 			"east: 10.1.0.1; west: 10.2.0.1; drain: service@east=1000",
 			`172.20.0.1:80: west/10.2.0.1:8080
-			 east 1/0/0
+			 east 1/0/0 (drained)
 			 west 1/0/0`},
 		{"the drained serve before who ends",
 			"east: 10.1.0.1; west: 10.2.0.1 ending; drain: east=1000",
@@ -340,18 +340,37 @@ func TestServedBy(t *testing.T) {
 
 func TestMergeAgainstObvious(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	withPorts := 0
+	withPorts, shared, split := 0, 0, 0
 	for i := range 20_000 {
 		in := randomInput(r)
-		want, got := obvious(in), portLines(Merge(in))
+		merged := Merge(in)
+		want, got := obvious(in), portLines(merged)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("input %d: (-obvious +merge)\n%s", i, diff)
 		}
 		if len(got) > 0 {
 			withPorts++
 		}
+		for j, p := range merged.Ports {
+			if severalTiers(p.Primary) {
+				shared++
+			}
+			if j > 0 && portText(p) != portText(merged.Ports[j-1]) {
+				split++
+			}
+		}
 	}
-	if withPorts < 5_000 {
-		t.Errorf("only %d of the random inputs have ports: they show nothing", withPorts)
+	if withPorts < 5_000 || shared < 300 || split < 5_000 {
+		t.Errorf("of the random inputs only %d have ports, %d share load between tiers, %d have ports that differ: they show little", withPorts, shared, split)
 	}
+}
+
+// severalTiers reports whether a table has several tiers: weights that add up
+// to what nothing else adds up to.
+func severalTiers(table []Backend) bool {
+	sum := 0
+	for _, b := range table {
+		sum += int(b.Weight)
+	}
+	return sum > int(full)*sharpness-100
 }

@@ -16,10 +16,10 @@ func chance(r *rand.Rand, percent int) bool { return r.IntN(100) < percent }
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 func randomInput(r *rand.Rand) Input {
-	in := Input{Self: "east", Node: pick(r, "", "n1", "n2")}
+	in := Input{Self: "east", Node: pick(r, "", "n1", "n2"), Zone: pick(r, "", "z1", "z2")}
 	for name, id := range ids {
 		if chance(r, 85) {
-			e := Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r)}
+			e := Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r, byte(id))}
 			e.NodeCIDRs, e.PodCIDRs = randomCIDRs(r), randomCIDRs(r)
 			in.Exports = append(in.Exports, e)
 		}
@@ -27,8 +27,21 @@ func randomInput(r *rand.Rand) Input {
 	if chance(r, 50) {
 		randomKnown(r, &in)
 	}
+	if chance(r, 50) {
+		agree(in.Exports)
+	}
 	r.Shuffle(len(in.Exports), func(i, j int) { in.Exports[i], in.Exports[j] = in.Exports[j], in.Exports[i] })
 	return in
+}
+
+// agree makes the clusters share the service and its port, as they mostly do.
+func agree(exports []Export) {
+	for _, e := range exports {
+		if s := e.Service; s != nil {
+			s.Type, s.Global, s.Shared, s.Weight = clustermesh.LoadBalancer, true, true, max(s.Weight, 1)
+			s.Ports = []clustermesh.ServicePort{{Name: "a", Protocol: clustermesh.TCP, Port: 80}}
+		}
+	}
 }
 
 // randomCIDRs covers some of the addresses of randomSlices.
@@ -36,7 +49,7 @@ func randomCIDRs(r *rand.Rand) []netip.Prefix {
 	if chance(r, 50) {
 		return nil
 	}
-	return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(6))}), 30+r.IntN(3)).Masked()}
+	return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), byte(r.IntN(6))}), 30+r.IntN(3)).Masked()}
 }
 
 // randomKnown draws what our own eyes and the operators say of the clusters.
@@ -62,7 +75,7 @@ func randomKnown(r *rand.Rand, in *Input) {
 		}
 		for i := range byte(6) {
 			if chance(r, 10) {
-				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, 0, i}), ""}, true)
+				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i}), ""}, true)
 			}
 		}
 	}
@@ -77,6 +90,7 @@ func randomService(r *rand.Rand) *clustermesh.Service {
 		Global: chance(r, 80), Shared: chance(r, 80), Affinity: clustermesh.Affinity(r.IntN(3)),
 		Priority: uint8(r.IntN(3)), Weight: uint16(r.IntN(4)), PublishNotReady: chance(r, 10),
 		InternalPolicy: clustermesh.TrafficPolicy(r.IntN(2)), ExternalPolicy: clustermesh.TrafficPolicy(r.IntN(2)),
+		Distribution: clustermesh.Distribution(r.IntN(3)), Overprovisioning: pick[uint16](r, 0, 0, 100, 150, 10000),
 		Created: time.Unix(int64(r.IntN(3)), 0),
 	}
 	for _, a := range []string{"172.20.0.1", "fd20::1"} {
@@ -107,7 +121,9 @@ func randomPorts(r *rand.Rand) []clustermesh.ServicePort {
 	return ports
 }
 
-func randomSlices(r *rand.Rand) []*clustermesh.EndpointSlice {
+// randomSlices draws endpoints of a cluster; some are at addresses that other
+// clusters have too.
+func randomSlices(r *rand.Rand, id byte) []*clustermesh.EndpointSlice {
 	var out []*clustermesh.EndpointSlice
 	for i := range r.IntN(4) {
 		s := &clustermesh.EndpointSlice{Name: fmt.Sprint("s", i)}
@@ -119,12 +135,13 @@ func randomSlices(r *rand.Rand) []*clustermesh.EndpointSlice {
 			}
 		}
 		for range r.IntN(4) {
-			address := netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(6))})
+			of := pick(r, 0, id, id, id)
+			address := netip.AddrFrom4([4]byte{10, 0, of, byte(r.IntN(6))})
 			if i%2 == 1 {
-				address = netip.AddrFrom16([16]byte{0xfd, 15: byte(r.IntN(6))})
+				address = netip.AddrFrom16([16]byte{0xfd, 14: of, 15: byte(r.IntN(6))})
 			}
-			s.Endpoints = append(s.Endpoints, clustermesh.Endpoint{Address: address, Node: pick(r, "", "n1", "n2"),
-				Ready: chance(r, 40), Serving: chance(r, 60), Terminating: chance(r, 50)})
+			s.Endpoints = append(s.Endpoints, clustermesh.Endpoint{Address: address, Node: pick(r, "", "n1", "n2", "n2"), Zone: pick(r, "", "z1", "z2", "z2"),
+				Ready: chance(r, 60), Serving: chance(r, 60), Terminating: chance(r, 30)})
 		}
 		out = append(out, s)
 	}
@@ -150,8 +167,9 @@ func obvious(in Input) []string {
 		for i, vip := range slices.Concat(own.ClusterIPs, own.LoadBalancerIPs) {
 			internal := i < len(own.ClusterIPs)
 			onlyNode := internal && own.InternalPolicy == clustermesh.TrafficLocal
-			behind := obviousBackends(in, own, sp, vip.Is4(), onlyNode)
-			key := fmt.Sprint(sp, vip.Is4(), onlyNode)
+			near := internal && own.Distribution != clustermesh.Anywhere
+			behind := obviousBackends(in, own, sp, vip.Is4(), onlyNode, near)
+			key := fmt.Sprint(sp, vip.Is4(), onlyNode, near)
 			if _, ok := groups[key]; !ok {
 				order = append(order, key+"\x00"+behind)
 			}
@@ -170,43 +188,42 @@ func obvious(in Input) []string {
 	return out
 }
 
-func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServicePort, v4, onlyNode bool) string {
+func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServicePort, v4, onlyNode, near bool) string {
 	var all []obviousBackend
 	var nodes []string
 	for _, e := range in.Exports {
 		for _, b := range obviousOf(in, own, e, sp) {
-			if b.Address.Is4() != v4 || onlyNode && (!b.own || in.Node == "" || b.Node != in.Node) {
+			if b.Address.Is4() != v4 {
 				continue
 			}
-			all = append(all, b)
-			if !b.Terminating && b.own && b.Node != "" && own.ExternalPolicy == clustermesh.TrafficLocal && !slices.Contains(nodes, b.Node) {
+			if b.state == "ready" && b.kept > 0 && b.own && b.Node != "" && own.ExternalPolicy == clustermesh.TrafficLocal && !slices.Contains(nodes, b.Node) {
 				nodes = append(nodes, b.Node)
 			}
-		}
-	}
-	all = obviousResort(all)
-	var tiers []string
-	for place := 0; place < 1000 && len(tiers) < 2; place++ {
-		var tier []Backend
-		for _, b := range all {
-			if b.place == place {
-				tier = append(tier, b.Backend)
+			if !onlyNode || b.own && in.Node != "" && b.Node == in.Node {
+				all = append(all, b)
 			}
 		}
-		if len(tier) > 0 {
-			slices.SortFunc(tier, Backend.Compare)
-			tiers = append(tiers, tierText(tier))
-		}
 	}
-	if len(tiers) == 0 {
-		tiers = []string{"-"}
+	primary := obviousTable(in, own, all, nil, near)
+	backup := obviousTable(in, own, all, primary, near)
+	out := " " + obviousText(primary)
+	if len(backup) > 0 {
+		out += " | " + obviousText(backup)
 	}
-	out := " " + strings.Join(tiers, " | ")
 	if len(nodes) > 0 {
 		slices.Sort(nodes)
 		out += " @" + strings.Join(nodes, ",")
 	}
 	return out
+}
+
+func obviousText(bs []obviousBackend) string {
+	var out []Backend
+	for _, b := range bs {
+		out = append(out, b.Backend)
+	}
+	slices.SortFunc(out, Backend.Compare)
+	return tierText(out)
 }
 
 type obviousBackend struct {
@@ -215,35 +232,148 @@ type obviousBackend struct {
 	place int
 	kept  uint32
 	down  bool
+	state string // ready, ending or out
 }
 
-// obviousResort asks one after the other: is there somebody of this kind?
-func obviousResort(all []obviousBackend) []obviousBackend {
+func (b obviousBackend) is(o obviousBackend) bool { return b.Compare(o.Backend) == 0 }
+
+// obviousTable returns what is chosen among all, were it not for those that are
+// taken already.
+func obviousTable(in Input, own *clustermesh.Service, all, taken []obviousBackend, near bool) []obviousBackend {
+	kind, isServing := obviousKind(all)
+	usable := func(b obviousBackend) bool {
+		return kind(b) && !slices.ContainsFunc(taken, b.is)
+	}
+	// How the load spreads over the places that have a usable one.
+	factor := int(own.Overprovisioning)
+	if factor == 0 {
+		factor = 140
+	}
+	var places, health []int
+	total := 0
+	for place := range 1000 {
+		whole, kept, some := 0, 0, false
+		for _, b := range all {
+			if b.place != place {
+				continue
+			}
+			whole += 1000
+			some = some || usable(b)
+			if isServing && kind(b) {
+				kept += int(b.kept)
+			}
+		}
+		if some {
+			h := min(1000000, 1000000*factor*kept/(100*whole))
+			places, health, total = append(places, place), append(health, h), total+h
+		}
+	}
+	left := 1000000
+	loads := make([]int, len(places))
+	for i := range places {
+		if total > 0 {
+			loads[i] = min(left, health[i]*1000000/min(total, 1000000))
+		}
+		left -= loads[i]
+	}
+	if first := slices.IndexFunc(loads, func(l int) bool { return l > 0 }); first >= 0 {
+		loads[first] += left
+	} else if len(loads) > 0 {
+		loads[0] = left
+	}
+	var out []obviousBackend
+	for i, place := range places {
+		if loads[i] == 0 {
+			continue
+		}
+		var tier []obviousBackend
+		for _, b := range all {
+			if b.place == place && usable(b) {
+				tier = append(tier, b)
+			}
+		}
+		if near && isServing {
+			tier = obviousNear(in, own, tier)
+		}
+		out = append(out, obviousWeights(tier, loads[i], isServing)...)
+	}
+	return out
+}
+
+// obviousKind asks one after the other: is there somebody of this kind?
+func obviousKind(all []obviousBackend) (kind func(obviousBackend) bool, isServing bool) {
 	for _, believe := range []bool{true, false} {
-		for _, kind := range []func(b obviousBackend) bool{
-			func(b obviousBackend) bool { return !b.Terminating && b.kept > 0 },
-			func(b obviousBackend) bool { return !b.Terminating },
-			func(b obviousBackend) bool { return true },
+		for i, of := range []func(b obviousBackend) bool{
+			func(b obviousBackend) bool { return b.state == "ready" && b.kept > 0 },
+			func(b obviousBackend) bool { return b.state == "ready" },
+			func(b obviousBackend) bool { return b.state == "ending" },
 		} {
-			var found []obviousBackend
-			partly := false
-			for _, b := range all {
-				if kind(b) && !(believe && b.down) {
-					found = append(found, b)
-					partly = partly || b.kept > 0 && b.kept < 1000
-				}
-			}
-			for i := range found {
-				if partly {
-					found[i].Weight *= found[i].kept
-				}
-			}
-			if len(found) > 0 {
-				return found
+			kind := func(b obviousBackend) bool { return of(b) && !(believe && b.down) }
+			if slices.ContainsFunc(all, kind) {
+				return kind, i == 0
 			}
 		}
 	}
-	return nil
+	return func(obviousBackend) bool { return false }, false
+}
+
+// obviousNear leaves of a tier who is near, as Kubernetes says.
+func obviousNear(in Input, own *clustermesh.Service, tier []obviousBackend) []obviousBackend {
+	if own.Distribution == clustermesh.PreferSameNode {
+		var found []obviousBackend
+		for _, b := range tier {
+			if b.Node == "" {
+				found = nil
+				break
+			}
+			if b.own && b.Node == in.Node {
+				found = append(found, b)
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+	}
+	if own.Distribution != clustermesh.Anywhere {
+		var found []obviousBackend
+		for _, b := range tier {
+			if b.Zone == "" {
+				return tier
+			}
+			if b.Zone == in.Zone {
+				found = append(found, b)
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return tier
+}
+
+func obviousWeights(tier []obviousBackend, load int, isServing bool) []obviousBackend {
+	partly, sum := false, 0
+	pull := func(b obviousBackend) int {
+		if !isServing {
+			return int(b.Weight)
+		}
+		return int(b.Weight) * int(b.kept)
+	}
+	for _, b := range tier {
+		partly = partly || isServing && b.kept < 1000
+		sum += pull(b)
+	}
+	var out []obviousBackend
+	for _, b := range tier {
+		switch {
+		case load < 1000000:
+			b.Weight = uint32(max(1, load*1000*pull(b)/sum))
+		case partly:
+			b.Weight = uint32(pull(b))
+		}
+		out = append(out, b)
+	}
+	return out
 }
 
 // obviousDown and obviousKept say what is known of a backend.
@@ -291,20 +421,25 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 		place += 500
 	}
 	found := map[netip.AddrPort]obviousBackend{}
-	for _, wantReady := range []bool{true, false} {
+	for _, want := range []string{"ready", "ending", "out"} {
 		for _, s := range slices.SortedFunc(slices.Values(e.Slices), func(a, b *clustermesh.EndpointSlice) int { return strings.Compare(a.Name, b.Name) }) {
 			number := obviousPort(own, sp, e.Service, s)
 			for _, ep := range s.Endpoints {
-				ready := !ep.Terminating && (ep.Ready || e.Service.PublishNotReady)
+				state := "out"
+				switch {
+				case in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}]:
+				case !ep.Terminating && (ep.Ready || e.Service.PublishNotReady):
+					state = "ready"
+				case ep.Terminating && ep.Serving:
+					state = "ending"
+				}
 				at := netip.AddrPortFrom(ep.Address, number)
-				_, taken := found[at]
-				if number == 0 || taken || ready != wantReady || !ready && !(ep.Serving && ep.Terminating) || obviousHolder(in, own, ep.Address) != e.Cluster ||
-					in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}] {
+				if _, taken := found[at]; number == 0 || taken || state != want || obviousHolder(in, own, ep.Address) != e.Cluster {
 					continue
 				}
 				b := Backend{Cluster: e.Cluster, ClusterID: e.ClusterID, Address: ep.Address, Port: number,
-					Node: ep.Node, Weight: weight, Terminating: !ready}
-				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: b,
+					Node: ep.Node, Zone: ep.Zone, Weight: weight, Terminating: state == "ending"}
+				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: b, state: state,
 					kept: obviousKept(in, e, b), down: obviousDown(in, e, b)}
 			}
 		}

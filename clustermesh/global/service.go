@@ -16,6 +16,8 @@ type Input struct {
 	// Node is the node that looks: an internal traffic policy Local keeps
 	// cluster IPs to its endpoints. Empty for a reader that is no node.
 	Node string
+	// Zone is that of Node; empty for a node that is in none.
+	Zone string
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
 
@@ -65,7 +67,8 @@ type Service struct {
 
 // Port is a port of the service in one address family: frontends that select
 // from the same backends. A service port has a second Port in a family when
-// its cluster IPs and its load-balancer IPs select differently.
+// its cluster IPs and its load-balancer IPs select differently, as they do under
+// an internal policy Local or a traffic distribution.
 type Port struct {
 	// Name, Protocol and Port are the definition's.
 	Name     string
@@ -73,9 +76,10 @@ type Port struct {
 	Port     uint16
 	// Frontends are at least one, all of one family, in the definition's order.
 	Frontends []Frontend
-	// Primary are the backends to use, and Backup those to use while none of
-	// the primary lives; of the frontends' family, ordered by cluster id,
-	// address and port. Without a primary there is no backup.
+	// Primary are the backends to use, of one tier or of several that share the
+	// load, and Backup those to use while none of the primary lives; of the
+	// frontends' family, ordered by cluster id, address and port. Without a
+	// primary there is no backup.
 	Primary, Backup []Backend
 	// LocalNodes are the nodes of this cluster with a ready endpoint, sorted;
 	// filled only under an external traffic policy Local, which asks for them.
@@ -120,11 +124,13 @@ type Backend struct {
 	PodUID     string
 	// OnNode: the address is one of the node itself, not of its pods.
 	OnNode bool
-	// Weight is the backend's share beside others of its tier, at least 1.
+	// Weight is the backend's share beside others of its table, at least 1. It
+	// is what the backend's cluster said, unless a table has several tiers or
+	// something of it is drained in part.
 	Weight uint32
 	// Terminating is set for a last resort: an endpoint that still serves while
-	// it ends, used because no cluster has a ready one. A tier has only such or
-	// none.
+	// it ends, used because no cluster has a ready one. A port's backends are all
+	// such or none is.
 	Terminating bool
 }
 
@@ -150,6 +156,20 @@ type Conflict struct {
 // Compare orders backends as tiers are ordered: by cluster id, address and port.
 func (b Backend) Compare(o Backend) int {
 	return cmp.Or(cmp.Compare(b.ClusterID, o.ClusterID), b.Address.Compare(o.Address), cmp.Compare(b.Port, o.Port))
+}
+
+// Shares returns which part of the new connections each backend of a table gets,
+// in percent.
+func Shares(table []Backend) []float64 {
+	total := 0.0
+	for _, b := range table {
+		total += float64(b.Weight)
+	}
+	out := make([]float64, len(table))
+	for i, b := range table {
+		out[i] = 100 * float64(b.Weight) / total
+	}
+	return out
 }
 
 // ServedBy reports whether a node of this cluster can serve a load-balancer IP

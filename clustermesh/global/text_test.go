@@ -18,7 +18,7 @@ import (
 //
 // and a slice is "[NAME/PROTOCOL/PORT ...] ENDPOINT, ENDPOINT"; without brackets it
 // serves every port of its cluster's service on 8080. An endpoint is
-// "ADDRESS[@NODE] [ready|unready|ending|gone]", ready by default; ending is
+// "ADDRESS[@NODE[/ZONE]] [ready|unready|ending|gone]", ready by default; ending is
 // terminating and serving, gone terminating and not serving. The cluster that
 // looks is east. See parseService for the words. The addresses 10.ID.200.0/24
 // are those of a cluster's nodes, not of its pods.
@@ -28,6 +28,7 @@ import (
 //	down: CLUSTER, CLUSTER/NODE, CLUSTER/NODE!   the last of the node's own addresses
 //	drain: CLUSTER=N, CLUSTER/NODE=N, service@CLUSTER=N   in thousandths
 //	withdrawn: CLUSTER/ADDRESS
+//	at: NODE/ZONE   where the one who looks is
 
 var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
 
@@ -90,6 +91,8 @@ func parseKnown(t *testing.T, in *Input, word, list string) bool {
 			} else {
 				put(&in.Drains.Clusters, cluster, share)
 			}
+		case "at":
+			in.Node, in.Zone = cluster, rest
 		case "withdrawn":
 			put(&in.Withdrawn, Pod{cluster, netip.MustParseAddr(rest), "uid-" + rest}, true)
 		default:
@@ -137,6 +140,10 @@ func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *c
 			s.ExternalPolicy = clustermesh.TrafficLocal
 		case "itp":
 			s.InternalPolicy = clustermesh.TrafficLocal
+		case "near":
+			s.Distribution = map[string]clustermesh.Distribution{"zone": clustermesh.PreferSameZone, "node": clustermesh.PreferSameNode}[value]
+		case "factor":
+			s.Overprovisioning = uint16(number(t, value))
 		case "publish":
 			s.PublishNotReady = true
 		case "prio":
@@ -200,8 +207,9 @@ func parseSlice(t *testing.T, svc *clustermesh.Service, name, text string) *clus
 
 func parseEndpoint(t *testing.T, words []string) clustermesh.Endpoint {
 	t.Helper()
-	address, node, _ := strings.Cut(words[0], "@")
-	e := clustermesh.Endpoint{Address: netip.MustParseAddr(address), Node: node, PodUID: "uid-" + address}
+	address, where, _ := strings.Cut(words[0], "@")
+	node, zone, _ := strings.Cut(where, "/")
+	e := clustermesh.Endpoint{Address: netip.MustParseAddr(address), Node: node, Zone: zone, PodUID: "uid-" + address}
 	state := "ready"
 	if len(words) > 1 {
 		state = words[1]

@@ -127,8 +127,12 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 		p.state, _ = e.Value.(*clustermesh.MirrorState)
 		c.Clusters.add(k.Cluster)
 	case clustermesh.KindNodes:
+		zone := v.zone()
 		store(p.nodes, k.Name, e)
 		c.Nodes.add(NodeName{k.Cluster, k.Name})
+		if v.zone() != zone {
+			v.moved(c)
+		}
 	case clustermesh.KindServices, clustermesh.KindSlices:
 		name := serviceName(k.Name)
 		v.setPart(p, name, k, e)
@@ -154,6 +158,16 @@ func (v *View) renamed(p *place, c *Changes) {
 	c.Clusters.add(p.origin.cluster)
 	for name, parts := range v.services {
 		if p.origin.cluster == Ours || partOf(parts, p) != nil {
+			c.Services.add(name)
+		}
+	}
+}
+
+// moved marks what the zone of the reader's node touches: the services that
+// prefer near endpoints.
+func (v *View) moved(c *Changes) {
+	for name := range v.services {
+		if d := v.Definition(name); d != nil && d.Distribution != clustermesh.Anywhere {
 			c.Services.add(name)
 		}
 	}

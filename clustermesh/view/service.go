@@ -39,6 +39,7 @@ func (v *View) Service(name clustermesh.ServiceName) global.Input {
 	if self := v.Self(); self != nil {
 		in.Self = self.Name
 	}
+	in.Zone = v.zone()
 	var own []*part
 	for _, p := range v.services[name] {
 		if p.place.origin.cluster == Ours {
@@ -51,6 +52,14 @@ func (v *View) Service(name clustermesh.ServiceName) global.Input {
 		in.Exports = append(in.Exports, export(self, own...))
 	}
 	return in
+}
+
+// zone returns that of the reader's node, empty while it is in none.
+func (v *View) zone() string {
+	if n := v.Node(Ours, v.node); n != nil {
+		return n.Zone
+	}
+	return ""
 }
 
 // Definition returns our own cluster's definition of a service, or nil.

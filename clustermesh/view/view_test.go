@@ -17,7 +17,8 @@ import (
 // The notation of these tests: one event a line, "OP KEY [VALUE]", the key
 // without the root, the revision counting from 1. OP is put, delete, synced,
 // unsynced or invalid; VALUE stands for what the object of a put differs in:
-// the id of a cluster, the priority of a service, the address of an endpoint.
+// the id of a cluster, the priority of a service ("near" says that it prefers
+// its zone), the zone of a node, the address of an endpoint.
 
 func events(t *testing.T, v *View, text string) Batch {
 	t.Helper()
@@ -66,7 +67,11 @@ func object(t testing.TB, key, value string) clustermesh.Object {
 	case clustermesh.KindNodes:
 		return &clustermesh.Node{Name: k.Name, Zone: value}
 	case clustermesh.KindServices:
-		return &clustermesh.Service{Name: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Global: true, Shared: true, Priority: uint8(n)}
+		s := &clustermesh.Service{Name: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Global: true, Shared: true, Priority: uint8(n)}
+		if strings.HasSuffix(value, " near") {
+			s.Distribution = clustermesh.PreferSameZone
+		}
+		return s
 	case clustermesh.KindSlices:
 		return &clustermesh.EndpointSlice{Service: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Name: names[2],
 			Endpoints: []clustermesh.Endpoint{{Address: netip.MustParseAddr(value), Ready: true, Serving: true}}}
@@ -362,5 +367,27 @@ func TestStale(t *testing.T) {
 	}
 	if c := v.Apply(Batch{Revision: 7}); !c.Connection || v.Revision() != 7 {
 		t.Error("the connection did not come back")
+	}
+}
+
+func TestZoneOfTheReader(t *testing.T) {
+	v := New("e1")
+	near := clustermesh.ServiceName{Namespace: "shop", Name: "near"}
+	for _, c := range []struct{ events, touched, zone string }{
+		{"put export/cluster 1\nput export/services/shop/near 0 near\nput export/services/shop/cart 0\nput mirror/west/services/shop/far 0 near",
+			`cluster ""; service shop/cart; service shop/far; service shop/near`, ""},
+		{"put export/nodes/e1 z1", `node ""/e1; service shop/near`, "z1"},
+		{"put export/nodes/e1 z1", `node ""/e1`, "z1"},
+		{"put export/nodes/e2 z2", `node ""/e2`, "z1"},
+		{"put mirror/west/nodes/e1 z3", `node "west"/e1`, "z1"},
+		{"put export/nodes/e1 z2", `node ""/e1; service shop/near`, "z2"},
+		{"delete export/nodes/e1", `node ""/e1; service shop/near`, ""},
+	} {
+		if got := touched(v.Apply(events(t, v, c.events))); got != c.touched {
+			t.Errorf("%s\n got %s\nwant %s", c.events, got, c.touched)
+		}
+		if got := v.Service(near).Zone; got != c.zone {
+			t.Errorf("%s: the zone is %q, want %q", c.events, got, c.zone)
+		}
 	}
 }

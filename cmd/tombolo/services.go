@@ -134,9 +134,12 @@ func serviceReason(s agent.Service) string {
 	return strings.Join(out, "; ")
 }
 
+// percent writes a share with three digits, which tell all that matters apart.
+func percent(share float64) string { return fmt.Sprintf("%.3g%%", share) }
+
 // backendTable has a line for each backend of each port.
 func backendTable(all []agent.Service) table {
-	t := table{header: []string{"SERVICE", "PORT", "SCOPE", "TIER", "CLUSTER", "BACKEND", "NODE", "ZONE", "WEIGHT", "STATE"}}
+	t := table{header: []string{"SERVICE", "PORT", "SCOPE", "TIER", "CLUSTER", "BACKEND", "NODE", "ZONE", "SHARE", "STATE"}}
 	for _, s := range all {
 		for _, p := range s.Ports {
 			port := strings.TrimPrefix(fmt.Sprintf("%s:%d/%s", p.Name, p.Port, p.Protocol), ":")
@@ -152,7 +155,7 @@ func backendTable(all []agent.Service) table {
 				if b.Ending {
 					state = "ending"
 				}
-				t.add(s.Name, port, p.Scope, b.Tier, b.Cluster, b.Address.String(), b.Node, b.Zone, fmt.Sprint(b.Weight), state)
+				t.add(s.Name, port, p.Scope, b.Tier, b.Cluster, b.Address.String(), b.Node, b.Zone, percent(b.Share), state)
 			}
 		}
 		if len(s.Ports) == 0 {

@@ -19,8 +19,8 @@ func agentIn(t *testing.T) string {
 		Name: "http", Protocol: "TCP", Port: 80, Scope: "internal", Number: 3, SessionAffinity: "3h0m0s",
 		Frontends: []string{"10.96.0.10:80/TCP"},
 		Backends: []agent.Backend{
-			{Tier: "primary", Cluster: "east", Address: netip.MustParseAddrPort("10.1.0.5:8080"), Node: "n1", Zone: "a", Weight: 100},
-			{Tier: "backup", Cluster: "west", Address: netip.MustParseAddrPort("10.2.0.5:8080"), Weight: 50, Ending: true},
+			{Tier: "primary", Cluster: "east", Address: netip.MustParseAddrPort("10.1.0.5:8080"), Node: "n1", Zone: "a", Weight: 100, Share: 33.333},
+			{Tier: "backup", Cluster: "west", Address: netip.MustParseAddrPort("10.2.0.5:8080"), Weight: 50, Share: 100, Ending: true},
 		},
 	}
 	port.Tables.Primary, port.Tables.Backup = 1021, 251
@@ -52,7 +52,7 @@ func agentIn(t *testing.T) string {
 
 func TestServices(t *testing.T) {
 	dir := agentIn(t)
-	const header = "SERVICE PORT SCOPE TIER CLUSTER BACKEND NODE ZONE WEIGHT STATE\n"
+	const header = "SERVICE PORT SCOPE TIER CLUSTER BACKEND NODE ZONE SHARE STATE\n"
 	const notes = "10.1.0.9 of west: east has this address; backends of a cluster that is not synced are kept"
 	for args, want := range map[string]string{
 		"services": "SERVICE STATE FRONTENDS READY REASON\n" +
@@ -62,8 +62,8 @@ func TestServices(t *testing.T) {
 			"shop/cart OK 10.96.0.10:80/TCP,[fd96::10]:80/TCP east 2/3, west 0/1 (not shared) 3,4 1021/251 3h0m0s " + notes + "\n" +
 			"shop/far Unused - - - - - this cluster does not define it",
 		"services shop/cart": header +
-			"shop/cart http:80/TCP internal primary east 10.1.0.5:8080 n1 a 100 ready\n" +
-			"shop/cart http:80/TCP internal backup west 10.2.0.5:8080 - - 50 ending\n" +
+			"shop/cart http:80/TCP internal primary east 10.1.0.5:8080 n1 a 33.3% ready\n" +
+			"shop/cart http:80/TCP internal backup west 10.2.0.5:8080 - - 100% ending\n" +
 			"shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept",
 		"services shop/far": header + "shop/far - - - - - - - - this cluster does not define it",
 	} {
