@@ -68,6 +68,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			Node: b.node, OnNode: b.onNode, Service: p.number,
 		})
 	}
+	s.stand(p, pl, true)
 	before := p.tables
 	for t := range tiers {
 		if at := pl.tables[t].at; pl.write[t] && at.Size > 0 {
@@ -83,11 +84,38 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			s.letTableGo(before[t])
 		}
 	}
+	s.stand(p, pl, false)
 	old := p.backends
 	p.backends = pl.backends
 	for _, b := range old {
 		if now, ok := p.find(b.cluster, b.address); !ok || now.number != b.number {
 			s.letBackendGo(b)
+		}
+	}
+}
+
+// stand writes the standings that differ: of those that are to be active before
+// a table names them, of the others after none does.
+func (s *state) stand(p *port, pl *plan, active bool) {
+	for _, b := range pl.backends {
+		if old, ok := p.find(b.cluster, b.address); ok && old.number == b.number && old.standing != b.standing && active == (b.standing == Active) {
+			s.target.SetStanding(b.number, b.standing)
+		}
+	}
+}
+
+// evict lets go of the backends that only keep connections: those who serve go
+// before them. Their connections stay; what is lost is that they are ended when
+// the backend's node dies.
+func (s *state) evict() {
+	for _, ports := range s.byName {
+		for _, p := range ports {
+			p.backends = slices.DeleteFunc(p.backends, func(b placed) bool {
+				if b.standing != Active {
+					s.letBackendGo(b)
+				}
+				return b.standing != Active
+			})
 		}
 	}
 }

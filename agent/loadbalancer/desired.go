@@ -25,6 +25,9 @@ type desired struct {
 	id        portID
 	frontends []Frontend
 	tiers     [tiers][]share
+	// aside are endpoints in no table, with the standing that those of them get
+	// which have an entry.
+	aside []bystander
 	// size is the number of slots of each table that has a share.
 	size uint32
 	// merged: the backends of other clusters count too, as far as they share.
@@ -37,6 +40,12 @@ type desired struct {
 type share struct {
 	endpoint
 	weight uint32
+}
+
+// bystander is an endpoint that takes no new connection.
+type bystander struct {
+	endpoint
+	standing Standing
 }
 
 // endpoint is who a backend is, together with where it runs: one that moves to
@@ -74,6 +83,13 @@ func desire(s *global.Service) []desired {
 				d.frontends = append(d.frontends, lead)
 			}
 		}
+		for j := range p.Aside {
+			standing := Silent
+			if p.Aside[j].Serving {
+				standing = Draining
+			}
+			d.aside = append(d.aside, bystander{endpointOf(&p.Aside[j]), standing})
+		}
 		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary), shares(p.Backup)
 		out = append(out, d)
 	}
@@ -83,14 +99,13 @@ func desire(s *global.Service) []desired {
 func shares(backends []global.Backend) []share {
 	out := make([]share, len(backends))
 	for i, b := range backends {
-		out[i] = share{weight: b.Weight, endpoint: endpoint{
-			cluster: b.ClusterID,
-			address: netip.AddrPortFrom(b.Address, b.Port),
-			node:    b.Node,
-			onNode:  b.OnNode,
-		}}
+		out[i] = share{endpointOf(&b), b.Weight}
 	}
 	return out
+}
+
+func endpointOf(b *global.Backend) endpoint {
+	return endpoint{cluster: b.ClusterID, address: netip.AddrPortFrom(b.Address, b.Port), node: b.Node, onNode: b.OnNode}
 }
 
 // tableSize returns the size that the leader gave out, while every backend gets

@@ -83,6 +83,11 @@ func (f *flaky) PutBackend(n uint32, b Backend) {
 	f.kernel.PutBackend(n, b)
 }
 
+func (f *flaky) SetStanding(n uint32, s Standing) {
+	f.write()
+	f.kernel.SetStanding(n, s)
+}
+
 func (f *flaky) DropBackend(n uint32) {
 	f.write()
 	f.kernel.DropBackend(n)

@@ -226,12 +226,19 @@ func (h *harness) leaks() {
 	for _, ports := range s.byName {
 		for _, p := range ports {
 			services++
+			inTable := map[uint32]bool{}
 			for t := range tiers {
 				slots += int(p.tables[t].at.Size)
+				for _, n := range h.k.Slots(p.tables[t].at) {
+					inTable[n] = true
+				}
 			}
 			for _, b := range p.backends {
 				backends++
 				nodes[b.node] = true
+				if got := h.k.Backend(b.number).Standing; got != b.standing || inTable[b.number] != (got == Active) {
+					h.Fatalf("backend %d of %v has standing %d, booked %d; in a table: %v", b.number, p.service, got, b.standing, inTable[b.number])
+				}
 			}
 		}
 	}

@@ -65,6 +65,7 @@ func (k *datapath) PutSlots(offset uint32, table []uint32) { k.d.Slots.Write(off
 func (k *datapath) Backend(number uint32) Backend {
 	b := k.d.Backends.Read(number)
 	return Backend{
+		Standing: Standing(b.State),
 		Address:  b.Address,
 		Protocol: clustermesh.Protocol(b.Protocol),
 		Cluster:  b.Cluster,
@@ -85,6 +86,10 @@ func (k *datapath) PutBackend(number uint32, b Backend) {
 		entry.Kind = bpf.Host
 	}
 	k.d.Backends.Write(number, entry)
+}
+
+func (k *datapath) SetStanding(number uint32, s Standing) {
+	k.d.Backends.SetState(number, bpf.State(s))
 }
 
 func (k *datapath) DropBackend(number uint32) { k.d.Backends.SetState(number, bpf.Free) }

@@ -1,5 +1,7 @@
 package loadbalancer
 
+import "slices"
+
 // nodeName is a node of the mesh.
 type nodeName struct {
 	cluster uint16
@@ -9,10 +11,12 @@ type nodeName struct {
 // nodes gives numbers to nodes, for as long as a backend names them, and keeps
 // the verdicts about them. Number zero is a backend whose node is not known.
 type nodes struct {
-	target   Target
-	numbers  *numbers
-	refs     map[uint32]int // backends that name the number
-	byName   map[nodeName]uint32
+	target  Target
+	numbers *numbers
+	refs    map[uint32]int // backends that name the number
+	// byName holds several numbers only after a restart, when a node was given a
+	// new one before its pinned one was recognized.
+	byName   map[nodeName][]uint32
 	byNumber map[uint32]nodeName
 	// verdicts are kept also of nodes that have no number now.
 	verdicts map[nodeName]Health
@@ -22,7 +26,7 @@ func newNodes(t Target, n *numbers) *nodes {
 	return &nodes{
 		target: t, numbers: n,
 		refs:     map[uint32]int{},
-		byName:   map[nodeName]uint32{},
+		byName:   map[nodeName][]uint32{},
 		byNumber: map[uint32]nodeName{},
 		verdicts: map[nodeName]Health{},
 	}
@@ -45,8 +49,11 @@ func (n *nodes) drop(number uint32, to *remains) {
 	}
 	delete(n.refs, number)
 	if who, ok := n.byNumber[number]; ok {
-		delete(n.byName, who)
 		delete(n.byNumber, number)
+		n.byName[who] = slices.DeleteFunc(n.byName[who], func(o uint32) bool { return o == number })
+		if len(n.byName[who]) == 0 {
+			delete(n.byName, who)
+		}
 	}
 	to.nodes = append(to.nodes, number)
 }
@@ -56,15 +63,16 @@ func (n *nodes) number(who nodeName) (uint32, error) {
 	if who.name == "" {
 		return 0, nil
 	}
-	number, ok := n.byName[who]
-	if !ok {
-		var err error
-		if number, err = n.numbers.take(); err != nil {
-			return 0, err
-		}
-		n.bind(who, number)
-		n.target.SetNodeHealth(number, n.verdicts[who])
+	if have := n.byName[who]; len(have) > 0 {
+		n.hold(have[0])
+		return have[0], nil
 	}
+	number, err := n.numbers.take()
+	if err != nil {
+		return 0, err
+	}
+	n.bind(who, number)
+	n.target.SetNodeHealth(number, n.verdicts[who])
 	n.hold(number)
 	return number, nil
 }
@@ -75,26 +83,26 @@ func (n *nodes) is(number uint32, who nodeName) bool {
 	if who.name == "" || number == 0 {
 		return number == 0 && who.name == ""
 	}
-	_, named := n.byNumber[number]
-	_, numbered := n.byName[who]
-	if !named && !numbered {
-		n.bind(who, number)
-		if h, ok := n.verdicts[who]; ok {
-			n.target.SetNodeHealth(number, h)
-		}
+	name, named := n.byNumber[number]
+	if named {
+		return name == who
 	}
-	return n.byName[who] == number
+	n.bind(who, number)
+	if h, ok := n.verdicts[who]; ok {
+		n.target.SetNodeHealth(number, h)
+	}
+	return true
 }
 
 func (n *nodes) bind(who nodeName, number uint32) {
-	n.byName[who] = number
+	n.byName[who] = append(n.byName[who], number)
 	n.byNumber[number] = who
 }
 
 // judge stores a verdict about a node.
 func (n *nodes) judge(who nodeName, h Health) {
 	n.verdicts[who] = h
-	if number, ok := n.byName[who]; ok {
+	for _, number := range n.byName[who] {
 		n.target.SetNodeHealth(number, h)
 	}
 }

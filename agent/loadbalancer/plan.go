@@ -9,7 +9,7 @@ import (
 // plan is what a port is to become: everything that can fail has been done, the
 // numbers and slots are taken, and nothing is written yet.
 type plan struct {
-	backends []placed // all, in the order of their endpoints
+	backends []placed // all, in the order of their endpoints, as they will stand
 	fresh    []placed // those of them that have no entry yet
 	tables   [tiers]table
 	write    [tiers]bool // this table is to be built
@@ -36,6 +36,7 @@ func (s *state) plan(p *port, d *desired) (*plan, error) {
 			members[t] = append(members[t], member{b.number, sh.weight})
 		}
 	}
+	s.keep(p, d.aside, pl)
 	slices.SortFunc(pl.backends, placed.compareWho)
 	for t := range tiers {
 		if err := s.planTable(p, t, d, members[t], pl); err != nil {
@@ -48,23 +49,41 @@ func (s *state) plan(p *port, d *desired) (*plan, error) {
 
 // place returns the backend of p that e is, or takes numbers for a new one.
 func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
-	who := nodeName{e.cluster, e.node}
-	if b, ok := p.find(e.cluster, e.address); ok && (e.pinned || b.onNode == e.onNode && s.nodes.is(b.node, who)) {
+	if b, ok := s.same(p, e); ok {
+		b.standing = Active
 		pl.backends = append(pl.backends, b)
 		return b, nil
 	}
-	b := placed{address: e.address, cluster: e.cluster, onNode: e.onNode}
+	b := placed{address: e.address, cluster: e.cluster, onNode: e.onNode, standing: Active}
 	var err error
 	if b.number, err = s.backends.take(); err != nil {
 		return placed{}, err
 	}
-	if b.node, err = s.nodes.number(who); err != nil {
+	if b.node, err = s.nodes.number(nodeName{e.cluster, e.node}); err != nil {
 		s.backends.put(b.number)
 		return placed{}, err
 	}
 	pl.backends = append(pl.backends, b)
 	pl.fresh = append(pl.fresh, b)
 	return b, nil
+}
+
+// keep plans to keep the entries of those who stand aside. Who has none has no
+// connection by us, and gets none.
+func (s *state) keep(p *port, aside []bystander, pl *plan) {
+	for _, by := range aside {
+		if b, ok := s.same(p, by.endpoint); ok {
+			b.standing = by.standing
+			pl.backends = append(pl.backends, b)
+		}
+	}
+}
+
+// same returns the backend of p that e is already: one that moved to another
+// node under the same address is another.
+func (s *state) same(p *port, e endpoint) (placed, bool) {
+	b, ok := p.find(e.cluster, e.address)
+	return b, ok && (e.pinned || b.onNode == e.onNode && s.nodes.is(b.node, nodeName{e.cluster, e.node}))
 }
 
 // planTable decides whether a table stays, and takes slots for it if not.

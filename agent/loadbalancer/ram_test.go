@@ -31,7 +31,7 @@ type ramService struct {
 }
 
 // ramBackend has generation and state in its head: the upper half counts the
-// owners, the lowest bit says that it is usable.
+// owners, the lowest bit says that it is usable, and its standing is above it.
 type ramBackend struct {
 	head atomic.Uint64
 	b    Backend
@@ -99,14 +99,23 @@ func (r *ram) PutSlots(offset uint32, table []uint32) { copy(r.slots[offset:], t
 
 func (r *ram) Slots(at Extent) []uint32 { return r.slots[at.Offset:at.end():at.end()] }
 
-func (r *ram) Backend(n uint32) Backend { return r.backends[n].b }
+func (r *ram) Backend(n uint32) Backend {
+	b := r.backends[n].b
+	b.Standing = Standing(r.backends[n].head.Load() >> 8)
+	return b
+}
 
 func (r *ram) Usable(n uint32) bool { return r.backends[n].head.Load()&1 == 1 }
 
 func (r *ram) PutBackend(n uint32, b Backend) {
 	e := &r.backends[n]
 	e.b = b
-	e.head.Store((e.head.Load()>>32+1)<<32 | 1)
+	e.head.Store((e.head.Load()>>32+1)<<32 | uint64(Active)<<8 | 1)
+}
+
+func (r *ram) SetStanding(n uint32, s Standing) {
+	e := &r.backends[n]
+	e.head.Store(e.head.Load()&^0xff00 | uint64(s)<<8)
 }
 
 func (r *ram) DropBackend(n uint32) {

@@ -32,6 +32,7 @@ func restore(t Target) (s *state, oddities []error, err error) {
 	for _, p := range s.pinnedInOrder() {
 		r.readPort(p)
 	}
+	r.readAside()
 	s.slots = r.slots
 	s.services = newNumbers("services", limits.Services, func(n uint32) bool { return s.pinned[n] != nil })
 	s.backends = newNumbers("backends", limits.Backends, func(n uint32) bool { return r.known[n] })
@@ -132,6 +133,25 @@ func (r *reader) readPort(p *port) {
 	slices.SortFunc(p.backends, placed.compareWho)
 }
 
+// readAside takes in the backends that keep their connections and are in no
+// table of their service. An active one in none is what a process left that was
+// killed between two writes.
+func (r *reader) readAside() {
+	for number := uint32(1); number < r.limits.Backends; number++ {
+		if r.known[number] || !r.target.Usable(number) {
+			continue
+		}
+		b := r.target.Backend(number)
+		p := r.pinned[b.Service]
+		if p == nil || b.Standing == Active {
+			continue
+		}
+		if _, there := p.find(b.Cluster, b.Address); !there && r.readBackend(p, number) {
+			slices.SortFunc(p.backends, placed.compareWho)
+		}
+	}
+}
+
 // readBackends takes in those of a table's backends that are the service's own.
 func (r *reader) readBackends(p *port, at Extent) {
 	strange := 0
@@ -154,7 +174,7 @@ func (r *reader) readBackend(p *port, number uint32) bool {
 		return false
 	}
 	r.known[number] = true
-	p.backends = append(p.backends, placed{address: e.Address, cluster: e.Cluster, onNode: e.OnNode, number: number, node: e.Node})
+	p.backends = append(p.backends, placed{address: e.Address, cluster: e.Cluster, onNode: e.OnNode, number: number, node: e.Node, standing: e.Standing})
 	if e.Node != 0 {
 		r.nodes[e.Node] = true
 	}

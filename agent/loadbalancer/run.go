@@ -60,7 +60,9 @@ type LoadBalancer struct {
 	starving map[key]struct{}
 	// cramped is set when a table found no run of free slots since the last
 	// compaction.
-	cramped    bool
+	cramped bool
+	// crowded is set when a number was not to be had since the last settling.
+	crowded    bool
 	graceRetry time.Time // when to ask for a period again after one failed
 	report     report
 }
@@ -166,6 +168,10 @@ func (l *LoadBalancer) settle(now time.Time) {
 			l.settled(k, l.reconcile(k), now)
 		}
 	}
+	if l.crowded {
+		l.crowded = false
+		l.state.evict()
+	}
 	l.startGrace(now)
 	first := l.ready && !l.isFilled()
 	if first {
@@ -227,6 +233,7 @@ func (l *LoadBalancer) settled(k key, err error, now time.Time) {
 	delete(l.starving, k)
 	if errors.Is(err, errNoNumber) || errors.Is(err, errNoExtent) || errors.Is(err, errSettling) {
 		l.starving[k] = struct{}{}
+		l.crowded = l.crowded || errors.Is(err, errNoNumber)
 		l.cramped = l.cramped || errors.Is(err, errNoExtent)
 	}
 	l.report.dirty = l.report.dirty || err != nil

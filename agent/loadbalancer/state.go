@@ -53,7 +53,8 @@ type port struct {
 	frontends []Frontend
 	tables    [tiers]table
 	affinity  time.Duration
-	// backends are all that its tables name, in the order of their endpoints.
+	// backends are all that its tables name, and those that were in a table and
+	// keep their connections, in the order of their endpoints.
 	backends []placed
 	// restored is set while backends found in the maps may be here that no
 	// synced table vouches for.
@@ -87,6 +88,8 @@ type placed struct {
 	onNode  bool
 	number  uint32
 	node    uint32
+	// standing is not Active for one that is in no table.
+	standing Standing
 }
 
 // compareWho orders backends by who they are.

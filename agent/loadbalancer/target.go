@@ -37,11 +37,13 @@ type Target interface {
 
 	// Backend returns the entry of a backend.
 	Backend(number uint32) Backend
-	// Usable reports whether programs select the entry.
+	// Usable reports whether the entry is in use, with whatever standing.
 	Usable(number uint32) bool
-	// PutBackend writes an entry that no table names, and makes it usable as
+	// PutBackend writes an entry that no table names, and makes it active as
 	// its last step, under a generation that it did not have before.
 	PutBackend(number uint32, b Backend)
+	// SetStanding says whether an entry that is in use takes new connections.
+	SetStanding(number uint32, s Standing)
 	// DropBackend makes an entry unusable for those who still know it.
 	DropBackend(number uint32)
 
@@ -97,6 +99,8 @@ type Service struct {
 // Backend is an entry of the map of backends. It belongs to one service, and
 // programs that come to it by another pass it over.
 type Backend struct {
+	// Standing is not looked at by PutBackend.
+	Standing Standing
 	Address  netip.AddrPort
 	Protocol clustermesh.Protocol
 	Cluster  uint16
@@ -105,6 +109,20 @@ type Backend struct {
 	OnNode  bool
 	Service uint32
 }
+
+// Standing is what a backend in use is good for.
+type Standing uint8
+
+// The standings.
+const (
+	// Active takes new connections.
+	Active = Standing(bpf.Active)
+	// Draining keeps its connections, and the datagrams of sockets that have it.
+	Draining = Standing(bpf.Draining)
+	// Silent keeps its connections; it does not answer, says its cluster, so that
+	// datagrams go to another.
+	Silent = Standing(bpf.Down)
+)
 
 // Health is what is stored of a cluster or a node: the bits of what is down.
 type Health uint8

@@ -45,7 +45,7 @@ const (
 func (c *candidate) resort() int {
 	r := serving
 	switch {
-	case c.condition == notReady:
+	case c.condition <= notReady:
 		return nobody
 	case c.condition == ending:
 		r = ends
@@ -116,9 +116,9 @@ func (m *merge) candidate(part *member, e *clustermesh.Endpoint, port uint16, ra
 		Weight: part.weight(),
 	}}
 	if m.in.Withdrawn[Pod{part.Cluster, e.Address, e.PodUID}] {
-		c.condition = notReady
+		c.condition = withdrawn
 	}
-	c.Terminating = c.condition == ending
+	c.Serving, c.Terminating = c.condition > notReady, c.condition == ending
 	c.down, c.kept = m.in.Health.down(&c.Backend), m.in.Drains.kept(&c.Backend)
 	return c
 }

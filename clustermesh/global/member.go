@@ -77,8 +77,9 @@ func (m *member) weight() uint32 { return uint32(max(m.Service.Weight, 1)) }
 type condition uint8
 
 const (
-	notReady condition = iota
-	ending             // terminating, and still serving
+	withdrawn condition = iota // its node knows that it ended
+	notReady
+	ending // terminating, and still serving
 	ready
 )
 

@@ -134,7 +134,11 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 	}
 	p.choose(found, m.def, at)
 	for i := range found {
-		found[i].m.account(&found[i])
+		c := &found[i]
+		c.m.account(c)
+		if c.in == inNone && c.condition != withdrawn {
+			p.Aside = append(p.Aside, c.Backend)
+		}
 	}
 	return p
 }

@@ -81,6 +81,10 @@ type Port struct {
 	// frontends' family, ordered by cluster id, address and port. Without a
 	// primary there is no backup.
 	Primary, Backup []Backend
+	// Aside are the other endpoints that live as far as their cluster and their
+	// node know, in no particular order: they take no new connection, and keep
+	// those they have.
+	Aside []Backend
 	// LocalNodes are the nodes of this cluster with a ready endpoint, sorted;
 	// filled only under an external traffic policy Local, which asks for them.
 	LocalNodes []string
@@ -128,6 +132,8 @@ type Backend struct {
 	// is what the backend's cluster said, unless a table has several tiers or
 	// something of it is drained in part.
 	Weight uint32
+	// Serving: the endpoint answers, says its cluster. Those of a table all do.
+	Serving bool
 	// Terminating is set for a last resort: an endpoint that still serves while
 	// it ends, used because no cluster has a ready one. A port's backends are all
 	// such or none is.
