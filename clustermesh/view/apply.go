@@ -107,6 +107,9 @@ func (v *View) sync(marker clustermesh.Key, synced bool, c *Changes) {
 	p := v.place(marker)
 	if synced {
 		p.synced[clustermesh.Kind(marker.Name)] = true
+		if marker.Area == clustermesh.Private && marker.Name == string(clustermesh.KindPeers) {
+			v.peersSeen(c)
+		}
 	} else {
 		delete(p.synced, clustermesh.Kind(marker.Name))
 		v.tidy(p)
@@ -140,8 +143,12 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 	case clustermesh.KindIdentities, clustermesh.KindEndpoints:
 		p.setIdentity(k, e, c)
 	case clustermesh.KindPeers:
+		was := v.removed(k.Name)
 		keep(v.peers, k.Name, e)
 		c.Peers.add(k.Name)
+		if v.removed(k.Name) != was {
+			v.member(k.Name, c)
+		}
 	case clustermesh.KindBGPPeers:
 		keep(v.bgpPeers, k.Name, e)
 		c.BGPPeers.add(k.Name)

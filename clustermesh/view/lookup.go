@@ -86,6 +86,9 @@ func (v *View) clusters() iter.Seq[string] {
 // placesOf returns the places of a cluster that hold something.
 func (v *View) placesOf(cluster string) []*place {
 	var out []*place
+	if v.removed(cluster) {
+		return nil
+	}
 	for _, o := range origins(cluster) {
 		if p := v.places[o]; p != nil {
 			out = append(out, p)
@@ -97,6 +100,9 @@ func (v *View) placesOf(cluster string) []*place {
 // newest finds an object of a cluster: where two places have it, the younger.
 func newest[K comparable, T any](v *View, cluster string, k K, of func(*place) map[K]entry[T]) entry[T] {
 	var found entry[T]
+	if v.removed(cluster) {
+		return found
+	}
 	for _, o := range origins(cluster) {
 		if p := v.places[o]; p != nil {
 			found = younger(found, of(p)[k])

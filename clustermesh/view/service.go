@@ -33,7 +33,7 @@ func (v *View) Services() iter.Seq[clustermesh.ServiceName] {
 }
 
 // Service returns a service as every cluster exports it, and as ours has it. A
-// cluster that did not say yet who it is takes no part.
+// cluster that did not say yet who it is, or that was removed, takes no part.
 func (v *View) Service(name clustermesh.ServiceName) global.Input {
 	in := global.Input{Name: name, Node: v.node}
 	if self := v.Self(); self != nil {
@@ -44,7 +44,7 @@ func (v *View) Service(name clustermesh.ServiceName) global.Input {
 	for _, p := range v.services[name] {
 		if p.place.origin.cluster == Ours {
 			own = append(own, p)
-		} else if c := p.place.cluster; c != nil {
+		} else if c := p.place.cluster; c != nil && !v.removed(p.place.origin.cluster) {
 			in.Exports = append(in.Exports, export(c, p))
 		}
 	}

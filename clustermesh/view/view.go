@@ -23,6 +23,9 @@ type View struct {
 	places   map[origin]*place
 	services map[clustermesh.ServiceName][]*part
 	peers    map[string]*clustermesh.Peer
+	// peersKnown is set once peers were all seen.
+	peersKnown bool
+
 	bgpPeers map[string]*clustermesh.BGPPeer
 	adverts  map[string]*clustermesh.BGPAdvertisement
 	invalid  map[string]error
@@ -89,7 +92,7 @@ func (v *View) Self() *clustermesh.Cluster { return v.Cluster(Ours) }
 
 // Cluster returns what a cluster says of itself, nil while that is not known.
 func (v *View) Cluster(cluster string) *clustermesh.Cluster {
-	if p := v.places[origins(cluster)[0]]; p != nil {
+	if p := v.places[origins(cluster)[0]]; p != nil && !v.removed(cluster) {
 		return p.cluster
 	}
 	return nil
@@ -97,17 +100,18 @@ func (v *View) Cluster(cluster string) *clustermesh.Cluster {
 
 // Mirror returns what the mirror of a cluster says of itself, or nil.
 func (v *View) Mirror(cluster string) *clustermesh.MirrorState {
-	if p := v.places[origin{clustermesh.Mirror, cluster}]; p != nil {
+	if p := v.places[origin{clustermesh.Mirror, cluster}]; p != nil && !v.removed(cluster) {
 		return p.state
 	}
 	return nil
 }
 
-// Mirrors returns the names of the clusters of which something is mirrored.
+// Mirrors returns the names of the clusters of which something is mirrored,
+// those that were removed aside.
 func (v *View) Mirrors() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for o := range v.places {
-			if o.area == clustermesh.Mirror && !yield(o.cluster) {
+			if o.area == clustermesh.Mirror && !v.removed(o.cluster) && !yield(o.cluster) {
 				return
 			}
 		}
@@ -125,7 +129,7 @@ func (v *View) Synced(cluster string, kinds ...clustermesh.Kind) bool {
 				continue
 			}
 			asked = true
-			if p := v.places[o]; p == nil || !p.synced[k] {
+			if p := v.places[o]; p == nil || !p.synced[k] || v.removed(cluster) {
 				return false
 			}
 		}

@@ -242,6 +242,44 @@ func TestPeerRemoved(t *testing.T) {
 	}
 }
 
+// The store is lost and comes back without a peer: nobody ever says of the keys
+// of its mirror that they are gone.
+func TestPeerRemovedWhileItsMirrorIsFrozen(t *testing.T) {
+	v := New("")
+	v.Apply(events(t, v, twoClusters+`
+		put mirror/west/nodes/w1 zone-a
+		put mirror/west/endpoints/10.2.0.1 131073
+		put private/peers/west https://west:2379
+		synced private/synced/peers
+		synced mirror/west/synced/services`))
+	const both = "east#1 prio 3 a=10.1.0.1; west#2 prio 5 a=10.2.0.1 b=10.2.0.2"
+	const marked = `address 10.2.0.1; cluster "west"; node "west"/w1; peer west; service shop/cart`
+	expect(t, "input", inputText(v, "shop/cart"), both)
+	v.Apply(events(t, v, "unsynced private/synced/peers\nunsynced mirror/west/synced/services"))
+	expect(t, "while the store is lost", inputText(v, "shop/cart"), both)
+
+	c := v.Apply(events(t, v, "delete private/peers/west"))
+	expect(t, "touched", touched(c), marked)
+	expect(t, "without the peer", inputText(v, "shop/cart"), "east#1 prio 3 a=10.1.0.1")
+	gone := fmt.Sprint(v.Cluster("west"), v.Node("west", "w1"), len(v.HoldersOf(netip.MustParseAddr("10.2.0.1"))), slices.Collect(v.Mirrors()))
+	expect(t, "of the peer", gone, "<nil> <nil> 0 []")
+
+	c = v.Apply(events(t, v, "put private/peers/west https://west:2379"))
+	expect(t, "touched", touched(c), marked)
+	expect(t, "with the peer again", inputText(v, "shop/cart"), both)
+}
+
+// A mirror that is there before the peers were all seen is not taken for that of
+// a removed peer.
+func TestMirrorOfAPeerThatIsNotReadYet(t *testing.T) {
+	v := New("")
+	v.Apply(events(t, v, twoClusters))
+	expect(t, "before", strings.Join(slices.Collect(v.Mirrors()), " "), "west")
+	c := v.Apply(events(t, v, "synced private/synced/peers"))
+	expect(t, "touched", touched(c), `cluster ""; cluster "west"; service shop/cart`)
+	expect(t, "after", strings.Join(slices.Collect(v.Mirrors()), " "), "")
+}
+
 func TestSynced(t *testing.T) {
 	v := New("")
 	marks := func(op string, o origin, kinds ...clustermesh.Kind) {
@@ -258,6 +296,7 @@ func TestSynced(t *testing.T) {
 		expect(t, "synced", got, want)
 	}
 	state("false false false false")
+	v.Apply(events(t, v, "put private/peers/west https://west:2379"))
 	marks("synced", origin{area: clustermesh.Export}, clustermesh.Tables(clustermesh.Export)...)
 	state("false false false false")
 	marks("synced", origin{area: clustermesh.Private}, clustermesh.KindServices)
