@@ -112,7 +112,7 @@ func (l *loop) open(ctx context.Context) error {
 	if err := errors.Join(t.recall(l.memory, now), t.pass(now)); err != nil {
 		return err
 	}
-	l.term, l.refresh = t, now.Add(refresh)
+	l.term, l.refresh = t, now.Add(firstRefresh)
 	return nil
 }
 

@@ -16,8 +16,11 @@ import (
 
 // Times of the loop.
 const (
-	// refresh is how often the markers are written again.
-	refresh = 30 * time.Second
+	// refresh is how often the markers are written again; the first time in a
+	// term comes early, for readers of a store whose files were exchanged under
+	// its epoch wait for it.
+	refresh      = 30 * time.Second
+	firstRefresh = 5 * time.Second
 	// patience bounds one attempt to write, so that the loop goes on listening
 	// while the store is away; again is the wait before the next.
 	patience = 5 * time.Second
@@ -92,6 +95,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.turn, l.retry = &t, time.Time{}
 		case <-l.lost():
 			l.depose("its lease is lost")
+		case <-l.mirroring.changed(): // for the status
 		case err := <-l.mirroring.ended():
 			l.mirroring = nil
 			l.result(ctx, err)

@@ -99,6 +99,20 @@ func TestMeshRefusesOverlap(t *testing.T) {
 	east.until("our own objects are none the worse", func() bool { return slices.Contains(east.keys(), "export/nodes/n0") })
 }
 
+// What was wrong with a peer goes from the status together with the peer, and
+// not with the next thing that happens.
+func TestRemovedPeerIsNoReason(t *testing.T) {
+	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
+	east.write("peer.yaml", strings.Replace(west.peerOf(), "name: west", "name: north", 1))
+	east.degraded(east.server, "the mirror of north is Refused")
+	start := time.Now()
+	east.remove("peer.yaml")
+	east.well(east.server)
+	if took := time.Since(start); took > firstRefresh/2 {
+		t.Errorf("the status says it for %v", took)
+	}
+}
+
 // BenchmarkChange takes the time of one change of an endpoint, from the
 // manifest in west to the key in east's store.
 func BenchmarkChange(b *testing.B) {

@@ -57,6 +57,14 @@ func (m *mirroring) ended() <-chan error {
 	return m.done
 }
 
+// changed is where it shows that the mirrors stand differently.
+func (m *mirroring) changed() <-chan struct{} {
+	if m == nil {
+		return nil
+	}
+	return m.mirrors.Changed()
+}
+
 // peers returns how the mirrors stand, and what is wrong with them.
 func (m *mirroring) peers() (all []mirror.Status, reasons []string) {
 	if m == nil {

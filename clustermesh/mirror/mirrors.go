@@ -19,8 +19,10 @@ const (
 	// changed.
 	stateEvery = 5 * time.Second
 	// refreshEvery is how often the markers are written again; see
-	// etcd.Writer.Refresh.
+	// etcd.Writer.Refresh. The first time is early: readers of a store whose
+	// files were exchanged under its epoch wait for it.
 	refreshEvery = 30 * time.Second
+	refreshFirst = 5 * time.Second
 )
 
 // Config is one term of a leader.
@@ -56,6 +58,7 @@ type Mirrors struct {
 	wanted     chan []*clustermesh.Peer
 	deliveries chan delivery
 	status     atomic.Pointer[[]Status]
+	changed    chan struct{}
 
 	writer *etcd.Writer
 	peers  map[string]*peer
@@ -72,6 +75,7 @@ func New(cfg Config, log *slog.Logger) *Mirrors {
 		cfg: cfg, log: log,
 		wanted:     make(chan []*clustermesh.Peer, 1),
 		deliveries: make(chan delivery),
+		changed:    make(chan struct{}, 1),
 		peers:      map[string]*peer{},
 		admitted:   map[string]*clustermesh.Cluster{},
 		states:     map[string]*clustermesh.MirrorState{},
@@ -109,7 +113,7 @@ func (m *Mirrors) Run(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return fmt.Errorf("taking over the mirrors: %w", err)
 	}
-	state, refresh := time.NewTicker(stateEvery), time.NewTicker(refreshEvery)
+	state, refresh := time.NewTicker(stateEvery), time.NewTimer(refreshFirst)
 	defer state.Stop()
 	defer refresh.Stop()
 	for {
@@ -124,6 +128,7 @@ func (m *Mirrors) Run(ctx context.Context) error {
 		case <-state.C:
 			err = m.report(ctx, true)
 		case <-refresh.C:
+			refresh.Reset(refreshEvery)
 			m.writer.Refresh()
 			err = m.writer.Flush(ctx)
 		}

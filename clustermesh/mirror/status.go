@@ -1,6 +1,10 @@
 package mirror
 
-import "tombolo.io/tombolo/clustermesh"
+import (
+	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
+)
 
 // maxProblems bounds the problems that a status names.
 const maxProblems = 20
@@ -25,6 +29,10 @@ type Problem struct {
 // Status returns how the mirrors stand, by peer. Any goroutine may ask.
 func (m *Mirrors) Status() []Status { return *m.status.Load() }
 
+// Changed receives when a phase, a reason, a problem or the set of peers is
+// another than before.
+func (m *Mirrors) Changed() <-chan struct{} { return m.changed }
+
 // publish makes a new status.
 func (m *Mirrors) publish() {
 	out := make([]Status, 0, len(m.peers))
@@ -41,5 +49,15 @@ func (m *Mirrors) publish() {
 		}
 		out = append(out, s)
 	}
-	m.status.Store(&out)
+	if old := m.status.Swap(&out); !slices.EqualFunc(*old, out, Status.same) {
+		select {
+		case m.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// same reports whether two statuses differ in no more than the revision.
+func (s Status) same(o Status) bool {
+	return s.Peer == o.Peer && sameState(&s.State, &o.State) && slices.Equal(s.Examples, o.Examples)
 }
