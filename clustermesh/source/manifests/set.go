@@ -12,9 +12,10 @@ import (
 // set is what all files say together, and what was delivered of it.
 type set struct {
 	files map[string]*file
-	// where names the files that name an object, in the order of their names:
-	// the first one holds.
+	// where names the files that name an object, in the order of their names.
 	where map[source.Key][]string
+	// holder is the file from which an object was delivered.
+	holder map[source.Key]string
 	// delivered is what the receiver has.
 	delivered map[source.Key][]source.Object
 	// conflicts are the objects that several files name.
@@ -32,7 +33,7 @@ type set struct {
 
 func newSet() *set {
 	return &set{
-		files: map[string]*file{}, where: map[source.Key][]string{}, delivered: map[source.Key][]source.Object{},
+		files: map[string]*file{}, where: map[source.Key][]string{}, holder: map[source.Key]string{}, delivered: map[source.Key][]source.Object{},
 		conflicts: map[source.Key][]source.Problem{}, unknown: map[source.Key]struct{}{}, touched: map[source.Key]struct{}{},
 	}
 }
@@ -78,9 +79,9 @@ func (s *set) partial() bool { return s.blind > 0 || len(s.unknown) > 0 }
 func (s *set) changes() []source.Change {
 	var out []source.Change
 	for k := range s.touched {
-		s.conflict(k)
 		was, had := s.delivered[k]
 		objects, state := s.decide(k)
+		s.conflict(k)
 		delete(s.unknown, k)
 		switch {
 		case state == stateHeld && !(had && reflect.DeepEqual(was, objects)):
@@ -94,6 +95,7 @@ func (s *set) changes() []source.Change {
 		}
 		if len(s.where[k]) == 0 {
 			delete(s.where, k)
+			delete(s.holder, k)
 		}
 	}
 	clear(s.touched)
@@ -110,13 +112,25 @@ const (
 	stateHeld
 )
 
+// named returns the files that name an object: the one that holds it first, if
+// it still does, so that no other definition takes its place; then by name.
+func (s *set) named(k source.Key) []string {
+	names := s.where[k]
+	i := slices.Index(names, s.holder[k])
+	if i < 1 {
+		return names
+	}
+	return slices.Insert(slices.Delete(slices.Clone(names), i, i+1), 0, names[i])
+}
+
 // decide says what an object is: the first file that names it holds. If that
 // one cannot tell its state and nothing was delivered yet, the next is asked.
 func (s *set) decide(k source.Key) ([]source.Object, state) {
 	_, had := s.delivered[k]
 	out := stateGone
-	for _, name := range s.where[k] {
+	for _, name := range s.named(k) {
 		if p, ok := s.files[name].held[k]; ok {
+			s.holder[k] = name
 			return p.objects, stateHeld
 		}
 		out = stateClaimed
@@ -129,7 +143,7 @@ func (s *set) decide(k source.Key) ([]source.Object, state) {
 
 // conflict notes that several files name an object, or that they no longer do.
 func (s *set) conflict(k source.Key) {
-	names := s.where[k]
+	names := s.named(k)
 	if len(names) < 2 {
 		if _, ok := s.conflicts[k]; ok {
 			delete(s.conflicts, k)

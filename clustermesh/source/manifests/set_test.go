@@ -75,14 +75,14 @@ func TestSet(t *testing.T) {
 		{"a file that cannot be read keeps all", []step{
 			{"a", "n1=a", "+n1=a"}, {"a", "?", ""}, {"a", "?", ""}, {"a", "n1=a", ""}, {"a", "?", ""}, {"a", "-", "-n1"},
 		}},
-		{"the first file holds", []step{
-			{"b", "n1=b", "+n1=b"}, {"c", "n1=c", ""}, {"a", "n1=a", "+n1=a"}, {"a", "-", "+n1=b"}, {"b", "", "+n1=c"}, {"c", "-", "-n1"},
+		{"the file that held first goes on, whatever the names", []step{
+			{"b", "n1=b", "+n1=b"}, {"c", "n1=c", ""}, {"a", "n1=a", ""}, {"b", "n1=d", "+n1=d"}, {"b", "", "+n1=a"}, {"a", "-", "+n1=c"}, {"c", "-", "-n1"},
 		}},
-		{"the first file holds, though it is wrong now", []step{
+		{"it goes on, though it is wrong now", []step{
 			{"a", "n1=a", "+n1=a"}, {"b", "n1=b", ""}, {"a", "n1!", ""}, {"a", "-", "+n1=b"},
 		}},
 		{"unless it never said anything right", []step{
-			{"a", "n1!", ""}, {"b", "n1=b", "+n1=b"}, {"a", "n1=a", "+n1=a"},
+			{"a", "n1!", ""}, {"b", "n1=b", "+n1=b"}, {"a", "n1=a", ""},
 		}},
 		{"moved to another file", []step{
 			{"a", "n1=a", "+n1=a"}, {"b", "n1=a", ""}, {"a", "-", ""},
@@ -141,6 +141,18 @@ func TestSetPartial(t *testing.T) {
 	}
 }
 
+// A newcomer is the one that is reported.
+func TestSetNewcomerIsReported(t *testing.T) {
+	s := newSet()
+	put(s, "b", "n1=b")
+	s.changes()
+	put(s, "a", "n1=a")
+	s.changes()
+	if got, want := fmt.Sprint(s.problems()), "[{a:2 Node n1 is also in b:2, and that one holds}]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestSetProblems(t *testing.T) {
 	s := newSet()
 	put(s, "b", "n1=b n2=b")
@@ -173,7 +185,7 @@ func TestSetProblems(t *testing.T) {
 func TestSetAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	s, text := newSet(), map[string]string{}
-	have := map[string]string{}
+	have, holder := map[string]string{}, map[string]string{}
 	for range 3000 {
 		name := string(rune('a' + r.IntN(4)))
 		var words []string
@@ -190,14 +202,30 @@ func TestSetAgainstModel(t *testing.T) {
 			}
 		}
 		want := map[string]string{}
-		for _, name := range slices.Backward(slices.Sorted(maps.Keys(text))) {
-			for word := range strings.FieldsSeq(text[name]) {
-				node, zone, _ := strings.Cut(word, "=")
-				want[node] = zone
+		for n := range 5 {
+			node := fmt.Sprintf("n%d", n)
+			zone, of := zoneOf(text[holder[node]], node), holder[node]
+			for _, name := range slices.Sorted(maps.Keys(text)) {
+				if zone == "" {
+					zone, of = zoneOf(text[name], node), name
+				}
+			}
+			if zone != "" {
+				want[node], holder[node] = zone, of
 			}
 		}
 		if !maps.Equal(have, want) {
 			t.Fatalf("files %v: got %v, want %v", text, have, want)
 		}
 	}
+}
+
+// zoneOf returns the zone that a file gives a node, empty for none.
+func zoneOf(text, node string) string {
+	for word := range strings.FieldsSeq(text) {
+		if name, zone, _ := strings.Cut(word, "="); name == node {
+			return zone
+		}
+	}
+	return ""
 }
