@@ -221,7 +221,7 @@ func TestSweep(t *testing.T) {
 	}{
 		{"a few go", source.Update{Synced: everything}, source.Shrink{}, 3, 30, 3, "", 0},
 		{"all of few go", source.Update{Synced: everything}, source.Shrink{}, 19, 0, 19, "", 0},
-		{"many wait", source.Update{Synced: everything}, source.Shrink{Hold: time.Minute}, 30, 10, 0, "more than half of 40", 160},
+		{"many wait", source.Update{Synced: everything}, source.Shrink{Hold: time.Minute}, 30, 10, 0, "more than half of 40 objects would go at once; that is believed at 1970-01-01T00:02:40Z, or at once with --allow-shrink", 160},
 		{"many may go", source.Update{Synced: everything}, source.Shrink{Allow: true}, 30, 10, 30, "", 0},
 		{"nothing goes before all is known", source.Update{Synced: everything[1:]}, source.Shrink{Allow: true}, 1, 100, 0, "not delivered everything", 0},
 		{"nor while parts cannot be read", source.Update{Synced: everything, Partial: true}, source.Shrink{Allow: true}, 1, 100, 0, "could not read everything", 0},

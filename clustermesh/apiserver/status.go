@@ -73,6 +73,13 @@ const maxReasons = 5
 func (l *loop) publish() {
 	s := l.state()
 	old := l.server.status.Swap(&s)
+	switch {
+	case old.Why == s.Why:
+	case s.Why != "":
+		l.log.Warn("stored keys that nobody wants stay", "keys", s.Waiting, "reason", s.Why)
+	default:
+		l.log.Info("nothing waits to be deleted any more", "before", old.Why)
+	}
 	if old.Health == s.Health && slices.Equal(old.Reasons, s.Reasons) {
 		return
 	}

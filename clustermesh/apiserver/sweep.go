@@ -1,7 +1,7 @@
 package apiserver
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh/source"
@@ -21,6 +21,14 @@ type sweep struct {
 
 func newSweep(rule source.Shrink) *sweep {
 	return &sweep{keys: map[string]struct{}{}, guard: source.Guard{Rule: rule}}
+}
+
+// outcome says how the wait for a suspect pass ends.
+func outcome(at time.Time) string {
+	if at.IsZero() {
+		return "allow it with --allow-shrink"
+	}
+	return "that is believed at " + at.UTC().Format(time.RFC3339) + ", or at once with --allow-shrink"
 }
 
 // add takes keys that may be swept, spare one that is wanted again.
@@ -48,7 +56,7 @@ func (s *sweep) pass(c *catalog, others int, now time.Time) map[string]struct{} 
 			return gone
 		}
 		s.at = at
-		s.reason = "more than half of " + strconv.Itoa(others+len(s.keys)) + " objects would go at once; allow it with --allow-shrink"
+		s.reason = fmt.Sprintf("more than half of %d objects would go at once; ", others+len(s.keys)) + outcome(at)
 	}
 	return nil
 }
