@@ -60,6 +60,7 @@ func samples() map[string]Object {
 		},
 		"tombolo/v1/status/agent/n1": &ProcessStatus{
 			Role: "agent", Node: "n1", Version: "v0.1", Started: at(1700000000, 7), Health: HealthDegraded, Reasons: []string{"etcd away"},
+			Epoch: "e", Identities: []Identity{{ID: 65537, Labels: label("app", "cart")}, {ID: 65538, Labels: label("app", "web")}},
 		},
 		"tombolo/v1/private/peers/west": &Peer{
 			Name: "west", Endpoints: []string{"https://192.0.2.1:2379", "https://[fd00::1]:2379"},

@@ -168,6 +168,7 @@ func readProcess(c *checker, m *meshpb.ProcessStatus) *ProcessStatus {
 	return &ProcessStatus{
 		Role: m.GetRole(), Node: m.GetNode(), Version: m.GetVersion(), Started: readTime(c, "started", m.GetStarted()),
 		Health: Health(m.GetHealth()), Reasons: m.GetReasons(),
+		Epoch: m.GetEpoch(), Identities: each(m.GetIdentities(), func(i *meshpb.Identity) Identity { return *readIdentity(c, i) }),
 	}
 }
 

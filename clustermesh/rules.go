@@ -118,6 +118,14 @@ func (p *ProcessStatus) check(c *checker) {
 	for _, r := range p.Reasons[:min(len(p.Reasons), 100)] {
 		c.text("reasons", r)
 	}
+	c.token("epoch", p.Epoch)
+	c.count("identities", len(p.Identities), MaxReportedIdentities)
+	for i := range p.Identities[:min(len(p.Identities), MaxReportedIdentities)] {
+		p.Identities[i].check(c)
+		if i > 0 && p.Identities[i].ID <= p.Identities[i-1].ID {
+			c.fail("identities", uint32(p.Identities[i].ID), "must be in the order of their numbers, each once")
+		}
+	}
 }
 
 func (p *Peer) check(c *checker) {

@@ -58,4 +58,17 @@ type ProcessStatus struct {
 	Health     Health
 	// Reasons say why Health is not OK; there are none when it is.
 	Reasons []string
+	// Epoch is the store's, as the process knows it; an agent sets it.
+	Epoch string
+	// Identities are, in an agent's report, those that the pods of its node
+	// have, by number, at most MaxReportedIdentities. Whoever gives numbers out
+	// after the store was lost learns from them which are in use.
+	Identities []Identity
 }
+
+// RoleAgent is the role of the agents, in ProcessStatus and in its key.
+const RoleAgent = "agent"
+
+// MaxReportedIdentities bounds the identities in a report: more than a node has
+// pods, and little enough for one value of etcd.
+const MaxReportedIdentities = 1024

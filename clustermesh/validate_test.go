@@ -226,6 +226,10 @@ func singleRules() []rule {
 		{processKey, on(func(p *ProcessStatus) { p.Health = HealthOK }), "must be none when the health is OK"},
 		{processKey, on(func(p *ProcessStatus) { p.Reasons = make([]string, 101) }), "reasons (101)"},
 		{processKey, on(func(p *ProcessStatus) { p.Role = "speaker" }), "must be that of the key"},
+		{processKey, on(func(p *ProcessStatus) { p.Epoch = "two words" }), "epoch"},
+		{processKey, on(func(p *ProcessStatus) { p.Identities[1].ID = p.Identities[0].ID }), "must be in the order of their numbers"},
+		{processKey, on(func(p *ProcessStatus) { p.Identities[0].Labels = nil }), "labels"},
+		{processKey, on(func(p *ProcessStatus) { p.Identities = make([]Identity, MaxReportedIdentities+1) }), "identities (1025)"},
 
 		{peerKey, on(func(p *Peer) { p.Endpoints = nil }), "endpoints ([]) must not be empty"},
 		{peerKey, on(func(p *Peer) { p.Endpoints[1] = p.Endpoints[0] }), "must not occur twice"},

@@ -123,7 +123,9 @@ func (s *EndpointSlice) message() proto.Message {
 	}
 }
 
-func (i *Identity) message() proto.Message {
+func (i *Identity) message() proto.Message { return writeIdentity(*i) }
+
+func writeIdentity(i Identity) *meshpb.Identity {
 	return &meshpb.Identity{Id: uint32(i.ID), Labels: i.Labels}
 }
 
@@ -151,6 +153,7 @@ func (p *ProcessStatus) message() proto.Message {
 	return &meshpb.ProcessStatus{
 		Role: p.Role, Node: p.Node, Version: p.Version, Started: writeTime(p.Started),
 		Health: string(p.Health), Reasons: p.Reasons,
+		Epoch: p.Epoch, Identities: each(p.Identities, writeIdentity),
 	}
 }
 

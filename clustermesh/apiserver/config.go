@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/identity"
@@ -24,6 +25,9 @@ type Config struct {
 	// IdentityLabels are rules that follow identity.DefaultRules: which labels
 	// of pods and namespaces count for identities.
 	IdentityLabels []string
+	// IdentityWait is how long, after the store was lost, no identity is given
+	// out while agents have not said which they use; see relearning.
+	IdentityWait time.Duration
 	// Shrink guards against a source that lost its contents.
 	Shrink source.Shrink
 	// Store is the cluster's etcd.
@@ -84,6 +88,9 @@ func (c Config) Validate() error {
 	}
 	if c.Shrink.Hold < 0 {
 		errs = append(errs, fmt.Errorf("the hold time %v is negative", c.Shrink.Hold))
+	}
+	if c.IdentityWait < 0 {
+		errs = append(errs, fmt.Errorf("the wait for identities %v is negative", c.IdentityWait))
 	}
 	if _, err := c.identity(); err != nil {
 		errs = append(errs, err)

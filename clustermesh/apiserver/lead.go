@@ -104,7 +104,7 @@ func (l *loop) open(ctx context.Context) error {
 		l.renew = false
 	}
 	now := time.Now()
-	t := newTerm(l.catalog, &l.server.config.Cluster, l.identity, l.server.config.Shrink)
+	t := newTerm(l.catalog, &l.server.config, l.identity)
 	t.epoch, t.remote = value, l.remote
 	if err := t.learn(ctx, l.client, l.turn.fence, now); err != nil {
 		return err

@@ -126,6 +126,9 @@ func (l *loop) tick(ctx context.Context, now time.Time) error {
 	if l.term == nil {
 		return nil
 	}
+	if err := l.term.relearn(ctx, l.client, now); err != nil {
+		return err
+	}
 	if !now.Before(l.refresh) {
 		l.refresh = now.Add(refresh)
 		if err := l.term.refresh(now); err != nil {
@@ -156,6 +159,9 @@ func (l *loop) due() time.Time {
 		at = l.refresh
 	}
 	times := []time.Time{l.retry, l.sweepAt()}
+	if l.term != nil && l.term.relearning != nil && l.catalog.synced() {
+		times = append(times, latest(l.term.relearning.next, time.Now().Add(time.Millisecond)))
+	}
 	if l.turn == nil {
 		times = append(times, l.asked.Add(ask))
 	}
@@ -165,6 +171,13 @@ func (l *loop) due() time.Time {
 		}
 	}
 	return at
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (l *loop) sweepAt() time.Time {

@@ -21,7 +21,7 @@ func (t *term) tidy(now time.Time) error {
 		held.add(key, 1)
 	}
 	for m := range t.unmarked {
-		if held[m] > 0 {
+		if k, err := clustermesh.ParseKey(m); held[m] > 0 || err == nil && t.waits(clustermesh.Key{Kind: clustermesh.Kind(k.Name)}) {
 			continue
 		}
 		delete(t.unmarked, m)

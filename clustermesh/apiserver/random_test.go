@@ -58,7 +58,8 @@ func TestRandomChanges(t *testing.T) {
 func (w *world) begin() {
 	w.Helper()
 	ids := identity.Config{Cluster: "east", ID: 1, Grace: time.Hour}
-	t := newTerm(w.catalog, &clustermesh.Cluster{Name: "east", ID: 1}, ids, source.Shrink{Allow: true})
+	t := newTerm(w.catalog, &Config{Cluster: clustermesh.Cluster{Name: "east", ID: 1}, Shrink: source.Shrink{Allow: true}}, ids)
+	t.relearning = nil // the store is whole; relearn_test.go has the other case
 	t.epoch, t.remote = "epoch", true
 	if w.rand.IntN(2) == 0 {
 		w.catalog.apply(w.update(3))

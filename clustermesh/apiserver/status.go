@@ -40,6 +40,9 @@ type Status struct {
 	Waiting int       `json:"waiting"`
 	Why     string    `json:"why,omitempty"`
 	Until   time.Time `json:"until,omitzero"`
+	// Relearning says why no identity is given out at present, empty when they
+	// are.
+	Relearning string `json:"relearning,omitempty"`
 	// StoreErr says why the store cannot be read or written, since when.
 	StoreErr   string    `json:"storeErr,omitempty"`
 	StoreSince time.Time `json:"storeSince,omitzero"`
@@ -113,6 +116,9 @@ func (l *loop) state() Status {
 		s.Passed, s.Epoch = l.failed == nil && t.writer.Staged() == 0, t.epoch
 		s.Synced = s.Passed && t.marked()
 		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
+		if t.relearning != nil {
+			s.Relearning = t.relearning.reason()
+		}
 		for subject, err := range t.invalid {
 			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})
 		}
@@ -140,6 +146,9 @@ func (s Status) reasons() []string {
 	}
 	if s.Why != "" {
 		out = append(out, fmt.Sprintf("%d stored keys that nobody wants stay: %s", s.Waiting, s.Why))
+	}
+	if s.Relearning != "" {
+		out = append(out, s.Relearning)
 	}
 	out = append(out, listed("object not taken", s.Source.Problems)...)
 	return append(out, listed("object not stored", s.Invalid)...)

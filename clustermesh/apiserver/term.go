@@ -25,7 +25,9 @@ type term struct {
 	source, epoch string
 	placements    *placements
 	identities    *identities
-	sweep         *sweep
+	// relearning is nil once identities are given out.
+	relearning *relearning
+	sweep      *sweep
 	// sizes are the table sizes given out, by service.
 	sizes map[clustermesh.ServiceName]uint32
 	// peers are those that are stored or staged, by key: what waits to be swept
@@ -47,11 +49,12 @@ var areas = []clustermesh.Area{clustermesh.Export, clustermesh.Private}
 
 func prefix(a clustermesh.Area) string { return clustermesh.Root + string(a) + "/" }
 
-func newTerm(cat *catalog, cluster *clustermesh.Cluster, ids identity.Config, rule source.Shrink) *term {
+func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 	counts := census{}
 	t := &term{
-		catalog: cat, cluster: cluster, source: rand.Text(), placements: newPlacements(counts),
-		identities: newIdentities(ids, counts), sweep: newSweep(rule), census: counts, unmarked: map[string]struct{}{},
+		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
+		identities: newIdentities(ids, counts), relearning: &relearning{wait: cfg.IdentityWait},
+		sweep: newSweep(cfg.Shrink), census: counts, unmarked: map[string]struct{}{},
 		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
@@ -79,6 +82,13 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		return fmt.Errorf("learning the identities: %w", err)
 	}
 	maps.Copy(t.invalid, bad)
+	lost, err := t.unvouched(ctx, c)
+	if err != nil {
+		return fmt.Errorf("learning whether all identities are known: %w", err)
+	}
+	if !lost {
+		t.relearning = nil
+	}
 	return nil
 }
 
@@ -111,15 +121,20 @@ func (t *term) pass(now time.Time) error {
 	}
 	t.identify(false, now)
 	for _, a := range areas {
-		for key := range t.writer.Stored(prefix(a)) {
-			k, err := clustermesh.ParseKey(key)
-			if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster) || t.wanted(key) {
-				continue
-			}
-			t.sweep.add(key)
-		}
+		t.unwanted(prefix(a))
 	}
 	return t.tidy(now)
+}
+
+// unwanted finds what is stored below a prefix and nobody wants.
+func (t *term) unwanted(prefix string) {
+	for key := range t.writer.Stored(prefix) {
+		k, err := clustermesh.ParseKey(key)
+		if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster || t.waits(k)) || t.wanted(key) {
+			continue
+		}
+		t.sweep.add(key)
+	}
 }
 
 func (t *term) wanted(key string) bool {
@@ -142,6 +157,9 @@ func (t *term) take(touched []source.Key, full bool, now time.Time) error {
 // wants; with full, the unit was looked at in a full pass.
 func (t *term) settle(unit source.Key, full bool, now time.Time) {
 	if t.identities.matters(unit) {
+		if t.relearning != nil {
+			return // giveOut takes all of them in
+		}
 		t.identities.set(unit, t.catalog.objects[unit], now)
 		return
 	}
@@ -170,6 +188,9 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 
 // identify stages what pods and namespaces brought to the identities.
 func (t *term) identify(full bool, now time.Time) {
+	if t.relearning != nil {
+		return
+	}
 	puts, deletes := t.identities.changes(now)
 	for _, o := range puts {
 		key := clustermesh.KeyOf(clustermesh.Export, o).String()

@@ -64,6 +64,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the directory also when more than half of its objects are gone")
 	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
+	flags.DurationVar(&f.config.IdentityWait, "identity-wait", 15*time.Second, "how long, on a store that was lost, no identity is given out before all agents said which they use")
 	flags.StringVar(&f.config.Store.Dir, "data-dir", "", "data directory of the embedded etcd")
 	flags.StringSliceVar(&f.config.Store.Listen, "etcd-listen", nil, "URLs on which the embedded etcd listens")
 	flags.StringVar(&f.serverCert, "etcd-server-cert", "", "PEM file of the embedded etcd's certificate")
