@@ -1,15 +1,13 @@
 package bgp
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
 
 	"tombolo.io/tombolo/bgp/advertise"
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/kept"
 )
 
 // savedVersion is that of the file's form; another one is not read.
@@ -35,18 +33,11 @@ type router struct {
 // load reads the picture of a node. A file that is not there is an empty
 // picture; one that is damaged or another node's is an error and not used.
 func load(path, node string) (saved, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return saved{}, nil
+	s, ok, err := kept.Read[saved](path)
+	if err == nil && ok {
+		err = s.check(node)
 	}
 	if err != nil {
-		return saved{}, fmt.Errorf("reading the saved paths: %w", err)
-	}
-	var s saved
-	if err := json.Unmarshal(text, &s); err != nil {
-		return saved{}, fmt.Errorf("reading the saved paths of %s: %w", path, err)
-	}
-	if err := s.check(node); err != nil {
 		return saved{}, fmt.Errorf("reading the saved paths of %s: %w", path, err)
 	}
 	return s, nil
@@ -78,22 +69,8 @@ func (s saved) check(node string) error {
 // store replaces the file at once: a reader finds the old picture or the new.
 func (s saved) store(path string) error {
 	s.Version = savedVersion
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encoding the saved paths: %w", err)
-	}
-	// One name, not a random one: what a killed process left is written over.
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := kept.Write(path, s); err != nil {
 		return fmt.Errorf("saving the paths: %w", err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("saving the paths: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
