@@ -21,7 +21,7 @@ import (
 )
 
 // Role names this process in its status and its socket.
-const Role = "agent"
+const Role = clustermesh.RoleAgent
 
 // leaseTTL is how long the status of a dead agent stays in the store.
 const leaseTTL = 5 * time.Second
@@ -102,13 +102,16 @@ type parts struct {
 // it returns, so that the maps may be closed.
 func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
-	batches, toBalancer, toResponder := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
-	w := &watcher{agent: a, parts: p, reports: make(chan []byte, 1)}
+	batches, toBalancer := make(chan view.Batch), make(chan view.Batch)
+	toResponder, toIdentities := make(chan view.Batch), make(chan view.Batch)
+	ids := newIdentities(a.config, a.log)
+	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
 	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	g.Go(func() error { view.Share(ctx, batches, toBalancer, toResponder); return nil })
+	g.Go(func() error { view.Share(ctx, batches, toBalancer, toResponder, toIdentities); return nil })
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
+	g.Go(func() error { return ids.run(ctx, toIdentities) })
 	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer) })
 	g.Go(func() error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})

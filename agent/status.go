@@ -54,10 +54,14 @@ const maxReasons = 5
 // watcher makes the status, and reports it to the store when it says something
 // new.
 type watcher struct {
-	agent    *Agent
-	parts    *parts
-	reports  chan []byte
-	reported *Status
+	agent *Agent
+	parts *parts
+	// identities are those in use, which the report carries.
+	identities *identities
+	reports    chan []byte
+	reported   *Status
+	// used is what was last reported to be in use.
+	used *inUse
 	// foreign is what was found at the hooks at looked, or why it was not.
 	foreign    []bpf.Foreign
 	foreignErr error
@@ -114,13 +118,15 @@ func (w *watcher) look(now time.Time) {
 
 // report hands the status to the one who stores it, if it says something new.
 func (w *watcher) report(s *Status) {
-	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) {
+	used := w.identities.inUse()
+	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) && used.equal(w.used) {
 		return
 	}
-	w.reported = s
+	w.reported, w.used = s, used
 	p := &clustermesh.ProcessStatus{
 		Role: Role, Node: w.agent.config.Node, Version: w.agent.config.Version,
 		Started: w.agent.started.UTC().Truncate(time.Second), Health: s.Health,
+		Epoch: used.Epoch, Identities: used.Identities,
 	}
 	for _, r := range s.Reasons {
 		p.Reasons = append(p.Reasons, printable(r))

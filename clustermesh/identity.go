@@ -1,6 +1,10 @@
 package clustermesh
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+)
 
 // IdentityID is a number that is unique in the mesh: cluster id << 16 | local number.
 type IdentityID uint32
@@ -8,6 +12,15 @@ type IdentityID uint32
 // NewIdentityID returns the identity with this local number in this cluster.
 func NewIdentityID(cluster uint16, local uint16) IdentityID {
 	return IdentityID(cluster)<<16 | IdentityID(local)
+}
+
+// ParseIdentityID reads a number as it is written in keys.
+func ParseIdentityID(s string) (IdentityID, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("parsing identity %q: want a number of 32 bits", s)
+	}
+	return IdentityID(n), nil
 }
 
 // Cluster returns the id of the cluster that gave the identity out.

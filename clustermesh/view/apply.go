@@ -3,7 +3,6 @@ package view
 import (
 	"cmp"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -188,9 +187,9 @@ func (p *place) setIdentity(k clustermesh.Key, e etcd.Event[clustermesh.Object],
 		}
 		return
 	}
-	if n, err := strconv.ParseUint(k.Name, 10, 32); err == nil {
-		store(p.identities, clustermesh.IdentityID(n), e)
-		c.Identities.add(clustermesh.IdentityID(n))
+	if id, err := clustermesh.ParseIdentityID(k.Name); err == nil {
+		store(p.identities, id, e)
+		c.Identities.add(id)
 	}
 }
 
