@@ -58,7 +58,7 @@ func newLab() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
 	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
-		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabDemo(f))
+		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabFault(f), newLabDemo(f))
 	return c
 }
 

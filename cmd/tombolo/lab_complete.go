@@ -41,6 +41,16 @@ func (f *labFlags) completeCluster(*cobra.Command, []string, string) ([]string, 
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completePlace completes the places of a fault: clusters and machines.
+func (f *labFlags) completePlace(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	clusters, failed := f.completeCluster(c, nil, word)
+	machines, _ := f.completeMachine(false)(c, nil, word)
+	return append(clusters, machines...), failed
+}
+
 func machineNames(s lab.Status) []string {
 	var out []string
 	for _, m := range s.Machines {

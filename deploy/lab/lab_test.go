@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +114,14 @@ func upTo(t *testing.T, l *Lab, last string) {
 // ask sends requests from a machine and returns the report.
 func ask(t *testing.T, l *Lab, from, target string, mode echo.Mode) echo.Report {
 	t.Helper()
-	c, err := l.Command(from, []string{"tombolo", "requests", "--target", target, "--mode", string(mode), "--count", "20", "--parallel", "5", "--timeout", "500ms"})
+	return askTimes(t, l, 20, from, target, mode)
+}
+
+// askTimes sends so many.
+func askTimes(t *testing.T, l *Lab, n int, from, target string, mode echo.Mode) echo.Report {
+	t.Helper()
+	c, err := l.Command(from, []string{"tombolo", "requests", "--target", target, "--mode", string(mode),
+		"--count", strconv.Itoa(n), "--parallel", "5", "--timeout", "500ms"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,4 +201,18 @@ func status(t *testing.T, l *Lab) Status {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// number runs a command that prints one.
+func number(t *testing.T, c sandbox.Command) int {
+	t.Helper()
+	var out, failed bytes.Buffer
+	if err := c.Run(nil, &out, &failed); err != nil {
+		t.Fatalf("running %v: %v %s", c.Args, err, failed.String())
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

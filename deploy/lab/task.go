@@ -98,7 +98,7 @@ func (l *Lab) apiserverFlags(c plan.Cluster) []string {
 		"--cluster-name", c.Name, "--cluster-id", fmt.Sprint(c.ID),
 		"--pod-cidr", list(c.PodCIDR), "--node-cidr", list(c.NodeCIDR), "--service-cidr", list(c.ServiceCIDR),
 		"--manifests", l.Manifests(c.Name),
-		"--data-dir", filepath.Join(l.clusterDir(c.Name), "etcd"), "--etcd-listen", objects.EtcdURL(c),
+		"--data-dir", l.dataDir(c), "--etcd-listen", objects.EtcdURL(c),
 		"--etcd-server-cert", certs.ServerCert(), "--etcd-server-key", certs.ServerKey(),
 	}, l.tls(c, pki.Root)...)
 }
