@@ -11,6 +11,7 @@ import (
 
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -94,6 +95,14 @@ func TestServicesPage(t *testing.T) {
 	}
 	if err := r.ask("/services?name=shop/web", &all); err != nil || len(all) != 1 {
 		t.Errorf("one service: %v, %v", all, err)
+	}
+	var why global.Explanation
+	if err := r.ask("/services/why?name=shop/web", &why); err != nil || len(why.Ports) != 1 || len(why.Ports[0].Endpoints) != 1 ||
+		why.Ports[0].Endpoints[0].Table != "primary" || why.Ports[0].Endpoints[0].Share != 100 {
+		t.Errorf("why: %+v, %v", why, err)
+	}
+	if err := r.ask("/services/why?name=shop/none", &why); !errors.Is(err, control.ErrNotFound) {
+		t.Errorf("why of a service that there is not: %v", err)
 	}
 }
 

@@ -97,6 +97,20 @@ func (a *Agent) services(r *http.Request) (any, error) {
 	return out, nil
 }
 
+// why answers /services/why?name=namespace/name: how Merge came to a service.
+func (a *Agent) why(r *http.Request) (any, error) {
+	name := r.URL.Query().Get("name")
+	if b := a.balancer.Load(); b != nil {
+		for _, st := range b.Snapshot().Services() {
+			if st.Name.String() == name {
+				_, e := global.Explain(*st.Input)
+				return e, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
+}
+
 // servicesOf returns the services of a snapshot, or one of them.
 func servicesOf(snap *loadbalancer.Snapshot, name string) []Service {
 	failures := map[string]loadbalancer.Failure{}

@@ -207,7 +207,8 @@ func (l *LoadBalancer) reconcile(k key) error {
 	if l.view.Self() == nil {
 		return nil // marked again when it says who it is
 	}
-	merged := global.Merge(l.view.Service(k.service))
+	in := l.view.Service(k.service)
+	merged := global.Merge(in)
 	want := desire(&merged)
 	var errs []error
 	for i := range want {
@@ -223,7 +224,7 @@ func (l *LoadBalancer) reconcile(k key) error {
 			errs = append(errs, err)
 		}
 	}
-	l.report.service(&merged, l.state.byName[k.service])
+	l.report.service(&in, &merged, l.state.byName[k.service])
 	return errors.Join(errs...)
 }
 

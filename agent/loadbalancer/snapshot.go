@@ -53,6 +53,8 @@ type ServiceStatus struct {
 	// Merged is what the maps should hold; the conflicts and the part of each
 	// cluster are in it.
 	Merged *global.Service
+	// Input is what Merged was made of.
+	Input *global.Input
 	// Ports are what the maps do hold.
 	Ports []PortStatus
 }
@@ -127,7 +129,7 @@ func newReport() report { return report{at: map[clustermesh.ServiceName]int{}} }
 func (r *report) due() (time.Time, bool) { return r.published.Add(publishEvery), r.dirty }
 
 // service notes how a service lies in the maps now.
-func (r *report) service(merged *global.Service, ports []*port) {
+func (r *report) service(in *global.Input, merged *global.Service, ports []*port) {
 	r.dirty = true
 	i, known := r.at[merged.Name]
 	if len(ports) == 0 && !global.Taken(merged.Definition) && (merged.Definition != nil || len(merged.Parts) == 0) {
@@ -136,7 +138,7 @@ func (r *report) service(merged *global.Service, ports []*port) {
 		}
 		return
 	}
-	st := &ServiceStatus{Name: merged.Name, Merged: merged, Ports: make([]PortStatus, len(ports))}
+	st := &ServiceStatus{Name: merged.Name, Merged: merged, Input: in, Ports: make([]PortStatus, len(ports))}
 	for i, p := range ports {
 		st.Ports[i] = PortStatus{
 			Protocol:  p.id.protocol,

@@ -58,6 +58,9 @@ func (c *candidate) resort() int {
 	return r
 }
 
+// serves reports whether a resort is of those who are ready and not drained.
+func serves(resort int) bool { return resort == serving || resort == serving+unbelieved }
+
 // usable reports whether a candidate is of a resort and in no table yet.
 func (c *candidate) usable(resort int) bool { return c.in == inNone && c.resort() == resort }
 
@@ -74,15 +77,21 @@ func bestResort(cs []candidate) int {
 // address and port once, in no particular order.
 func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
 	var out []candidate
+	for i := range m.parts {
+		if p := &m.parts[i]; p.part.Reason != "" {
+			m.notes.leaveAll(p, v6, StepCluster, p.part.Reason)
+		}
+	}
 	for _, part := range m.merged {
 		name, ok := portName(m.def, sp, part.Service)
 		if !ok {
+			m.notes.leaveAll(part, v6, StepPort, "its cluster's Service has no such port")
 			continue
 		}
 		part.common = true
 		from := len(out)
 		out = m.appendCandidates(out, part, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6)
-		out = append(out[:from], once(out[from:])...)
+		out = append(out[:from], m.once(out[from:])...)
 	}
 	return out
 }
@@ -95,16 +104,29 @@ func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh
 		at := slices.IndexFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
 			return p.Name == port.Name && p.Protocol == port.Protocol
 		})
-		if at < 0 {
-			continue
-		}
 		for i := range s.Endpoints {
-			if e := &s.Endpoints[i]; e.Address.Is6() == v6 && !part.lost[e.Address] {
+			e := &s.Endpoints[i]
+			switch {
+			case e.Address.Is6() != v6:
+				if !m.reaches(!v6) {
+					m.notes.leave(part, e, 0, StepFamily, "the service has no address of its family")
+				}
+			case at < 0:
+				m.notes.leave(part, e, 0, StepPort, "its slice has no such port")
+			case part.lost[e.Address] != "":
+				m.notes.leave(part, e, s.Ports[at].Port, StepAddress, "cluster "+part.lost[e.Address]+" has its address")
+			default:
 				out = append(out, m.candidate(part, e, s.Ports[at].Port, rank))
 			}
 		}
 	}
 	return out
+}
+
+// reaches reports whether the service has an address of a family.
+func (m *merge) reaches(v6 bool) bool {
+	of := func(a netip.Addr) bool { return a.Is6() == v6 }
+	return slices.ContainsFunc(m.def.ClusterIPs, of) || slices.ContainsFunc(m.def.LoadBalancerIPs, of)
 }
 
 // candidate judges an endpoint.
@@ -127,11 +149,18 @@ func bySliceName(a, b *clustermesh.EndpointSlice) int { return cmp.Compare(a.Nam
 
 // once leaves of candidates with the same address and port the first in the
 // best condition. The slices' order is that of their names.
-func once(cs []candidate) []candidate {
+func (m *merge) once(cs []candidate) []candidate {
 	slices.SortStableFunc(cs, func(a, b candidate) int {
 		return cmp.Or(a.Compare(b.Backend), cmp.Compare(b.condition, a.condition))
 	})
-	return slices.CompactFunc(cs, func(a, b candidate) bool { return a.Compare(b.Backend) == 0 })
+	return slices.CompactFunc(cs, func(a, b candidate) bool {
+		if a.Compare(b.Backend) != 0 {
+			return false
+		}
+		m.notes.leave(b.m, &clustermesh.Endpoint{Address: b.Address, Node: b.Node, Zone: b.Zone, PodUID: b.PodUID}, b.Port,
+			StepAddress, "named twice: the better one counts")
+		return true
+	})
 }
 
 // rank places a cluster: first the side that the affinity prefers, then by the

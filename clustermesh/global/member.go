@@ -15,8 +15,8 @@ type member struct {
 	part Part
 	// common is set when some port of ours is one of the member's.
 	common bool
-	// lost are the addresses that another cluster holds; nil for most.
-	lost map[netip.Addr]bool
+	// lost are the addresses that another cluster holds, and which; nil for most.
+	lost map[netip.Addr]string
 	// used is set when some port has a backend of it, spare holds a bit for each
 	// resort of those that no port has.
 	used  bool
@@ -78,6 +78,7 @@ type condition uint8
 
 const (
 	withdrawn condition = iota // its node knows that it ended
+	gone                       // terminating, and serves no more
 	notReady
 	ending // terminating, and still serving
 	ready
@@ -89,7 +90,7 @@ func (m *member) condition(e *clustermesh.Endpoint) condition {
 	case e.Terminating && e.Serving:
 		return ending
 	case e.Terminating:
-		return notReady
+		return gone
 	case e.Ready || m.Service != nil && m.Service.PublishNotReady:
 		return ready
 	}
@@ -184,8 +185,8 @@ func settleClaims(members []*member) []Conflict {
 				h, claimed := holder[a]
 				if !claimed {
 					holder[a] = m
-				} else if h != m && !m.lost[a] {
-					m.lose(a)
+				} else if h != m && m.lost[a] == "" {
+					m.lose(a, h.Cluster)
 					conflicts = append(conflicts, Conflict{Address: a, Cluster: m.Cluster, Holder: h.Cluster})
 				}
 			}
@@ -197,9 +198,9 @@ func settleClaims(members []*member) []Conflict {
 	return conflicts
 }
 
-func (m *member) lose(a netip.Addr) {
+func (m *member) lose(a netip.Addr, to string) {
 	if m.lost == nil {
-		m.lost = make(map[netip.Addr]bool)
+		m.lost = make(map[netip.Addr]string)
 	}
-	m.lost[a] = true
+	m.lost[a] = to
 }

@@ -49,6 +49,8 @@ type merge struct {
 	// parts are the clusters, merged those of them that take part.
 	parts  []member
 	merged []*member
+	// notes are nil unless somebody wants to know.
+	notes *notes
 }
 
 func (m *merge) run() Service {
@@ -103,6 +105,7 @@ func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
 		if len(inside)+len(outside) == 0 {
 			continue
 		}
+		m.notes.begin()
 		found := m.candidates(sp, v6)
 		if def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
 			if len(inside) > 0 {
@@ -125,14 +128,16 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 	if m.def.ExternalPolicy == clustermesh.TrafficLocal {
 		p.LocalNodes = localNodes(found)
 	}
-	at := place{}
+	at, notes := place{}, m.notes
+	var off []Outcome
 	if !slices.ContainsFunc(fs, func(f Frontend) bool { return f.Scope == External }) {
 		at = place{m.def.Distribution, m.in.Node, m.in.Zone}
 		if m.def.InternalPolicy == clustermesh.TrafficLocal {
-			found = slices.DeleteFunc(found, func(c candidate) bool { return !at.has(&c, sameNode) })
+			found, off = m.keepNode(found, at)
 		}
 	}
-	p.choose(found, m.def, at)
+	tiers := p.choose(found, m.def, at)
+	notes.port(m, &p, tiers, off)
 	for i := range found {
 		c := &found[i]
 		c.m.account(c)
@@ -141,6 +146,18 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 		}
 	}
 	return p
+}
+
+// keepNode leaves the candidates of the place's node.
+func (m *merge) keepNode(found []candidate, at place) (kept []candidate, off []Outcome) {
+	return slices.DeleteFunc(found, func(c candidate) bool {
+		out := !at.has(&c, sameNode)
+		if out && m.notes != nil {
+			off = append(off, Outcome{Cluster: c.Cluster, Address: c.Address, Port: c.Port, Node: c.Node, Zone: c.Zone, PodUID: c.PodUID,
+				Step: StepNode, Reason: "not on this node, and the internal policy is Local"})
+		}
+		return out
+	}), off
 }
 
 // localNodes returns the nodes with an endpoint of this cluster that is ready

@@ -21,8 +21,9 @@ type Input struct {
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
 
-	// What follows is no part of what the clusters export. Merge only reads it,
-	// and the maps may be shared by the inputs of many services.
+	// What follows is no part of what the clusters export. The maps may be shared
+	// by the inputs of many services, and nobody writes them any more: an Input
+	// is kept to explain its service later.
 
 	// Health is what our verdicts hold down.
 	Health Health

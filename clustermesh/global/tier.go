@@ -19,8 +19,8 @@ type tier struct {
 	candidates []candidate
 	// health is how much of the whole load the tier would bear by itself.
 	health load
-	// load is what it gets in the primary table.
-	load load
+	// load and backup are what it gets in the two tables.
+	load, backup load
 }
 
 // divide sorts the candidates, and cuts them into tiers. Usable are those of
@@ -34,7 +34,7 @@ func divide(found []candidate, resort int, factor uint64) []tier {
 	for len(found) > 0 {
 		n, kept := 0, uint64(0)
 		for n < len(found) && found[n].rank == found[0].rank {
-			if c := &found[n]; c.resort() == resort && resort%unbelieved == serving {
+			if c := &found[n]; c.resort() == resort && serves(resort) {
 				kept += uint64(c.kept)
 			}
 			n++
@@ -78,6 +78,11 @@ func spread(health []load) []load {
 	return out
 }
 
+// factorOf returns the over-provisioning factor of a service, in percent.
+func factorOf(def *clustermesh.Service) uint64 {
+	return uint64(cmp.Or(def.Overprovisioning, clustermesh.DefaultOverprovisioning))
+}
+
 // choose fills the two tables of a port from its candidates, and marks with
 // each where it went. It returns the tiers, of which none can be used when the
 // tables are empty.
@@ -87,12 +92,11 @@ func spread(health []load) []load {
 // left: where connections would go if the whole primary table were gone.
 func (p *Port) choose(found []candidate, def *clustermesh.Service, at place) []tier {
 	resort := bestResort(found)
-	factor := uint64(cmp.Or(def.Overprovisioning, clustermesh.DefaultOverprovisioning))
-	tiers := divide(found, resort, factor)
+	tiers := divide(found, resort, factorOf(def))
 	if resort == nobody {
 		return tiers
 	}
-	if resort%unbelieved != serving {
+	if !serves(resort) {
 		at.prefers = clustermesh.Anywhere
 	}
 	p.Primary = fill(tiers, resort, at, inPrimary)
@@ -117,6 +121,8 @@ func fill(tiers []tier, resort int, at place, into table) []Backend {
 	for i, t := range open {
 		if into == inPrimary {
 			t.load = loads[i]
+		} else {
+			t.backup = loads[i]
 		}
 		if loads[i] > 0 {
 			out = t.appendTo(out, resort, at, into, loads[i], shared)
@@ -142,7 +148,7 @@ func (t *tier) appendTo(out []Backend, resort int, at place, into table, l load,
 			continue
 		}
 		c.in = into
-		partly = partly || resort%unbelieved == serving && c.kept < Whole
+		partly = partly || serves(resort) && c.kept < Whole
 		sum += c.pull(resort)
 		out = append(out, c.Backend)
 	}
@@ -171,7 +177,7 @@ const sharpness = 1000
 // pull is what a candidate takes beside others of its tier: its weight, and of
 // one that is not there in full the share that is left.
 func (c *candidate) pull(resort int) uint64 {
-	if resort%unbelieved == serving {
+	if serves(resort) {
 		return uint64(c.Weight) * uint64(c.kept)
 	}
 	return uint64(c.Weight)

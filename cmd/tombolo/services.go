@@ -16,23 +16,24 @@ import (
 func newServices() *cobra.Command {
 	var runDir string
 	var o output
+	complete := func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		all, err := askServices(c, runDir, "")
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, s := range all {
+			names = append(names, s.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 	c := &cobra.Command{
 		Use:   "services [NAMESPACE/NAME]",
 		Short: "Shows the services as this node balances them; one with all its backends",
 		Args:  cobra.MaximumNArgs(1),
 		Example: "  tombolo services\n  tombolo services -o wide\n" +
-			"  tombolo services shop/cart\n  tombolo services shop/cart -o yaml",
-		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			all, err := askServices(c, runDir, "")
-			if err != nil || len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			var names []string
-			for _, s := range all {
-				names = append(names, s.Name)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+			"  tombolo services shop/cart\n  tombolo services shop/cart -o yaml\n  tombolo services why shop/cart",
+		ValidArgsFunction: complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				all, err := askServices(c, runDir, "")
@@ -56,6 +57,7 @@ func newServices() *cobra.Command {
 	}
 	o.add(c, "wide")
 	runDirFlag(c.Flags(), &runDir)
+	c.AddCommand(newServicesWhy(&runDir, complete))
 	return c
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/clustermesh/global"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -41,6 +42,15 @@ func agentIn(t *testing.T) string {
 			return all[:1], nil
 		case "shop/far":
 			return all[1:], nil
+		default:
+			return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
+		}
+	}, "/services/why": func(r *http.Request) (any, error) {
+		switch name := r.URL.Query().Get("name"); name {
+		case "shop/cart":
+			return explained(), nil
+		case "shop/far":
+			return global.Explanation{Name: name, Cluster: "east", Reason: "not defined in this cluster"}, nil
 		default:
 			return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
 		}
@@ -88,9 +98,10 @@ func TestServices(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	dir := agentIn(t)
 	for args, want := range map[string]string{
-		"services":  "shop/cart\nshop/far\n",
-		"status":    "agent\n",
-		"status -o": "table\njson\nyaml\n",
+		"services":     "shop/cart\nshop/far\n",
+		"services why": "shop/cart\nshop/far\n",
+		"status":       "agent\n",
+		"status -o":    "table\njson\nyaml\n",
 	} {
 		words := append([]string{"__complete"}, strings.Fields(args)...)
 		if !strings.HasSuffix(args, "-o") {
