@@ -4,7 +4,8 @@
 //
 // Besides testscript's own commands there are, as programs,
 //
-//	lab COMMAND …             tombolo lab COMMAND, for the script's own lab
+//	lab COMMAND …             tombolo lab COMMAND, for the script's own lab; up
+//	                          speaks BGP over the family of LAB_FAMILY
 //	ask MACHINE TARGET COUNT  requests from a machine: who answered, in percent;
 //	                          -udp or -udp-unconnected before MACHINE
 //

@@ -23,6 +23,9 @@ func labProgram() {
 		exit(err)
 	}
 	args := append([]string{"tombolo", "lab", os.Args[1], "--name", os.Getenv("LAB")}, os.Args[2:]...)
+	if os.Args[1] == "up" {
+		args = append(args, "--family", os.Getenv("LAB_FAMILY"))
+	}
 	exit(syscall.Exec(tombolo, args, os.Environ()))
 }
 

@@ -58,7 +58,7 @@ func newLab() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
 	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
-		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabFault(f), newLabDemo(f))
+		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabPod(f), newLabFault(f), newLabDemo(f))
 	return c
 }
 
@@ -67,6 +67,8 @@ func sizeFlags(c *cobra.Command, size *plan.Config) {
 	c.Flags().IntVar(&size.Nodes, "nodes", 2, fmt.Sprintf("number of nodes of a cluster, to %d", plan.MaxNodes))
 	c.Flags().IntVar(&size.Pods, "pods", 2, fmt.Sprintf("number of pods of a node, to %d", plan.MaxPods))
 	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
+	c.Flags().StringVar(&size.Family, "family", "ipv4", "what nodes speak BGP over, ipv4 or ipv6; routes of both families either way")
+	c.Flags().StringVar(&size.Maps, "maps", "small", "size of the agents' maps: small, or default as on real nodes (86 MB each)")
 }
 
 func newLabUp(f *labFlags) *cobra.Command {

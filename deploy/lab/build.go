@@ -98,7 +98,11 @@ func (l *Lab) wire() error {
 			return err
 		}
 	}
-	for _, r := range l.Routes() {
+	return addRoutes(nets, l.Routes())
+}
+
+func addRoutes(nets map[string]*sandbox.Net, all []plan.Route) error {
+	for _, r := range all {
 		if err := nets[r.Machine].AddRoute(sandbox.Route{Prefix: r.Prefix, Device: r.Interface,
 			Via: r.Via, Source: r.Source, OnLink: r.OnLink, Metric: r.Metric}); err != nil {
 			return err

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tombolo.io/tombolo/deploy/lab/fault"
 	"tombolo.io/tombolo/deploy/lab/plan"
 )
@@ -199,17 +197,11 @@ func (l *Lab) nft(m plan.Machine, rules string) error {
 // changeFaults reads the faults, lets change work on them and writes what it
 // returns, also beside an error; one process at a time does.
 func (l *Lab) changeFaults(change func([]fault.Fault) ([]fault.Fault, error)) error {
-	if _, err := os.Stat(l.upFile()); err != nil {
-		return fmt.Errorf("lab %s is not up: tombolo lab up --name %[1]s", l.Lab)
-	}
-	f, err := os.OpenFile(l.faultsFile()+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	unlock, err := l.changing()
 	if err != nil {
-		return fmt.Errorf("locking the faults of lab %s: %w", l.Lab, err)
+		return err
 	}
-	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("locking the faults of lab %s: %w", l.Lab, err)
-	}
+	defer unlock()
 	all, err := l.Faults()
 	if err != nil {
 		return err

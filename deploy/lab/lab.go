@@ -14,6 +14,8 @@
 //	<dir>/cgroup                       the cgroup2 hierarchy, where the host mounts none
 //	<dir>/clusters/<cluster>/          manifests/, etcd/, pki/
 //	<dir>/machines/<machine>/          run/, bpf/ (mounted), log/<role>.log, <role>.json
+//	<dir>/machines/<node>/run/pods/    a file for each pod that runs there
+//	<dir>/faults.json                  what is wrong on purpose
 package lab
 
 import (

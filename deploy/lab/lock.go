@@ -78,3 +78,19 @@ func (l *lock) release() {
 	os.Remove(filepath.Dir(l.path)) // fails while another lab is there
 	l.file.Close()
 }
+
+// changing waits until nobody else changes a lab that is up, and keeps others
+// from it until unlock is called.
+func (l *Lab) changing() (unlock func(), err error) {
+	if _, err := os.Stat(l.upFile()); err != nil {
+		return nil, fmt.Errorf("lab %s is not up: tombolo lab up --name %[1]s", l.Lab)
+	}
+	f, err := os.OpenFile(filepath.Join(l.Dir, "change.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking lab %s for a change: %w", l.Lab, err)
+	}
+	return func() { f.Close() }, nil
+}

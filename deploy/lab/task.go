@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -88,7 +89,7 @@ func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
 		out = append(out, l.role(m, APIServer, l.apiserverFlags(c)))
 	}
 	reader := append([]string{"--etcd-endpoints", objects.EtcdURL(c)}, l.tls(c, pki.Node)...)
-	agent := append([]string{"--bpffs", l.BPFFS(m.Name), "--cgroup", filepath.Join(groups, plan.NodeCgroup(m.Name))}, reader...)
+	agent := append([]string{"--maps", cmp.Or(l.Maps, "small"), "--bpffs", l.BPFFS(m.Name), "--cgroup", filepath.Join(groups, plan.NodeCgroup(m.Name))}, reader...)
 	return append(out, l.role(m, Agent, agent), l.role(m, Speaker, reader)), nil
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +116,10 @@ func (l *Lab) stages() []stage {
 		{"objects", func(ctx context.Context) (string, error) {
 			return "certificates and manifests of " + describe(l.Config), l.writeClusters(ctx)
 		}},
-		{"pods", run(plan.KindPod, "responders", false)},
+		{"pods", func(ctx context.Context) (string, error) {
+			what, err := run(plan.KindPod, "responders", false)(ctx)
+			return what, errors.Join(err, l.notePods())
+		}},
 		{"routers", func(ctx context.Context) (string, error) {
 			if err := l.writeRouters(kinds[plan.KindRouter]); err != nil {
 				return "", err
@@ -147,5 +151,5 @@ func (l *Lab) writeRouters(routers []plan.Machine) error {
 
 // describe says in a few words how large a lab is.
 func describe(c plan.Config) string {
-	return fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s", c.Clusters, c.Nodes, c.Pods, c.Router)
+	return fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s over %s", c.Clusters, c.Nodes, c.Pods, c.Router, cmp.Or(c.Family, "ipv4"))
 }

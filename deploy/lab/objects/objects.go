@@ -8,7 +8,6 @@ package objects
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
 	"fmt"
 	"net/netip"
@@ -22,7 +21,7 @@ import (
 var files embed.FS
 
 // templates are parsed when the program starts; that they parse is tested.
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"uid": uid}).ParseFS(files, "*.yaml"))
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"placed": placed}).ParseFS(files, "*.yaml"))
 
 // Namespace and Echo name the service that every cluster has from the start.
 const (
@@ -60,9 +59,10 @@ func Base(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
 	}
 	mesh, err := render("mesh.yaml", struct {
 		plan.Cluster
-		Peers []peer
-		User  string
-	}{c, peers, pki.Peer})
+		Peers   []peer
+		User    string
+		Speaker netip.Addr
+	}{c, peers, pki.Peer, speaker(p, c)})
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,16 @@ func Base(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
 	return bytes.Join([][]byte{machines, mesh, echo}, []byte("---\n")), err
 }
 
-// Service is a service of a lab, behind which stand all pods of the cluster.
+// speaker is where a cluster's router speaks BGP with the nodes.
+func speaker(p plan.Plan, c plan.Cluster) netip.Addr {
+	if p.Family == "ipv6" {
+		return c.Router.Addresses.IPv6
+	}
+	return c.Router.Addresses.IPv4
+}
+
+// Service is a service of a lab, behind which stand the cluster's pods of the
+// app echo.
 type Service struct {
 	Name string
 	// Addresses are its ClusterIPs.
@@ -102,9 +111,10 @@ type slice struct {
 }
 
 type endpoint struct {
-	Address   netip.Addr
-	Pod, Node string
-	Ready     bool
+	Address  netip.Addr
+	Pod, UID string
+	Node     string
+	Ready    bool
 }
 
 func (s Service) slices(c plan.Cluster) []slice {
@@ -115,9 +125,12 @@ func (s Service) slices(c plan.Cluster) []slice {
 	out := []slice{{Family: "IPv4"}, {Family: "IPv6"}}
 	for _, n := range c.Nodes {
 		for _, p := range n.Pods {
+			if p.App != plan.EchoApp {
+				continue
+			}
 			ready := !s.AllNotReady && !unready[p.Name]
 			for i, a := range p.Addresses.List() {
-				out[i].Endpoints = append(out[i].Endpoints, endpoint{Address: a, Pod: p.Name, Node: n.Name, Ready: ready})
+				out[i].Endpoints = append(out[i].Endpoints, endpoint{Address: a, Pod: p.Name, UID: p.UID, Node: n.Name, Ready: ready})
 			}
 		}
 	}
@@ -132,8 +145,23 @@ func render(name string, data any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// uid gives an object a stable unique id in the form of a UUID.
-func uid(name string) string {
-	h := sha256.Sum256([]byte(name))
-	return fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
+// on is a pod and where it runs.
+type on struct {
+	plan.Pod
+	Node string
+}
+
+func placed(node string, pod plan.Pod) on { return on{pod, node} }
+
+// Pod returns a pod of a node.
+func Pod(node string, pod plan.Pod) ([]byte, error) { return render("pod.yaml", placed(node, pod)) }
+
+// EchoSlices returns the endpoint slices of demo/echo alone.
+func EchoSlices(c plan.Cluster) ([]byte, error) {
+	s := Service{Name: Echo}
+	return render("slices.yaml", struct {
+		Service
+		Cluster plan.Cluster
+		Slices  []slice
+	}{s, c, s.slices(c)})
 }

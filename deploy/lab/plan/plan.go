@@ -45,6 +45,11 @@ type Config struct {
 	Pods     int `json:"pods"`
 	// Router is the implementation of the routers: builtin, frr or bird.
 	Router string `json:"router"`
+	// Family is what nodes speak BGP over with their router, ipv4 or ipv6; empty
+	// is ipv4. Either way a session carries routes of both families.
+	Family string `json:"family,omitempty"`
+	// Maps is the size of the agents' maps, small or default; empty is small.
+	Maps string `json:"maps,omitempty"`
 }
 
 var labName = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
@@ -77,6 +82,12 @@ func (c Config) Validate() error {
 	case "builtin", "frr", "bird":
 	default:
 		errs = append(errs, fmt.Errorf("router %q: want builtin, frr or bird", c.Router))
+	}
+	if c.Family != "" && c.Family != "ipv4" && c.Family != "ipv6" {
+		errs = append(errs, fmt.Errorf("family %q: want ipv4 or ipv6", c.Family))
+	}
+	if c.Maps != "" && c.Maps != "small" && c.Maps != "default" {
+		errs = append(errs, fmt.Errorf("maps %q: want small or default", c.Maps))
 	}
 	if !filepath.IsAbs(c.Dir) || len(c.Dir) > maxDir {
 		errs = append(errs, fmt.Errorf("state directory %q: want an absolute path of at most %d bytes", c.Dir, maxDir))
@@ -137,12 +148,6 @@ type Node struct {
 	Pods      []Pod  `json:"pods"`
 }
 
-// Pod is a pod of a node.
-type Pod struct {
-	Name      string `json:"name"`
-	Addresses Addrs  `json:"addresses"`
-}
-
 // Client is the external client: one address on each router's link.
 type Client struct {
 	Name      string  `json:"name"`
@@ -195,10 +200,7 @@ func node(c Config, of Cluster, n int) Node {
 		PodCIDR:   nets(fmt.Sprintf("10.%d.%d.0/24", of.ID, n), fmt.Sprintf("fd00:10:%x:%x::/64", of.ID, n)),
 	}
 	for i := range c.Pods {
-		out.Pods = append(out.Pods, Pod{
-			Name:      fmt.Sprintf("%s-%c", out.Name, 'a'+i),
-			Addresses: out.PodCIDR.addrs(10 + i), // fd00:…::a is pod a
-		})
+		out.Pods = append(out.Pods, out.pod(i))
 	}
 	return out
 }

@@ -57,10 +57,7 @@ func (p Plan) Wires() []Wire {
 				B: End{Machine: c.Router.Name, Interface: n.Name, Bridge: Bridge},
 			})
 			for _, pod := range n.Pods {
-				out = append(out, Wire{
-					A: End{Machine: pod.Name, Interface: "eth0", Addresses: pod.Addresses.hosts()},
-					B: End{Machine: n.Name, Interface: pod.Name, Addresses: []netip.Prefix{podGateway}},
-				})
+				out = append(out, n.Wire(pod))
 			}
 		}
 		// Neighbors are in the order of the clusters: from the i-th on they are
@@ -74,6 +71,14 @@ func (p Plan) Wires() []Wire {
 		})
 	}
 	return out
+}
+
+// Wire is the wire between a node and a pod of it.
+func (n Node) Wire(pod Pod) Wire {
+	return Wire{
+		A: End{Machine: pod.Name, Interface: "eth0", Addresses: pod.Addresses.hosts()},
+		B: End{Machine: n.Name, Interface: pod.Name, Addresses: []netip.Prefix{podGateway}},
+	}
 }
 
 // link is the wire between the router of c and a neighbor.
@@ -100,9 +105,7 @@ func (p Plan) Routes() []Route {
 		for _, n := range c.Nodes {
 			out = append(out, nodeRoutes(c, n)...)
 			for _, pod := range n.Pods {
-				out = append(out,
-					Route{Machine: pod.Name, Prefix: defaultV4, Via: n.Addresses.IPv4, Interface: "eth0", OnLink: true},
-					Route{Machine: pod.Name, Prefix: defaultV6, Via: podGateway.Addr(), Interface: "eth0"})
+				out = append(out, n.Routes(pod)...)
 			}
 		}
 		for _, gw := range routerToClient(i + 1).List() {
@@ -116,21 +119,25 @@ func (p Plan) Routes() []Route {
 	return out
 }
 
-// nodeRoutes are those of a node: to its own pods, to nowhere for addresses of
-// its prefix that no pod has (else they would go back and forth between the
+// nodeRoutes are those of a node: to nowhere for addresses of its prefix that no
+// pod has (else they would go back and forth between the
 // node and its router), and to its router for all else.
 func nodeRoutes(c Cluster, n Node) []Route {
-	out := []Route{
+	return []Route{
 		{Machine: n.Name, Prefix: defaultV4, Via: c.Router.Addresses.IPv4, Interface: "eth0"},
 		{Machine: n.Name, Prefix: defaultV6, Via: c.Router.Addresses.IPv6, Interface: "eth0"},
 		{Machine: n.Name, Prefix: n.PodCIDR.IPv4},
 		{Machine: n.Name, Prefix: n.PodCIDR.IPv6},
 	}
-	for _, pod := range n.Pods {
-		hosts := pod.Addresses.hosts()
-		out = append(out,
-			Route{Machine: n.Name, Prefix: hosts[0], Interface: pod.Name, Source: n.Addresses.IPv4},
-			Route{Machine: n.Name, Prefix: hosts[1], Interface: pod.Name, Source: n.Addresses.IPv6})
+}
+
+// Routes are those between a node and a pod of it.
+func (n Node) Routes(pod Pod) []Route {
+	hosts := pod.Addresses.hosts()
+	return []Route{
+		{Machine: n.Name, Prefix: hosts[0], Interface: pod.Name, Source: n.Addresses.IPv4},
+		{Machine: n.Name, Prefix: hosts[1], Interface: pod.Name, Source: n.Addresses.IPv6},
+		{Machine: pod.Name, Prefix: defaultV4, Via: n.Addresses.IPv4, Interface: "eth0", OnLink: true},
+		{Machine: pod.Name, Prefix: defaultV6, Via: podGateway.Addr(), Interface: "eth0"},
 	}
-	return out
 }

@@ -64,6 +64,19 @@ func (n *Net) Up(device string) error {
 	return n.failed(err, "setting up", device)
 }
 
+// Delete removes a device, and with it its peer and its routes; one that is not
+// there is no error.
+func (n *Net) Delete(device string) error {
+	link, err := n.nl.LinkByName(device)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err == nil {
+		err = n.nl.LinkDel(link)
+	}
+	return n.failed(err, "removing", device)
+}
+
 // Bridge makes a bridge and sets it up.
 func (n *Net) Bridge(name string) error {
 	attrs := netlink.NewLinkAttrs()
