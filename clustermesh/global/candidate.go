@@ -82,6 +82,7 @@ func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
 			m.notes.leaveAll(p, v6, StepCluster, p.part.Reason)
 		}
 	}
+	out = slices.Grow(out, m.endpoints)
 	for _, part := range m.merged {
 		name, ok := portName(m.def, sp, part.Service)
 		if !ok {

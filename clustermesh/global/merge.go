@@ -49,6 +49,8 @@ type merge struct {
 	// parts are the clusters, merged those of them that take part.
 	parts  []member
 	merged []*member
+	// endpoints is how many the merged have of both families.
+	endpoints int
 	// notes are nil unless somebody wants to know.
 	notes *notes
 }
@@ -62,6 +64,9 @@ func (m *merge) run() Service {
 		}
 		if p.part.Reason == "" {
 			m.merged = append(m.merged, p)
+			for _, s := range p.Slices {
+				m.endpoints += len(s.Endpoints)
+			}
 		}
 	}
 	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged), Reason: whyWithout(m.def)}

@@ -109,15 +109,25 @@ func (p *Port) choose(found []candidate, def *clustermesh.Service, at place) []t
 func fill(tiers []tier, resort int, at place, into table) []Backend {
 	var open []*tier
 	var health []load
+	usable := 0
 	for i := range tiers {
 		t := &tiers[i]
-		if slices.ContainsFunc(t.candidates, func(c candidate) bool { return c.usable(resort) }) {
+		before := usable
+		for j := range t.candidates {
+			if t.candidates[j].usable(resort) {
+				usable++
+			}
+		}
+		if usable > before {
 			open, health = append(open, t), append(health, t.health)
 		}
 	}
+	if usable == 0 {
+		return nil
+	}
 	loads := spread(health)
 	shared := !slices.Contains(loads, full)
-	var out []Backend
+	out := make([]Backend, 0, usable)
 	for i, t := range open {
 		if into == inPrimary {
 			t.load = loads[i]
