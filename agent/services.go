@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/global"
 	"tombolo.io/tombolo/internal/control"
 )
@@ -15,8 +16,9 @@ import (
 type Service struct {
 	// Name is namespace/name.
 	Name string `json:"name"`
-	// State is one word: OK, NoBackends, Unused (this cluster does not define
-	// it), or Failed; Reason says why it is not OK.
+	// State is one word: OK, NoBackends, Partial (some ports are of a protocol
+	// that is not balanced), Unused (nothing of it is balanced here), or Failed;
+	// Reason says why it is not OK.
 	State  string `json:"state"`
 	Reason string `json:"reason,omitempty"`
 	Ports  []Port `json:"ports,omitempty"`
@@ -33,6 +35,7 @@ type Service struct {
 const (
 	StateOK         = "OK"
 	StateNoBackends = "NoBackends"
+	StatePartial    = "Partial"
 	StateUnused     = "Unused"
 	StateFailed     = "Failed"
 )
@@ -56,6 +59,8 @@ type Port struct {
 	// Retained: backends are kept besides that were found in the maps, because
 	// their cluster's tables are not synced.
 	Retained bool `json:"retained,omitempty"`
+	// Unserved is why the port is not balanced, empty when it is.
+	Unserved string `json:"unserved,omitempty"`
 }
 
 // Backend is an endpoint that a port uses.
@@ -143,15 +148,35 @@ func serviceOf(st *loadbalancer.ServiceStatus, failure loadbalancer.Failure) Ser
 			empty++
 		}
 	}
+	balanced := len(s.Ports)
+	if st.Merged.Reason == "" {
+		s.Ports = append(s.Ports, unserved(st.Merged.Definition)...)
+	}
 	switch {
 	case failure.Err != nil:
 		s.State, s.Reason = StateFailed, failure.Err.Error()
 	case st.Merged.Reason != "":
 		s.State, s.Reason = StateUnused, st.Merged.Reason
 	case empty > 0:
-		s.State, s.Reason = StateNoBackends, fmt.Sprintf("%d of %d ports have no backend", empty, len(s.Ports))
+		s.State, s.Reason = StateNoBackends, fmt.Sprintf("%d of %d ports have no backend", empty, balanced)
+	case balanced < len(s.Ports):
+		s.State, s.Reason = StatePartial, fmt.Sprintf("%d of %d ports are not served: %s", len(s.Ports)-balanced, len(s.Ports), s.Ports[balanced].Unserved)
 	}
 	return s
+}
+
+// unserved returns the ports of a definition that are not balanced.
+func unserved(def *clustermesh.Service) []Port {
+	var out []Port
+	for _, p := range def.Ports {
+		if !global.Balanced(p.Protocol) {
+			out = append(out, Port{
+				Name: p.Name, Protocol: p.Protocol.String(), Port: p.Port, Frontends: []string{}, Backends: []Backend{},
+				Unserved: p.Protocol.String() + " is not balanced",
+			})
+		}
+	}
+	return out
 }
 
 // portOf joins what a port should be with what the maps hold of it.

@@ -12,6 +12,10 @@ func Taken(s *clustermesh.Service) bool {
 	return s != nil && s.Type != clustermesh.ExternalName && (s.Global || s.Type == clustermesh.LoadBalancer)
 }
 
+// Balanced reports whether connections of a protocol are balanced at all. The
+// kernel asks no program about SCTP's connect().
+func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p == clustermesh.UDP }
+
 // Merge returns the service as this cluster uses it.
 //
 //   - Frontends come from this cluster's definition alone. A service that it
@@ -72,7 +76,9 @@ func (m *merge) run() Service {
 	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged), Reason: whyWithout(m.def)}
 	if s.Reason == "" {
 		for _, sp := range m.def.Ports {
-			s.Ports = m.appendPorts(s.Ports, sp)
+			if Balanced(sp.Protocol) {
+				s.Ports = m.appendPorts(s.Ports, sp)
+			}
 		}
 	}
 	s.Parts = make([]Part, len(m.parts))
@@ -95,6 +101,8 @@ func whyWithout(def *clustermesh.Service) string {
 		return "has no address"
 	case len(def.Ports) == 0:
 		return "has no port"
+	case !slices.ContainsFunc(def.Ports, func(p clustermesh.ServicePort) bool { return Balanced(p.Protocol) }):
+		return "has only SCTP ports, which are not balanced"
 	}
 	return ""
 }

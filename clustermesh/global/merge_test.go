@@ -15,6 +15,14 @@ func TestMerge(t *testing.T) {
 			`172.20.0.1:80: east/10.1.0.1:8080 east/10.1.0.2:8080 west/10.2.0.1:8080
 			 east 2/0/0
 			 west 1/0/0`},
+		{"SCTP is not balanced, and takes no other port along",
+			"east ports=http/TCP/80,sig/SCTP/9: 10.1.0.1",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0`},
+		{"nor is a service of it alone",
+			"east ports=sig/SCTP/9: 10.1.0.1",
+			`none: has only SCTP ports, which are not balanced
+			 east 1/0/0`},
 		{"affinity local keeps the others back",
 			"west: 10.2.0.1; east local: 10.1.0.1",
 			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080

@@ -56,8 +56,8 @@ type Service struct {
 	Definition *clustermesh.Service
 	// Reason says why the service has no ports here; empty when it has.
 	Reason string
-	// Ports are in the order of the definition; of one service port, IPv4
-	// comes before IPv6.
+	// Ports are in the order of the definition, without those that are not
+	// Balanced; of one service port, IPv4 comes before IPv6.
 	Ports []Port
 	// Parts say what each cluster adds: this cluster first, the others by id.
 	Parts []Part

@@ -177,7 +177,7 @@ func number(t *testing.T, s string) uint64 {
 func parsePort(t *testing.T, s string) clustermesh.EndpointPort {
 	t.Helper()
 	f := strings.Split(s, "/")
-	p := map[string]clustermesh.Protocol{"TCP": clustermesh.TCP, "UDP": clustermesh.UDP}
+	p := map[string]clustermesh.Protocol{"TCP": clustermesh.TCP, "UDP": clustermesh.UDP, "SCTP": clustermesh.SCTP}
 	if len(f) != 3 || p[f[1]] == 0 {
 		t.Fatalf("no port: %q", s)
 	}

@@ -147,7 +147,10 @@ func backendTable(all []agent.Service) table {
 			port := strings.TrimPrefix(fmt.Sprintf("%s:%d/%s", p.Name, p.Port, p.Protocol), ":")
 			if len(p.Backends) == 0 {
 				state := "no backends: refuses"
-				if p.Retained {
+				switch {
+				case p.Unserved != "":
+					state = "not served: " + p.Unserved
+				case p.Retained:
 					state = "no backends: those found in the maps are kept"
 				}
 				t.add(s.Name, port, p.Scope, "", "", "", "", "", "", state)
