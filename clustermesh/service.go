@@ -1,6 +1,7 @@
 package clustermesh
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -126,6 +127,23 @@ type Service struct {
 	// Created is the object's creation time, to the second; the older object
 	// wins where two disagree.
 	Created time.Time
+}
+
+// Age says which of two services was there first. The older one has what both
+// claim and only one can have: an address and port.
+type Age struct {
+	Created time.Time
+	// Name decides between services of the same second.
+	Name ServiceName
+}
+
+// Age returns the service's.
+func (s *Service) Age() Age { return Age{s.Created, s.Name} }
+
+// Compare is negative if a is older than b.
+func (a Age) Compare(b Age) int {
+	return cmp.Or(a.Created.Compare(b.Created),
+		cmp.Compare(a.Name.Namespace, b.Name.Namespace), cmp.Compare(a.Name.Name, b.Name.Name))
 }
 
 // Bounds of Service.Overprovisioning and what zero means there, Envoy's default.

@@ -9,9 +9,9 @@ import (
 	"tombolo.io/tombolo/clustermesh"
 )
 
-// errTaken says that another service has a frontend: the one that was first
-// keeps it.
-var errTaken = errors.New("another service has the address and port")
+// errTaken says that another service has a frontend: the older one, on every
+// node alike.
+var errTaken = errors.New("an older service has the address and port")
 
 // errSettling says that a frontend must not be added now: the memory of one that
 // was taken out would be used for it, while a program may still read that.
@@ -39,6 +39,7 @@ func (s *state) apply(name clustermesh.ServiceName, d *desired, missing func(clu
 		}
 		s.write(p, d, pl)
 	}
+	s.date(p, d.age)
 	return s.lead(p, d.frontends)
 }
 
@@ -139,15 +140,18 @@ func (s *state) lead(p *port, want []Frontend) error {
 	return errors.Join(errs...)
 }
 
+// leadOne makes the hash lead a frontend to the port, unless an older service
+// has it. A younger one loses it by one store: clients see the one or the other.
 func (s *state) leadOne(p *port, f Frontend) error {
 	owner := s.owners[f]
+	contested := owner != nil && s.pinned[owner.number] != owner && owner.service != p.service
 	switch {
 	case owner == p:
 		return nil
-	case owner == nil && s.limbo.hasElements():
-		return fmt.Errorf("leading %v to service %d: %w", f, p.number, errSettling)
-	case owner != nil && s.pinned[owner.number] != owner && owner.service != p.service:
+	case contested && owner.age.Compare(p.age) < 0:
 		return s.wait(p, f, owner)
+	case (owner == nil || contested) && s.limbo.hasElements():
+		return fmt.Errorf("leading %v to service %d: %w", f, p.number, errSettling)
 	}
 	if err := s.target.PutFrontend(f, p.number); err != nil {
 		return fmt.Errorf("leading %v to service %d: %w", f, p.number, err)
@@ -155,6 +159,9 @@ func (s *state) leadOne(p *port, f Frontend) error {
 	if owner != nil {
 		owner.frontends = without(owner.frontends, f)
 		s.limbo.fresh.elements++
+	}
+	if contested {
+		s.wake = append(s.wake, owner.service) // to wait for it
 	}
 	s.owners[f] = p
 	p.frontends = append(p.frontends, f)
@@ -167,8 +174,7 @@ func (s *state) unlead(p *port, f Frontend) error {
 	}
 	s.limbo.fresh.elements++
 	delete(s.owners, f)
-	s.wake = slices.AppendSeq(s.wake, maps.Keys(s.waiting[f]))
-	delete(s.waiting, f)
+	s.rouse(f)
 	p.frontends = without(p.frontends, f)
 	return nil
 }
@@ -212,4 +218,21 @@ func (s *state) wait(p *port, f Frontend, owner *port) error {
 	}
 	s.waiting[f][p.service] = struct{}{}
 	return fmt.Errorf("%w: %v has %v", errTaken, owner.service, f)
+}
+
+// rouse wakes those who wait for a frontend.
+func (s *state) rouse(f Frontend) {
+	s.wake = slices.AppendSeq(s.wake, maps.Keys(s.waiting[f]))
+	delete(s.waiting, f)
+}
+
+// date notes how old the service of a port is. One that was made anew is younger
+// than it was, and may have to give way.
+func (s *state) date(p *port, age clustermesh.Age) {
+	if p.age.Compare(age) < 0 {
+		for _, f := range p.frontends {
+			s.rouse(f)
+		}
+	}
+	p.age = age
 }

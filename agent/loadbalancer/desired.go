@@ -34,6 +34,8 @@ type desired struct {
 	merged bool
 	// affinity is how long a client stays on its backend.
 	affinity time.Duration
+	// age is the service's.
+	age clustermesh.Age
 }
 
 // share is a backend and its weight in one tier.
@@ -74,6 +76,7 @@ func desire(s *global.Service) []desired {
 				outside:  p.Frontends[0].Scope == global.External,
 			},
 			merged:   s.Definition.Global,
+			age:      s.Definition.Age(),
 			affinity: (s.Definition.SessionAffinity + time.Second - 1).Truncate(time.Second),
 			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
 		}

@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -24,7 +25,8 @@ type expectation struct {
 	affinity time.Duration
 }
 
-// wants returns the services of east that want an address, port and family.
+// wants returns the services of east that want an address, port and family, the
+// oldest first: it is the one that has it.
 func (w *world) wants(f Frontend) []int {
 	var out []int
 	for i := range w.services[0] {
@@ -38,7 +40,9 @@ func (w *world) wants(f Frontend) []int {
 			}
 		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b int) int {
+		return cmp.Or(cmp.Compare(w.services[0][a].created, w.services[0][b].created), cmp.Compare(a, b))
+	})
 	return slices.Compact(out)
 }
 

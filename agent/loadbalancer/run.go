@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,9 @@ func (l *LoadBalancer) settle(now time.Time) {
 		if len(due) == 0 {
 			break
 		}
+		if !l.isFilled() {
+			l.eldestFirst(due)
+		}
 		for i, k := range due {
 			if i%betweenVerdicts == 0 {
 				l.judgeWaiting()
@@ -181,6 +185,21 @@ func (l *LoadBalancer) settle(now time.Time) {
 	if first {
 		close(l.filled)
 	}
+}
+
+// eldestFirst orders services by their age. What lies in the maps before the
+// first round belongs to nobody yet, and so goes back to whom it belonged,
+// instead of to a younger one that wants it too for as long as the older waits.
+func (l *LoadBalancer) eldestFirst(due []key) {
+	ages := make(map[key]clustermesh.Age, len(due))
+	for _, k := range due {
+		if s := l.view.Definition(k.service); s != nil {
+			ages[k] = s.Age()
+		}
+	}
+	slices.SortFunc(due, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.pinned, b.pinned), ages[a].Compare(ages[b]))
+	})
 }
 
 // Filled is closed once all that this cluster wants was written, or tried, for

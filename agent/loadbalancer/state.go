@@ -46,9 +46,11 @@ type state struct {
 type port struct {
 	// service is empty while the port is only pinned.
 	service clustermesh.ServiceName
-	id      portID
-	number  uint32
-	owner   uint64
+	// age is the service's: of two that claim a frontend the older has it.
+	age    clustermesh.Age
+	id     portID
+	number uint32
+	owner  uint64
 	// frontends are in the hash, in no order.
 	frontends []Frontend
 	tables    [tiers]table

@@ -34,14 +34,16 @@ type world struct {
 // those of no other service.
 type worldService struct {
 	defined, global, shared bool
-	affinity                clustermesh.Affinity
-	priority                uint8
-	weight                  uint16
-	vips                    []int // of the own cluster: which addresses it has
-	ports                   int
-	table                   uint32
-	timeout                 time.Duration
-	ready                   [worldEndpoints]bool
+	// created is a second: of the services that want an address the older has it.
+	created  int64
+	affinity clustermesh.Affinity
+	priority uint8
+	weight   uint16
+	vips     []int // of the own cluster: which addresses it has
+	ports    int
+	table    uint32
+	timeout  time.Duration
+	ready    [worldEndpoints]bool
 }
 
 func vip(i int, v6 bool) netip.Addr {
@@ -82,7 +84,7 @@ func (w *world) step() {
 	s := &w.services[c][i]
 	switch w.r.IntN(10) {
 	case 0:
-		s.defined = !s.defined
+		s.defined, s.created = !s.defined, int64(w.r.IntN(4))
 	case 1:
 		s.defined, s.global = true, w.r.IntN(5) > 0
 	case 2:
@@ -175,7 +177,8 @@ func prefix6(b byte) netip.Prefix {
 func (s *worldService) object(i int, own bool) *clustermesh.Service {
 	o := &clustermesh.Service{
 		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
-		Global: s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
+		Created: time.Unix(s.created, 0),
+		Global:  s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
 		TableSize: s.table, SessionAffinity: s.timeout,
 		// How load spreads over tiers is package global's to know: here each bears
 		// its own as long as one endpoint lives.

@@ -51,6 +51,8 @@ type Reason string
 const (
 	// NoEndpoint: no ready endpoint that this node could use.
 	NoEndpoint Reason = "no-endpoint"
+	// Taken: an older service has the address and all of the service's ports there.
+	Taken Reason = "taken"
 	// NoAddress: the node has no address of the prefix's family to be its next hop.
 	NoAddress Reason = "no-address"
 	// NoFamily: the session with the router does not carry the prefix's family.

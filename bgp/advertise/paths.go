@@ -27,7 +27,8 @@ type Input struct {
 //   - A load-balancer IP is offered as a host route while the node can serve it
 //     (global.Service.ServedBy), and is not while the node is draining.
 //   - Two services that have the same load-balancer IP offer it while either
-//     can be served; the path names the one whose name sorts first of those.
+//     can be served; the path names the one whose name sorts first of those. A
+//     port that both have is the older one's.
 //   - Where several advertisements ask for the same prefix, the path has the
 //     communities of all of them and the greatest local preference.
 func Paths(in Input) map[string]Set {
@@ -35,6 +36,7 @@ func Paths(in Input) map[string]Set {
 	if in.Node == nil {
 		return sets
 	}
+	services := settleClaims(in.Services)
 	for _, peer := range in.Peers {
 		if !peer.NodeSelector.Matches(in.Node.Labels) {
 			continue
@@ -42,7 +44,7 @@ func Paths(in Input) map[string]Set {
 		d := draft{node: in.Node, peer: peer, wanted: map[netip.Prefix]*Path{}, held: map[netip.Prefix]*Held{}}
 		for _, ad := range in.Advertisements {
 			if concerns(ad, peer, in.Node) {
-				d.add(ad, in.Services)
+				d.add(ad, services)
 			}
 		}
 		sets[peer.Name] = d.set()
@@ -88,6 +90,8 @@ func (d *draft) whyNot(s global.Service, ip netip.Addr) Reason {
 	switch {
 	case d.node.Draining:
 		return Draining
+	case len(s.Ports) > 0 && !claimed(s, func(f global.Frontend) bool { return f.Address == ip }):
+		return Taken
 	case !s.ServedBy(d.node.Name, ip):
 		return NoEndpoint
 	}

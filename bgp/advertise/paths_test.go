@@ -16,11 +16,15 @@ import (
 //	node n1 10.0.0.1 fd00::1; pods 10.1.1.0/24; zone=a
 //	web 192.0.2.1: n1, n2
 //
-// Every service has port 80; its ready endpoints are named by their nodes.
+// Every service has port 80, or the one after its name; its ready endpoints are named by their nodes.
 func service(name string, policy clustermesh.TrafficPolicy, ips string, nodes ...string) global.Service {
+	name, port := name, uint16(80)
+	if before, ok := strings.CutSuffix(name, ":81"); ok {
+		name, port = before, 81
+	}
 	def := &clustermesh.Service{
 		Name: clustermesh.ServiceName{Namespace: "d", Name: name}, Type: clustermesh.LoadBalancer, ExternalPolicy: policy,
-		Ports:  []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: 80}},
+		Ports:  []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: port}},
 		Labels: map[string]string{"app": name},
 	}
 	slice := &clustermesh.EndpointSlice{Service: def.Name, Name: "s", Ports: []clustermesh.EndpointPort{{Protocol: clustermesh.TCP, Port: 80}}}
@@ -115,8 +119,14 @@ func TestPaths(t *testing.T) {
 			Services: []global.Service{service("web", local, "192.0.2.1", "n2")}},
 			"tor: (192.0.2.1/32 no-endpoint)"},
 		{"a shared address, one of two served", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
-			Services: []global.Service{service("a", everywhere, "192.0.2.1"), service("b", everywhere, "192.0.2.1", "n2")}},
+			Services: []global.Service{service("a:81", everywhere, "192.0.2.1"), service("b", everywhere, "192.0.2.1", "n2")}},
 			"tor: 192.0.2.1/32 via 10.0.0.1 for b;"},
+		{"an address and port that two services claim is the older one's", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+			Services: []global.Service{service("old", everywhere, "192.0.2.1"), service("young", everywhere, "192.0.2.1 192.0.2.2", "n1")}},
+			"tor: 192.0.2.2/32 via 10.0.0.1 for young; (192.0.2.1/32 no-endpoint)"},
+		{"who lost its only port at an address is told so", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{{Name: "young", LoadBalancerIPs: true, ServiceSelector: picks("app", "young")}},
+			Services: []global.Service{service("old", everywhere, "192.0.2.1", "n1"), service("young", everywhere, "192.0.2.1", "n1")}},
+			"tor: (192.0.2.1/32 taken)"},
 		{"draining keeps the pods reachable", Input{Node: draining, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
 			Services: []global.Service{service("web", everywhere, "192.0.2.1", "n1")}},
 			"tor: 10.1.1.0/24 via 10.0.0.1; (192.0.2.1/32 draining)"},
