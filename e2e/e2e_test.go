@@ -7,7 +7,14 @@
 //	lab COMMAND …             tombolo lab COMMAND, for the script's own lab; up
 //	                          speaks BGP over the family of LAB_FAMILY
 //	ask MACHINE TARGET COUNT  requests from a machine: who answered, in percent;
-//	                          -udp or -udp-unconnected before MACHINE
+//	                          -udp, -udp-unconnected, -http-mapped or
+//	                          -udp-mapped before MACHINE
+//	etcd URL DIR              an etcd outside of any API server, without TLS
+//	certificates DIR CLUSTER ADDRESS   an authority of a cluster, and what it
+//	                          signs for an etcd at the address and its users
+//	foreign CGROUP            a program of somebody else's at the connect4 hook of
+//	                          a cgroup, for as long as it runs
+//	attached CGROUP           the programs at the hooks of a cgroup, a line each
 //
 // and as a command
 //
@@ -39,7 +46,9 @@ import (
 var binDir string
 
 func TestMain(m *testing.M) {
-	programs := map[string]func(){"lab": labProgram, "ask": askProgram}
+	programs := map[string]func(){"lab": labProgram, "ask": askProgram, "etcd": etcdProgram,
+		"certificates": certificatesProgram,
+		"foreign":      foreignProgram, "attached": attachedProgram}
 	if programs[filepath.Base(os.Args[0])] == nil {
 		if err := build(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -112,8 +121,12 @@ func setup(env *testscript.Env) error {
 
 // addresses are those of a lab that scripts name.
 var addresses = map[string]map[string]string{
-	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_WEST_1": "10.2.1.0/24", "IP": "-4", "LAST": "198.51.100.0/24"},
-	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48"},
+	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "EMPTY": "10.96.0.99:80", "OTHER": "10.96.0.200:80",
+		"POD_EAST_1_A": "10.1.1.10", "POD_EAST_1_C": "10.1.1.12", "POD_WEST_1_A": "10.2.1.10",
+		"WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_WEST_1": "10.2.1.0/24", "IP": "-4", "LAST": "198.51.100.0/24"},
+	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "EMPTY": "[fd00:96::63]:80", "OTHER": "[fd00:96::c8]:80",
+		"POD_EAST_1_A": "fd00:10:1:1::a", "POD_EAST_1_C": "fd00:10:1:1::c", "POD_WEST_1_A": "fd00:10:2:1::a",
+		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48"},
 }
 
 // labSuffix makes a short name of a script's folder: labs stand side by side,

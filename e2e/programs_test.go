@@ -31,18 +31,14 @@ func labProgram() {
 
 // askProgram makes requests and prints who answered them, a line each.
 func askProgram() {
-	udp := flag.Bool("udp", false, "ask over a connected UDP socket")
-	unconnected := flag.Bool("udp-unconnected", false, "ask over an unconnected UDP socket")
+	modes := []echo.Mode{echo.UDP, echo.UDPUnconnected, echo.HTTPMapped, echo.UDPMapped}
+	mode := echo.HTTP
+	for _, m := range modes {
+		flag.BoolFunc(string(m), "ask in this mode", func(string) error { mode = m; return nil })
+	}
 	flag.Parse()
 	if flag.NArg() != 3 {
-		exit("usage: ask [-udp | -udp-unconnected] MACHINE TARGET COUNT")
-	}
-	mode := echo.HTTP
-	switch {
-	case *udp:
-		mode = echo.UDP
-	case *unconnected:
-		mode = echo.UDPUnconnected
+		exit(fmt.Sprintf("usage: ask [-MODE] MACHINE TARGET COUNT, MODE one of %v", modes))
 	}
 	cmd := exec.Command("tombolo", "lab", "exec", "--name", os.Getenv("LAB"), flag.Arg(0), "--",
 		"tombolo", "requests", "--target", flag.Arg(1), "--count", flag.Arg(2), "--mode", string(mode))
@@ -61,8 +57,8 @@ func askProgram() {
 			fmt.Printf("%s %d%%\n", name, 100*shares[name]/max(1, r.Requests-r.Failed))
 		}
 	}
-	for word, n := range r.Errors {
-		fmt.Printf("error %s %d\n", word, n)
+	for _, word := range slices.Sorted(maps.Keys(r.Errors)) {
+		fmt.Printf("error %s %d\n", word, r.Errors[word])
 	}
 }
 

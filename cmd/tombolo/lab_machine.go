@@ -67,11 +67,14 @@ func newLabKill(f *labFlags) *cobra.Command {
 }
 
 func newLabStart(f *labFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:               "start MACHINE ROLE",
-		Short:             "Starts a process of the lab that ended, and waits until it is ready",
-		Example:           "  tombolo lab start east-1 agent",
-		Args:              cobra.ExactArgs(2),
+	var o lab.Otherwise
+	c := &cobra.Command{
+		Use:   "start MACHINE ROLE [-- FLAG...]",
+		Short: "Starts a process of the lab that ended, and waits until it is ready",
+		Example: "  tombolo lab start east-1 agent\n" +
+			"  tombolo lab start east-1 apiserver -- --allow-shrink\n" +
+			"  tombolo lab start east-1 agent --binary ./tombolo-of-yesterday",
+		Args:              cobra.MinimumNArgs(2),
 		ValidArgsFunction: f.completeMachine(true),
 		RunE: func(c *cobra.Command, args []string) error {
 			l, err := f.load()
@@ -80,9 +83,12 @@ func newLabStart(f *labFlags) *cobra.Command {
 			}
 			ctx, cancel := withTimeout(c.Context(), 30*time.Second)
 			defer cancel()
-			return l.Start(ctx, args[0], lab.Role(args[1]))
+			o.Flags = args[2:]
+			return l.StartOtherwise(ctx, args[0], lab.Role(args[1]), o)
 		},
 	}
+	c.Flags().StringVar(&o.Binary, "binary", "", "run this tombolo instead of the lab's")
+	return c
 }
 
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -41,7 +41,7 @@ func newRequests() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&target, "target", "", "address and port to ask")
-	flags.StringVar(&mode, "mode", string(echo.HTTP), "http, udp or udp-unconnected")
+	flags.StringVar(&mode, "mode", string(echo.HTTP), "http, udp, udp-unconnected, or http-mapped and udp-mapped: IPv4 through sockets of AF_INET6")
 	flags.IntVar(&load.Count, "count", 0, "end after so many requests; 0 goes on until a signal")
 	flags.DurationVar(&load.Interval, "interval", 0, "from the start of a request to the next of the same worker")
 	flags.IntVar(&load.Parallel, "parallel", 1, "number of workers")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/deploy/lab/plan"
+	"tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 )
 
@@ -70,7 +71,14 @@ func sweep(ctx context.Context, base, name string) error {
 	if err != nil {
 		return err
 	}
+	pids, err := sandbox.Processes(group)
+	if err != nil {
+		return err
+	}
 	errs := []error{sandbox.RemoveCgroup(ctx, group)}
+	for _, pid := range pids {
+		errs = append(errs, router.Forget(pid))
+	}
 	names, err := sandbox.Namespaces(plan.Prefix(name))
 	errs = append(errs, err, sandbox.KillInNamespaces(names))
 	for _, n := range names {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tombolo.io/tombolo/deploy/lab/plan"
+	"tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 )
 
@@ -155,12 +156,36 @@ func (l *Lab) find(machine string, role Role) (task, error) {
 	return task{}, fmt.Errorf("%s has no process %q, only %v", machine, role, roles)
 }
 
+// Otherwise says how a process is started if not as the lab starts it.
+type Otherwise struct {
+	// Binary is another program in the place of the lab's own: an older or newer
+	// tombolo. Empty is the lab's.
+	Binary string
+	// Flags come after those that the lab gives.
+	Flags []string
+}
+
 // Start starts a process that is not running and returns when it is ready.
 func (l *Lab) Start(ctx context.Context, machine string, role Role) error {
+	return l.StartOtherwise(ctx, machine, role, Otherwise{})
+}
+
+// StartOtherwise is Start with a changed command. The next Start knows nothing
+// of the change.
+func (l *Lab) StartOtherwise(ctx context.Context, machine string, role Role, o Otherwise) error {
 	t, err := l.find(machine, role)
 	if err != nil {
 		return err
 	}
+	if o.Binary != "" {
+		if t.args[0] != l.binary {
+			return fmt.Errorf("%s is no process of tombolo's", t)
+		}
+		if t.args[0], err = filepath.Abs(o.Binary); err != nil {
+			return err
+		}
+	}
+	t.args = append(t.args, o.Flags...)
 	if p, err := l.process(machine, role); err == nil && p.Alive() {
 		return fmt.Errorf("%s runs already, as process %d", t, p.PID)
 	}
@@ -187,7 +212,10 @@ func (l *Lab) Kill(ctx context.Context, machine string, role Role, sig syscall.S
 	if sig != syscall.SIGKILL && sig != syscall.SIGTERM {
 		return nil
 	}
-	return gone(ctx, t, p)
+	if err := gone(ctx, t, p); err != nil {
+		return err
+	}
+	return router.Forget(p.PID)
 }
 
 func gone(ctx context.Context, t task, p sandbox.Process) error {

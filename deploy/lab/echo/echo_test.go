@@ -53,7 +53,11 @@ func run(t *testing.T, l Load) []Sample {
 func TestEveryModeAndFamily(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		at := responder(t, host)
-		for _, mode := range []Mode{HTTP, UDP, UDPUnconnected} {
+		modes := []Mode{HTTP, UDP, UDPUnconnected, HTTPMapped, UDPMapped}
+		if at.Addr().Is6() {
+			modes = modes[:3]
+		}
+		for _, mode := range modes {
 			all := run(t, Load{Target: at, Mode: mode, Count: 20, Parallel: 3})
 			if len(all) != 20 {
 				t.Errorf("%s %s: %d samples", host, mode, len(all))

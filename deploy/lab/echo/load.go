@@ -43,6 +43,10 @@ const (
 	HTTP           Mode = "http"
 	UDP            Mode = "udp"
 	UDPUnconnected Mode = "udp-unconnected"
+	// HTTPMapped and UDPMapped ask IPv4 targets through sockets of AF_INET6, as
+	// programs do that know only those.
+	HTTPMapped Mode = "http-mapped"
+	UDPMapped  Mode = "udp-mapped"
 )
 
 // Sample is one request.
@@ -61,9 +65,10 @@ type Sample struct {
 // is called by one goroutine at a time. Requests that ctx cuts off are not
 // samples.
 func (l Load) Run(ctx context.Context, note func(Sample)) error {
-	asker := map[Mode]func(context.Context) ask{HTTP: l.overHTTP, UDP: l.overUDP, UDPUnconnected: l.overOneSocket}[l.Mode]
+	asker := map[Mode]func(context.Context) ask{HTTP: l.overHTTP, UDP: l.overUDP, UDPUnconnected: l.overOneSocket,
+		HTTPMapped: l.overHTTP, UDPMapped: l.overOneSocket}[l.Mode]
 	if asker == nil {
-		return fmt.Errorf("mode %q: want %s, %s or %s", l.Mode, HTTP, UDP, UDPUnconnected)
+		return fmt.Errorf("mode %q: want %s, %s, %s, %s or %s", l.Mode, HTTP, UDP, UDPUnconnected, HTTPMapped, UDPMapped)
 	}
 	samples := make(chan Sample)
 	var taken atomic.Int64
@@ -177,8 +182,7 @@ func (l Load) overUDP(context.Context) ask {
 
 // exchange dials, sends and receives, within the deadline of ctx.
 func (l Load) exchange(ctx context.Context, network string, request []byte, receive func(net.Conn) ([]byte, error)) ([]byte, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, l.Target.String())
+	conn, err := l.dial(ctx, network)
 	if err != nil {
 		return nil, err
 	}
@@ -190,12 +194,23 @@ func (l Load) exchange(ctx context.Context, network string, request []byte, rece
 	return receive(conn)
 }
 
+func (l Load) dial(ctx context.Context, network string) (net.Conn, error) {
+	if l.Mode == HTTPMapped {
+		return dialMapped(ctx, l.Target)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, l.Target.String())
+}
+
 // overOneSocket keeps a socket for the life of a worker. Answers that come
 // after their request gave up are passed over.
 func (l Load) overOneSocket(ctx context.Context) ask {
 	network := "udp4"
 	if l.Target.Addr().Is6() {
 		network = "udp6"
+	}
+	if l.Mode == UDPMapped {
+		network = "udp" // AF_INET6, open for both families
 	}
 	var lc net.ListenConfig
 	socket, err := lc.ListenPacket(ctx, network, ":0")

@@ -1,8 +1,10 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -12,6 +14,23 @@ const frrDir = "/usr/lib/frr"
 
 // frrUser is the user, and the group, that the daemons run as.
 const frrUser = "frr"
+
+// frrScratch is where each of the daemons makes a directory, named after itself
+// and its process id, that it removes when it ends in order.
+const frrScratch = "/var/tmp/frr"
+
+// Forget removes what a daemon left behind that was killed. It is called for
+// every process of a router; those that leave nothing are no error.
+func Forget(pid int) error {
+	left, err := filepath.Glob(filepath.Join(frrScratch, fmt.Sprintf("*.%d", pid)))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("removing what process %d left behind: %w", pid, err)
+	}
+	return nil
+}
 
 // frr needs zebra, which alone writes to the kernel, and bgpd. They leave root
 // for their own user, who therefore owns the directory and must be able to

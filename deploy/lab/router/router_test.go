@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -251,6 +252,31 @@ func testRetention(t *testing.T, kind router.Kind) {
 			}
 		case <-time.After(20 * time.Second):
 			t.Fatalf("stale routes stay for ever: %v", n.routes("tor"))
+		}
+	}
+}
+
+// What FRR's daemons leave when they are killed goes with them.
+func TestKilledDaemonsLeaveNothing(t *testing.T) {
+	left := func() []string {
+		all, err := filepath.Glob("/var/tmp/frr/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	n := newNetwork(t)
+	before := left()
+	r := n.start(router.FRR, "tor", tor)
+	if len(left()) <= len(before) {
+		t.Fatal("FRR makes no directories any more: Forget looks in the wrong place")
+	}
+	if err := r.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left() {
+		if !slices.Contains(before, dir) {
+			t.Errorf("%s is left", dir)
 		}
 	}
 }

@@ -139,5 +139,5 @@ func (d *daemon) kill() error {
 		return fmt.Errorf("killing %s: %w", d.name, err)
 	}
 	<-d.done
-	return nil
+	return Forget(d.cmd.Process.Pid)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,30 @@ func MakeCgroup(path string) error {
 		return fmt.Errorf("making a cgroup: %w", err)
 	}
 	return nil
+}
+
+// Processes returns the ids of the processes in a cgroup and below it; one that
+// is not there has none.
+func Processes(path string) ([]int, error) {
+	var out []int
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(filepath.Join(p, "cgroup.procs"))
+		for _, word := range strings.Fields(string(raw)) {
+			pid, err := strconv.Atoi(word)
+			if err != nil {
+				return err
+			}
+			out = append(out, pid)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the processes of a cgroup: %w", err)
+	}
+	return out, nil
 }
 
 // RemoveCgroup kills every process in a cgroup and below it, waits until they
