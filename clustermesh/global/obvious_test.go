@@ -319,32 +319,25 @@ func obviousKind(all []obviousBackend) (kind func(obviousBackend) bool, isServin
 
 // obviousNear leaves of a tier who is near, as Kubernetes says.
 func obviousNear(in Input, own *clustermesh.Service, tier []obviousBackend) []obviousBackend {
-	if own.Distribution == clustermesh.PreferSameNode {
+	for _, d := range []struct {
+		asked bool
+		where func(obviousBackend) string
+		here  func(obviousBackend) bool
+	}{
+		{own.Distribution == clustermesh.PreferSameNode, func(b obviousBackend) string { return b.Node },
+			func(b obviousBackend) bool { return b.own && b.Node == in.Node }},
+		{own.Distribution != clustermesh.Anywhere, func(b obviousBackend) string { return b.Zone },
+			func(b obviousBackend) bool { return b.Zone == in.Zone }},
+	} {
 		var found []obviousBackend
+		known, full := true, false
 		for _, b := range tier {
-			if b.Node == "" {
-				found = nil
-				break
-			}
-			if b.own && b.Node == in.Node {
-				found = append(found, b)
+			known = known && d.where(b) != ""
+			if d.here(b) {
+				found, full = append(found, b), full || b.kept == 1000
 			}
 		}
-		if len(found) > 0 {
-			return found
-		}
-	}
-	if own.Distribution != clustermesh.Anywhere {
-		var found []obviousBackend
-		for _, b := range tier {
-			if b.Zone == "" {
-				return tier
-			}
-			if b.Zone == in.Zone {
-				found = append(found, b)
-			}
-		}
-		if len(found) > 0 {
+		if d.asked && known && full {
 			return found
 		}
 	}

@@ -32,8 +32,9 @@ func (at place) has(c *candidate, within reach) bool {
 }
 
 // nearest returns the shortest reach that is preferred and has a usable
-// candidate. As in Kubernetes nodes count only while every usable candidate
-// says on which it is, and zones likewise.
+// candidate which is there in full: one that comes back from a drain is not to
+// get all its neighbours' clients at once. As in Kubernetes nodes count only
+// while every usable candidate says on which it is, and zones likewise.
 func (at place) nearest(cs []candidate, resort int) reach {
 	if at.prefers == clustermesh.Anywhere {
 		return anywhere
@@ -44,7 +45,9 @@ func (at place) nearest(cs []candidate, resort int) reach {
 		if !c.usable(resort) {
 			continue
 		}
-		onNode, inZone = onNode || at.has(c, sameNode), inZone || at.has(c, sameZone)
+		if c.kept == Whole {
+			onNode, inZone = onNode || at.has(c, sameNode), inZone || at.has(c, sameZone)
+		}
 		withoutNode, withoutZone = withoutNode || c.Node == "", withoutZone || c.Zone == ""
 	}
 	switch {
