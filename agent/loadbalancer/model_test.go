@@ -60,7 +60,7 @@ func worldFrontends() []Frontend {
 }
 
 // expect tells slowly what service i of east should select for f: whoever is
-// ready, best rank first, the next best as backup.
+// ready, best rank first, the others as backup.
 func (w *world) expect(i int, f Frontend) expectation {
 	own := &w.services[0][i]
 	var byRank [1024][]choice
@@ -81,19 +81,47 @@ func (w *world) expect(i int, f Frontend) expectation {
 		}
 	}
 	var x expectation
-	t := Primary
+	var rest [][]choice
 	for _, cs := range byRank {
-		if len(cs) > 0 && t < tiers {
-			x.tiers[t] = cs
-			t++
+		switch {
+		case len(cs) == 0:
+		case x.tiers[Primary] == nil:
+			x.tiers[Primary] = cs
+		default:
+			rest = append(rest, cs)
 		}
 	}
+	x.tiers[Backup] = backup(rest)
 	x.size = own.table
 	if n := max(len(x.tiers[Primary]), len(x.tiers[Backup])); x.size == 0 || int(x.size) < n {
 		x.size = maglev.SizeFor(n)
 	}
 	x.affinity = own.timeout
 	return x
+}
+
+// backup joins tiers as package global does: the first has four fifths of the
+// load, the others share the last one.
+func backup(rest [][]choice) []choice {
+	if len(rest) == 1 {
+		return rest[0]
+	}
+	var out []choice
+	for i, cs := range rest {
+		sum, share := uint64(0), uint64(800_000_000)
+		if i > 0 {
+			share = 200_000_000 / uint64(len(rest)-1)
+		}
+		for _, c := range cs {
+			sum += uint64(c.weight)
+		}
+		for _, c := range cs {
+			c.weight = uint32(share * uint64(c.weight) / sum)
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b choice) int { return cmp.Or(a.cluster-b.cluster, a.address.Compare(b.address)) })
+	return out
 }
 
 // slots returns the addresses that a tier's table should have, slot by slot.

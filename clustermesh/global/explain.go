@@ -37,8 +37,9 @@ type PortExplanation struct {
 	Scope     string               `json:"scope"`
 	// Tiers are in order of preference; the first is number 1.
 	Tiers []TierExplanation `json:"tiers"`
-	// Endpoints are all that any cluster names for the service: those of a table,
-	// then the others in the order in which they left the selection.
+	// Endpoints are all that any cluster names for the service: those of the
+	// primary table, of the backup, and the others in the order in which they
+	// left the selection.
 	Endpoints []Outcome `json:"endpoints"`
 }
 
@@ -72,7 +73,7 @@ type Outcome struct {
 	// that table, in percent; empty for one that is in none.
 	Table string  `json:"table,omitempty"`
 	Share float64 `json:"share,omitempty"`
-	// Step is where it left the selection, or used.
+	// Step is where it left the selection, or used for one of the primary table.
 	Step Step `json:"step"`
 	// Reason says why it left, or what is remarkable about its being used.
 	Reason string `json:"reason,omitempty"`

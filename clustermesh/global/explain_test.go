@@ -45,7 +45,7 @@ func TestExplain(t *testing.T) {
 			 2 north: 1 of 2 bear 70, get 60, 0
 			 east/10.1.0.1 used primary 40
 			 north/10.3.0.1 used primary 60
-			 east/10.1.0.5 used backup 100
+			 east/10.1.0.5 distance backup 100 (others of its tier are nearer)
 			 east/10.1.0.6 port (its slice has no such port)
 			 east/fd01::1 family (the service has no address of its family)
 			 west/10.1.0.1 address (cluster east has its address)
@@ -58,17 +58,17 @@ func TestExplain(t *testing.T) {
 		{"reserve",
 			"east: 10.1.0.1; west prio=1: 10.2.0.1; north prio=2: 10.3.0.1",
 			`1 east: 1 of 1 bear 100, get 100, 0
-			 2 west: 1 of 1 bear 100, get 0, 100
-			 3 north: 1 of 1 bear 100, get 0, 0
+			 2 west: 1 of 1 bear 100, get 0, 80
+			 3 north: 1 of 1 bear 100, get 0, 20
 			 east/10.1.0.1 used primary 100
-			 west/10.2.0.1 used backup 100
-			 north/10.3.0.1 tier (its tier is held in reserve)`},
+			 west/10.2.0.1 tier backup 80 (its tier is held in reserve)
+			 north/10.3.0.1 tier backup 20 (its tier is held in reserve)`},
 		{"far from here",
 			"east near=node: 10.1.0.1@a/z1, 10.1.0.2@b/z1, 10.1.0.3@c/z2; at: a/z1",
 			`1 east: 3 of 3 bear 100, get 100, 100
 			 east/10.1.0.1 used primary 100
-			 east/10.1.0.2 used backup 100
-			 east/10.1.0.3 distance (others of its tier are nearer)`},
+			 east/10.1.0.2 distance backup 50 (others of its tier are nearer)
+			 east/10.1.0.3 distance backup 50 (others of its tier are nearer)`},
 		{"off this node",
 			"east itp: 10.1.0.1@a, 10.1.0.2@b; west: 10.2.0.1@a; at: a/",
 			`1 east: 1 of 1 bear 100, get 100, 0
@@ -88,12 +88,12 @@ func TestExplain(t *testing.T) {
 		{"the last resort",
 			"east: 10.1.0.1 ending, 10.1.0.2 unready; west prio=1: 10.2.0.1 ending; north prio=2: 10.3.0.1 ending",
 			`1 east: 1 of 2 bear 0, get 100, 0
-			 2 west: 1 of 1 bear 0, get 0, 100
-			 3 north: 1 of 1 bear 0, get 0, 0
+			 2 west: 1 of 1 bear 0, get 0, 80
+			 3 north: 1 of 1 bear 0, get 0, 20
 			 east/10.1.0.1 used primary 100 (terminating: the last resort, for nobody is ready)
-			 west/10.2.0.1 used backup 100 (terminating: the last resort, for nobody is ready)
-			 east/10.1.0.2 serving (not ready)
-			 north/10.3.0.1 tier (its tier is held in reserve)`},
+			 west/10.2.0.1 tier backup 80 (its tier is held in reserve)
+			 north/10.3.0.1 tier backup 20 (its tier is held in reserve)
+			 east/10.1.0.2 serving (not ready)`},
 		{"drained and nobody else",
 			"east: 10.1.0.1; west: 10.2.0.1 ending; drain: service@east=1000",
 			`1 east+west: 1 of 2 bear 0, get 100, 0
@@ -148,11 +148,13 @@ func wrongStory(in Input, p Port, e PortExplanation) string {
 	shares := map[string]float64{}
 	for _, o := range e.Endpoints {
 		shares[o.Table] += o.Share
-		used := slices.ContainsFunc(p.Primary, o.is) && o.Table == "primary" || slices.ContainsFunc(p.Backup, o.is) && o.Table == "backup"
+		used, kept := o.Table == "primary", o.Table == "backup"
 		switch {
-		case used != (o.Step == StepUsed):
-			return fmt.Sprintf("%+v: used is %v", o, used)
-		case !used && (o.Reason == "" || o.Share != 0 || o.Table != ""):
+		case used && !slices.ContainsFunc(p.Primary, o.is), kept && !slices.ContainsFunc(p.Backup, o.is):
+			return fmt.Sprintf("%+v is in another table", o)
+		case used != (o.Step == StepUsed), kept != (o.Step == StepTier || o.Step == StepNear):
+			return fmt.Sprintf("%+v is in a table, or in none, at the wrong step", o)
+		case !used && o.Reason == "" || !used && !kept && o.Share != 0:
 			return fmt.Sprintf("%+v has no reason", o)
 		}
 	}

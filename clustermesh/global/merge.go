@@ -30,8 +30,8 @@ func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p ==
 //   - The clusters are in tiers. What counts is first the side that this
 //     cluster's affinity prefers, then the priority that each cluster gives its
 //     service, lower first. The primary table has the first tier, and as much of
-//     the next ones as the load that the first cannot bear: see spread. What
-//     would be used if all those were gone is the backup.
+//     the next ones as the load that the first cannot bear: see spread. All
+//     others who could be used are the backup.
 //   - Clients that dial a cluster IP get, of each tier, the nearest endpoints if
 //     the service prefers near ones; under an internal policy Local only those of
 //     their node are looked at from the start.

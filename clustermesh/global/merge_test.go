@@ -50,13 +50,13 @@ func TestMerge(t *testing.T) {
 			 west 1/0/0`},
 		{"priority orders clusters, the third waits",
 			"east prio=2: 10.1.0.1; west prio=1: 10.2.0.1; north: 10.3.0.1",
-			`172.20.0.1:80: north/10.3.0.1:8080 | west/10.2.0.1:8080
+			`172.20.0.1:80: north/10.3.0.1:8080 | east/10.1.0.1:8080*200000000 west/10.2.0.1:8080*800000000
 			 east 1/0/0
 			 west 1/0/0
 			 north 1/0/0`},
 		{"affinity comes before priority",
 			"east local prio=9: 10.1.0.1; west prio=1: 10.2.0.1; north prio=2: 10.3.0.1",
-			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080*800000000 north/10.3.0.1:8080*200000000
 			 east 1/0/0
 			 west 1/0/0
 			 north 1/0/0`},

@@ -99,8 +99,12 @@ func (m *merge) outcome(c *candidate, t *tier, best int) Outcome {
 	o := Outcome{Cluster: c.Cluster, Address: c.Address, Port: c.Port, Node: c.Node, Zone: c.Zone, PodUID: c.PodUID,
 		Weight: uint16(c.m.weight()), Step: StepServing}
 	switch {
-	case c.in != inNone:
-		o.Step, o.Table, o.Reason = StepUsed, c.in.String(), m.remark(c)
+	case c.in == inPrimary:
+		o.Step, o.Reason = StepUsed, m.remark(c)
+	case c.in == inBackup && t.load == 0:
+		o.Step, o.Reason = StepTier, "its tier is held in reserve"
+	case c.in == inBackup:
+		o.Step, o.Reason = StepNear, "others of its tier are nearer"
 	case c.condition == withdrawn:
 		o.Reason = "withdrawn: its own node says that the pod ended"
 	case c.condition == gone:
@@ -109,15 +113,12 @@ func (m *merge) outcome(c *candidate, t *tier, best int) Outcome {
 		o.Reason = "not ready"
 	case c.down && best < unbelieved:
 		o.Reason = m.whyDown(c)
-	case c.condition == ending && best%unbelieved != ends:
+	case c.condition == ending:
 		o.Reason = "terminating, and others are ready"
-	case c.kept == 0 && best%unbelieved != drained:
-		o.Reason = m.whyDrained(c)
-	case t.load == 0:
-		o.Step, o.Reason = StepTier, "its tier is held in reserve"
 	default:
-		o.Step, o.Reason = StepNear, "others of its tier are nearer"
+		o.Reason = m.whyDrained(c)
 	}
+	o.Table = c.in.String()
 	return o
 }
 

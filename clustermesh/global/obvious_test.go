@@ -281,6 +281,17 @@ func obviousTable(in Input, own *clustermesh.Service, all, taken []obviousBacken
 	} else if len(loads) > 0 {
 		loads[0] = left
 	}
+	if without := len(slices.DeleteFunc(slices.Clone(loads), func(l int) bool { return l > 0 })); taken != nil && without > 0 {
+		left = 1000000
+		for i, l := range loads {
+			if loads[i] = l * 4 / 5; l == 0 {
+				loads[i] = 200000 / without
+			}
+			left -= loads[i]
+		}
+		loads[slices.IndexFunc(loads, func(l int) bool { return l > 0 })] += left
+	}
+	near = near && taken == nil
 	var out []obviousBackend
 	for i, place := range places {
 		if loads[i] == 0 {

@@ -78,8 +78,8 @@ type Port struct {
 	// Frontends are at least one, all of one family, in the definition's order.
 	Frontends []Frontend
 	// Primary are the backends to use, of one tier or of several that share the
-	// load, and Backup those to use while none of the primary lives; of the
-	// frontends' family, ordered by cluster id, address and port. Without a
+	// load, and Backup all others that serve as well, to use while none of the
+	// primary lives; of the frontends' family, ordered by cluster id, address and port. Without a
 	// primary there is no backup.
 	Primary, Backup []Backend
 	// Aside are the other endpoints that live as far as their cluster and their

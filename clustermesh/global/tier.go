@@ -78,6 +78,34 @@ func spread(health []load) []load {
 	return out
 }
 
+// spare leaves a fifth of the load to the tiers that have none. A backup table
+// serves when a verdict has struck a whole primary table, until it is built anew:
+// whoever is left then must be found by a few tries.
+func spare(loads []load) {
+	none := load(0)
+	for _, l := range loads {
+		if l == 0 {
+			none++
+		}
+	}
+	if none == 0 {
+		return
+	}
+	left, first := full, -1
+	for i, l := range loads {
+		if l == 0 {
+			loads[i] = full / 5 / none
+		} else {
+			loads[i] = l * 4 / 5
+		}
+		left -= loads[i]
+		if first < 0 && l > 0 {
+			first = i
+		}
+	}
+	loads[first] += left
+}
+
 // factorOf returns the over-provisioning factor of a service, in percent.
 func factorOf(def *clustermesh.Service) uint64 {
 	return uint64(cmp.Or(def.Overprovisioning, clustermesh.DefaultOverprovisioning))
@@ -88,8 +116,8 @@ func factorOf(def *clustermesh.Service) uint64 {
 // tables are empty.
 //
 // The primary table has those tiers to which the load spreads, and of each of
-// these the nearest. The backup is what the same rules give of those who are
-// left: where connections would go if the whole primary table were gone.
+// these the nearest. The backup has all who are left, wherever they are: most of
+// its load spreads over their tiers as it would if nobody else were there.
 func (p *Port) choose(found []candidate, def *clustermesh.Service, at place) []tier {
 	resort := bestResort(found)
 	tiers := divide(found, resort, factorOf(def))
@@ -100,7 +128,7 @@ func (p *Port) choose(found []candidate, def *clustermesh.Service, at place) []t
 		at.prefers = clustermesh.Anywhere
 	}
 	p.Primary = fill(tiers, resort, at, inPrimary)
-	p.Backup = fill(tiers, resort, at, inBackup)
+	p.Backup = fill(tiers, resort, place{}, inBackup)
 	return tiers
 }
 
@@ -126,6 +154,9 @@ func fill(tiers []tier, resort int, at place, into table) []Backend {
 		return nil
 	}
 	loads := spread(health)
+	if into == inBackup {
+		spare(loads)
+	}
 	shared := !slices.Contains(loads, full)
 	out := make([]Backend, 0, usable)
 	for i, t := range open {

@@ -25,11 +25,11 @@ func newServicesWhy(runDir *string, complete cobra.CompletionFunc) *cobra.Comman
 		Long: `Tells step by step which endpoints a service uses on this node, with what share
 of the new connections, and why the others are not used.
 
-The endpoints that any cluster names pass the steps in the order shown. LOAD is
-what a tier of clusters gets of the new connections, BACKUP what it would get if
-all that have a share were gone, until the tables are built anew. HEALTH is the
-load that a tier can bear: the part of its endpoints that serve, times the
-over-provisioning factor.`,
+The endpoints that any cluster names pass steps; those that take somebody out are
+shown, in their order. HEALTH is the load that a tier of clusters can bear: the
+part of its endpoints that serve, times the over-provisioning factor. LOAD is what
+it gets of the new connections, and BACKUP what it would get if all who have a
+share were gone, until the tables are built anew.`,
 		Args: cobra.ExactArgs(1),
 		Example: "  tombolo services why shop/cart\n" +
 			"  tombolo services why shop/cart -o json | jq '.ports[0].endpoints[] | select(.step != \"used\")'",
@@ -111,13 +111,10 @@ func stepTable(p *global.PortExplanation) table {
 	left := len(p.Endpoints)
 	t.add("all that clusters name", fmt.Sprint(left), "")
 	for _, step := range global.Steps {
-		if step == global.StepUsed {
-			continue
-		}
 		var reasons []string
 		counts := map[string]int{}
 		for _, o := range p.Endpoints {
-			if o.Step != step {
+			if o.Step != step || step == global.StepUsed {
 				continue
 			}
 			left--
@@ -125,6 +122,9 @@ func stepTable(p *global.PortExplanation) table {
 			if counts[why]++; counts[why] == 1 {
 				reasons = append(reasons, why)
 			}
+		}
+		if len(reasons) == 0 {
+			continue // a step that takes nobody out tells nothing
 		}
 		for i, why := range reasons {
 			reasons[i] = fmt.Sprintf("%d of %s", counts[why], why)

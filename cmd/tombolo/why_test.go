@@ -46,13 +46,7 @@ Port http:80/TCP at 10.96.0.10:80 (internal)
 STEP                      LEFT  OUT
 all that clusters name    5     -
 its cluster takes part    3     2 of north: not shared
-it has the port           3     -
-its family has an address 3     -
-its address is its own    3     -
-it is on this node        3     -
 it serves                 2     1 of east: not ready
-its tier is needed        2     -
-it is among the nearest   2     -
 
 TIER  CLUSTERS  PRIORITY  SERVE  HEALTH  LOAD  BACKUP
 1     east      0         1/2    70%     70%   0%
@@ -69,14 +63,6 @@ Port http:80/TCP at [fd96::10]:80 (internal)
 
 STEP                      LEFT  OUT
 all that clusters name    0     -
-its cluster takes part    0     -
-it has the port           0     -
-its family has an address 0     -
-its address is its own    0     -
-it is on this node        0     -
-it serves                 0     -
-its tier is needed        0     -
-it is among the nearest   0     -
 
 Nobody is left: the port refuses.
 `
