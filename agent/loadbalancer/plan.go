@@ -24,9 +24,10 @@ type scratch struct {
 // plan takes what p needs to become d. On an error all of it has been given
 // back, and p is as it was.
 func (s *state) plan(p *port, d *desired) (*plan, error) {
-	pl := &plan{}
+	pl := &plan{backends: make([]placed, 0, len(d.tiers[Primary])+len(d.tiers[Backup])+len(d.aside))}
 	var members [tiers][]member
 	for t := range tiers {
+		members[t] = make([]member, 0, len(d.tiers[t]))
 		for _, sh := range d.tiers[t] {
 			b, err := s.place(p, sh.endpoint, pl)
 			if err != nil {

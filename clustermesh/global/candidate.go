@@ -101,7 +101,11 @@ func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
 // whose number is still open.
 func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh.EndpointPort, v6 bool) []candidate {
 	rank := rank(m.def.Affinity, part)
-	for _, s := range slices.SortedFunc(slices.Values(part.Slices), bySliceName) {
+	all := part.Slices
+	if !slices.IsSortedFunc(all, bySliceName) {
+		all = slices.SortedFunc(slices.Values(all), bySliceName)
+	}
+	for _, s := range all {
 		at := slices.IndexFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
 			return p.Name == port.Name && p.Protocol == port.Protocol
 		})

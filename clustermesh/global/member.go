@@ -170,14 +170,15 @@ func seniority(a, b *member) int {
 }
 
 // settleClaims gives each address that several members claim to one of them,
-// notes it with those that lose it, and returns who lost what.
-func settleClaims(members []*member) []Conflict {
+// notes it with those that lose it, and returns who lost what; endpoints is about
+// how many there are.
+func settleClaims(members []*member, endpoints int) []Conflict {
 	if len(members) < 2 {
 		return nil
 	}
 	bySeniority := slices.SortedFunc(slices.Values(members), seniority)
 	var conflicts []Conflict
-	holder := make(map[netip.Addr]*member)
+	holder := make(map[netip.Addr]*member, endpoints)
 	for _, m := range bySeniority {
 		for _, s := range m.Slices {
 			for i := range s.Endpoints {

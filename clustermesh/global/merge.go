@@ -73,7 +73,7 @@ func (m *merge) run() Service {
 			}
 		}
 	}
-	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged), Reason: whyWithout(m.def)}
+	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged, m.endpoints), Reason: whyWithout(m.def)}
 	if s.Reason == "" {
 		for _, sp := range m.def.Ports {
 			if Balanced(sp.Protocol) {
