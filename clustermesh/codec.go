@@ -121,6 +121,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindPeers:      reader(readPeer),
 	KindBGPPeers:   reader(readBGPPeer),
 	KindBGPAdverts: reader(readAdvertisement),
+	KindDrains:     reader(readDrain),
 }
 
 func reader[M any, P interface {
@@ -176,6 +177,9 @@ func (*BGPPeer) Kind() Kind { return KindBGPPeers }
 // Kind implements Object.
 func (*BGPAdvertisement) Kind() Kind { return KindBGPAdverts }
 
+// Kind implements Object.
+func (*Drain) Kind() Kind { return KindDrains }
+
 func (*Cluster) keyName() string            { return "" }
 func (n *Node) keyName() string             { return n.Name }
 func (s *Service) keyName() string          { return s.Name.String() }
@@ -188,3 +192,4 @@ func (p *ProcessStatus) keyName() string    { return p.Role + "/" + p.Node }
 func (p *Peer) keyName() string             { return p.Name }
 func (p *BGPPeer) keyName() string          { return p.Name }
 func (a *BGPAdvertisement) keyName() string { return a.Name }
+func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Name }

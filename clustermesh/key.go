@@ -40,15 +40,20 @@ const (
 	KindPeers      Kind = "peers"
 	KindBGPPeers   Kind = "bgp/peers"
 	KindBGPAdverts Kind = "bgp/advertisements"
+	KindDrains     Kind = "drains"
 	KindProcess    Kind = "process"
 )
 
-// layout says of each kind how many names follow it in a key, and in which
-// areas it may lie; a peer that exports BGP objects is refused here.
-var layout = map[Kind]struct {
+// place is where keys of a kind lie.
+type place struct {
 	names int
 	areas []Area
-}{
+}
+
+// layout says of each kind how many names follow it in a key, and in which
+// areas it may lie; a peer that exports BGP objects is refused here. What a
+// drain is of is the first of its names: see namesOf.
+var layout = map[Kind]place{
 	KindCluster:    {0, []Area{Export, Mirror}},
 	KindState:      {0, []Area{Mirror}},
 	KindNodes:      {1, []Area{Export, Private, Mirror}},
@@ -56,6 +61,7 @@ var layout = map[Kind]struct {
 	KindSlices:     {3, []Area{Export, Private, Mirror}},
 	KindIdentities: {1, []Area{Export, Private, Mirror}},
 	KindEndpoints:  {1, []Area{Export, Private, Mirror}},
+	KindDrains:     {2, []Area{Export, Mirror}},
 	KindPeers:      {1, []Area{Private}},
 	KindBGPPeers:   {1, []Area{Private}},
 	KindBGPAdverts: {1, []Area{Private}},
@@ -165,7 +171,16 @@ func parseKey(s string) (k Key, reason string) {
 	if !ok || !slices.Contains(l.areas, k.Area) {
 		return k, "is of no known kind"
 	}
-	return k, wrongNames(k.Name, l.names)
+	return k, wrongNames(k.Name, l.namesOf(k))
+}
+
+// namesOf returns how many names follow the kind: one more where they name a
+// service after the word that says so.
+func (l place) namesOf(k Key) int {
+	if k.Kind == KindDrains && strings.HasPrefix(k.Name, string(DrainService)+"/") {
+		return l.names + 1
+	}
+	return l.names
 }
 
 // cutKind splits what follows the area into the kind, which may have two

@@ -15,6 +15,8 @@ func TestParseKey(t *testing.T) {
 		"tombolo/v1/private/services/shop/cart":         {Private, "", KindServices, "shop/cart"},
 		"tombolo/v1/mirror/west/slices/shop/cart/a.b":   {Mirror, "west", KindSlices, "shop/cart/a.b"},
 		"tombolo/v1/export/endpoints/fd00::1":           {Export, "", KindEndpoints, "fd00::1"},
+		"tombolo/v1/export/drains/node/n1":              {Export, "", KindDrains, "node/n1"},
+		"tombolo/v1/mirror/west/drains/service/a/b":     {Mirror, "west", KindDrains, "service/a/b"},
 		"tombolo/v1/private/bgp/peers/tor":              {Private, "", KindBGPPeers, "tor"},
 		"tombolo/v1/private/bgp/advertisements/x":       {Private, "", KindBGPAdverts, "x"},
 		"tombolo/v1/private/synced/bgp/peers":           {Private, "", KindSynced, "bgp/peers"},
@@ -41,6 +43,9 @@ func TestParseKeyRefuses(t *testing.T) {
 		"tombolo/v1/export":                        "no known kind",
 		"tombolo/v1/export/pods/a/b":               "no known kind",
 		"tombolo/v1/export/bgp":                    "no known kind",
+		"tombolo/v1/private/drains/node/n1":        "no known kind",
+		"tombolo/v1/export/drains/node":            "has 1 names after its kind, want 2",
+		"tombolo/v1/export/drains/service/a":       "has 2 names after its kind, want 3",
 		"tombolo/v1/export/peers/west":             "no known kind",
 		"tombolo/v1/mirror/west/bgp/peers/tor":     "no known kind",
 		"tombolo/v1/export/state":                  "no known kind",
@@ -100,7 +105,7 @@ func TestMarkerEpoch(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	want := []Kind{KindEndpoints, KindIdentities, KindNodes, KindServices, KindSlices}
+	want := []Kind{KindDrains, KindEndpoints, KindIdentities, KindNodes, KindServices, KindSlices}
 	if got := Tables(Export); !slices.Equal(got, want) {
 		t.Errorf("export: got %v, want %v", got, want)
 	}

@@ -219,3 +219,13 @@ func readSelector(m *meshpb.Selector) Selector {
 		}),
 	}
 }
+
+func readDrain(c *checker, m *meshpb.Drain) *Drain {
+	return &Drain{
+		What: DrainKind(m.GetWhat()), Name: m.GetName(), Moved: narrow[uint16](c, "moved", m.GetMoved()),
+		Since:    readTime(c, "since", m.GetSince()),
+		Deadline: readTime(c, "deadline", m.GetDeadline()), Ended: m.GetEnded(),
+		Returning: readTime(c, "returning", m.GetReturning()), Over: readDuration(c, "over", m.GetOver()),
+		Reason: m.GetReason(),
+	}
+}

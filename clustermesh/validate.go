@@ -130,6 +130,10 @@ func (c *checker) agree(k Key, o Object) {
 		if k.Area != Private && !(o.Global && o.Shared) {
 			c.fail("shared", o.Shared, "must be true, and the service global, to lie in %s/", k.Area)
 		}
+	case *Drain:
+		if o.What == DrainCluster && k.Area == Mirror && o.Name != k.Cluster {
+			c.fail("name", o.Name, "must be that of the mirrored cluster, %q", k.Cluster)
+		}
 	case *MirrorState:
 		if o.Cluster.Name != "" && o.Phase != MirrorRefused && o.Cluster.Name != k.Cluster {
 			c.fail("cluster.name", o.Cluster.Name, "must be that of the mirrored cluster, %q", k.Cluster)

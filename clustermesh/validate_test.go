@@ -30,6 +30,7 @@ const (
 	markerKey  = "tombolo/v1/private/synced/bgp/peers"
 	stateKey   = "tombolo/v1/mirror/east/state"
 	processKey = "tombolo/v1/status/agent/n1"
+	drainKey   = "tombolo/v1/mirror/east/drains/service/shop/cart"
 	peerKey    = "tombolo/v1/private/peers/west"
 	routerKey  = "tombolo/v1/private/bgp/peers/tor"
 	advertKey  = "tombolo/v1/private/bgp/advertisements/all"
@@ -46,6 +47,17 @@ func repeat[T any](n int, f func(i int) T) []T {
 func rules() []rule {
 	var all []rule
 	add := func(key string, want string, change func(Object)) { all = append(all, rule{key, change, want}) }
+	add(drainKey, "what ", on(func(d *Drain) { d.What = "pod" }))
+	add(drainKey, "name ", on(func(d *Drain) { d.Name = "shop" }))
+	add(drainKey, "name ", on(func(d *Drain) { d.What, d.Name = DrainCluster, "west" })) // not the mirrored one
+	add(drainKey, "name ", on(func(d *Drain) { d.Name = "shop/other" }))
+	add(drainKey, "moved ", on(func(d *Drain) { d.Moved = 0 }))
+	add(drainKey, "moved ", on(func(d *Drain) { d.Moved = 1001 }))
+	add(drainKey, "since ", on(func(d *Drain) { d.Since = time.Time{} }))
+	add(drainKey, "over ", on(func(d *Drain) { d.Over = 25 * time.Hour }))
+	add(drainKey, "over ", on(func(d *Drain) { d.Over = -1 }))
+	add(drainKey, "ended ", on(func(d *Drain) { d.Deadline = time.Time{} }))
+	add(drainKey, "reason ", on(func(d *Drain) { d.Reason = "a\nb" }))
 	for _, bad := range []string{"", "East", "-a", "a-", "a.b", "a_b", strings.Repeat("a", 64), "a/b", "é"} {
 		add(clusterKey, "name ", on(func(c *Cluster) { c.Name = bad }))
 		add(serviceKey, "namespace ", on(func(s *Service) { s.Name.Namespace = bad }))

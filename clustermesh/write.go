@@ -206,3 +206,11 @@ func writeSelector(s Selector) *meshpb.Selector {
 		}),
 	}
 }
+
+func (d *Drain) message() proto.Message {
+	return &meshpb.Drain{
+		What: string(d.What), Name: d.Name, Moved: uint32(d.Moved), Since: writeTime(d.Since),
+		Deadline: writeTime(d.Deadline), Ended: d.Ended, Returning: writeTime(d.Returning), Over: writeDuration(d.Over),
+		Reason: d.Reason,
+	}
+}

@@ -1852,6 +1852,116 @@ func (x *BGPAdvertisement) GetLocalPref() uint32 {
 	return 0
 }
 
+// Drain is what a cluster moves new connections away from.
+type Drain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	What  string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// In thousandths.
+	Moved         uint32                 `protobuf:"varint,3,opt,name=moved,proto3" json:"moved,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Ended         bool                   `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`
+	Returning     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=returning,proto3" json:"returning,omitempty"`
+	Over          *durationpb.Duration   `protobuf:"bytes,8,opt,name=over,proto3" json:"over,omitempty"`
+	Reason        string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Drain) Reset() {
+	*x = Drain{}
+	mi := &file_clustermesh_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Drain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Drain) ProtoMessage() {}
+
+func (x *Drain) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Drain.ProtoReflect.Descriptor instead.
+func (*Drain) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Drain) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Drain) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Drain) GetMoved() uint32 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Drain) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Drain) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Drain) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Drain) GetReturning() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Returning
+	}
+	return nil
+}
+
+func (x *Drain) GetOver() *durationpb.Duration {
+	if x != nil {
+		return x.Over
+	}
+	return nil
+}
+
+func (x *Drain) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_clustermesh_proto protoreflect.FileDescriptor
 
 const file_clustermesh_proto_rawDesc = "" +
@@ -2008,7 +2118,17 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\rnode_selector\x18\x06 \x01(\v2 .tombolo.clustermesh.v1.SelectorR\fnodeSelector\x12 \n" +
 	"\vcommunities\x18\a \x03(\tR\vcommunities\x12\x1d\n" +
 	"\n" +
-	"local_pref\x18\b \x01(\rR\tlocalPref*F\n" +
+	"local_pref\x18\b \x01(\rR\tlocalPref\"\xc6\x02\n" +
+	"\x05Drain\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05moved\x18\x03 \x01(\rR\x05moved\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x126\n" +
+	"\bdeadline\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x14\n" +
+	"\x05ended\x18\x06 \x01(\bR\x05ended\x128\n" +
+	"\treturning\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\treturning\x12-\n" +
+	"\x04over\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04over\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason*F\n" +
 	"\bAffinity\x12\x11\n" +
 	"\rAFFINITY_NONE\x10\x00\x12\x12\n" +
 	"\x0eAFFINITY_LOCAL\x10\x01\x12\x13\n" +
@@ -2042,7 +2162,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2067,50 +2187,55 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Requirement)(nil),           // 20: tombolo.clustermesh.v1.Requirement
 	(*BGPPeer)(nil),               // 21: tombolo.clustermesh.v1.BGPPeer
 	(*BGPAdvertisement)(nil),      // 22: tombolo.clustermesh.v1.BGPAdvertisement
-	nil,                           // 23: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 24: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 25: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 26: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*Drain)(nil),                 // 23: tombolo.clustermesh.v1.Drain
+	nil,                           // 24: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 25: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 26: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 27: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	23, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	24, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
 	9,  // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	27, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	24, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	28, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	28, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	25, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	29, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	11, // 14: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
 	12, // 15: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	25, // 16: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	28, // 17: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	26, // 16: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	29, // 17: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 18: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	28, // 19: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	29, // 19: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
 	13, // 20: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	26, // 21: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	27, // 21: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
 	20, // 22: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	27, // 23: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	27, // 24: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	27, // 25: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	27, // 26: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	28, // 23: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	28, // 24: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	28, // 25: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	28, // 26: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
 	19, // 27: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 28: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
 	19, // 29: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
 	19, // 30: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	29, // 31: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	29, // 32: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	29, // 33: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	28, // 34: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -2124,7 +2249,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

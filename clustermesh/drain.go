@@ -1,0 +1,84 @@
+package clustermesh
+
+import (
+	"strings"
+	"time"
+)
+
+// Drain says that a cluster moves new connections away from something of its
+// own: from all of itself, from one of its nodes, or from its endpoints of a
+// service. Whatever a drain lies under, it speaks of that cluster alone.
+//
+// The leader of the cluster's API servers writes each step of it, so that all
+// readers in all clusters have the same tables without looking at a clock.
+type Drain struct {
+	What DrainKind
+	// Name is the cluster's, the node's, or the service's as namespace/name.
+	Name string
+	// Moved is which part of the new connections is moved away now, in
+	// thousandths: DrainedWhole until it comes back.
+	Moved uint16
+	// Since is when it began.
+	Since time.Time
+	// Deadline is when the connections that are left are ended, zero for never;
+	// Ended says that this time has come.
+	Deadline time.Time
+	Ended    bool
+	// Returning is since when it comes back, step by step until Over has passed;
+	// zero while it does not.
+	Returning time.Time
+	Over      time.Duration
+	// Reason says for people why; empty when somebody asked for it by hand.
+	Reason string
+}
+
+// DrainKind is what is drained, in a word, as it stands in the key.
+type DrainKind string
+
+// The kinds of what can be drained.
+const (
+	DrainCluster DrainKind = "cluster"
+	DrainNode    DrainKind = "node"
+	DrainService DrainKind = "service"
+)
+
+// DrainedWhole is all of something that is drained.
+const DrainedWhole = 1000
+
+// MaxDrainOver bounds how long something may take to come back.
+const MaxDrainOver = 24 * time.Hour
+
+// Service returns which service is drained; the zero name when none is.
+func (d *Drain) Service() ServiceName {
+	if d.What != DrainService {
+		return ServiceName{}
+	}
+	namespace, name, _ := strings.Cut(d.Name, "/")
+	return ServiceName{Namespace: namespace, Name: name}
+}
+
+func (d *Drain) check(c *checker) {
+	switch d.What {
+	case DrainCluster:
+		c.label("name", d.Name)
+	case DrainNode:
+		c.subdomain("name", d.Name)
+	case DrainService:
+		d.Service().check(c)
+	default:
+		c.fail("what", string(d.What), "must be cluster, node or service")
+	}
+	if d.Moved < 1 || d.Moved > DrainedWhole {
+		c.fail("moved", d.Moved, "must be 1 to %d thousandths", DrainedWhole)
+	}
+	if d.Since.IsZero() {
+		c.fail("since", d.Since, "must not be empty")
+	}
+	if d.Over < 0 || d.Over > MaxDrainOver {
+		c.fail("over", d.Over, "must be at most a day")
+	}
+	if d.Ended && d.Deadline.IsZero() {
+		c.fail("ended", d.Ended, "must not be true without a deadline")
+	}
+	c.text("reason", d.Reason)
+}
