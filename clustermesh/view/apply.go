@@ -39,6 +39,8 @@ type Changes struct {
 	// labels may.
 	Addresses  Set[netip.Addr]
 	Identities Set[clustermesh.IdentityID]
+	// Drains are the clusters that drain something else than before.
+	Drains Set[string]
 	// Connection is set when the store came in or out of reach.
 	Connection bool
 }
@@ -88,6 +90,7 @@ func (v *View) place(k clustermesh.Key) *place {
 			nodes:      map[string]entry[*clustermesh.Node]{},
 			identities: map[clustermesh.IdentityID]entry[*clustermesh.Identity]{},
 			endpoints:  map[netip.Addr]entry[*clustermesh.EndpointIdentity]{},
+			drains:     map[string]*clustermesh.Drain{},
 			synced:     map[clustermesh.Kind]bool{},
 		}
 		v.places[o] = p
@@ -97,7 +100,7 @@ func (v *View) place(k clustermesh.Key) *place {
 
 // tidy forgets a place that holds nothing.
 func (v *View) tidy(p *place) {
-	if p.cluster == nil && p.state == nil && p.parts+len(p.nodes)+len(p.identities)+len(p.endpoints)+len(p.synced) == 0 {
+	if p.cluster == nil && p.state == nil && p.parts+len(p.nodes)+len(p.identities)+len(p.endpoints)+len(p.drains)+len(p.synced) == 0 {
 		delete(v.places, p.origin)
 	}
 }
@@ -124,6 +127,7 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 	switch k.Kind {
 	case clustermesh.KindCluster:
 		p.cluster, _ = e.Value.(*clustermesh.Cluster)
+		v.drained = nil
 		v.renamed(p, c)
 	case clustermesh.KindState:
 		p.state, _ = e.Value.(*clustermesh.MirrorState)
@@ -141,11 +145,14 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 		c.Services.add(name)
 	case clustermesh.KindIdentities, clustermesh.KindEndpoints:
 		p.setIdentity(k, e, c)
+	case clustermesh.KindDrains:
+		v.setDrain(p, k, e, c)
 	case clustermesh.KindPeers:
 		was := v.removed(k.Name)
 		keep(v.peers, k.Name, e)
 		c.Peers.add(k.Name)
 		if v.removed(k.Name) != was {
+			v.drained = nil
 			v.member(k.Name, c)
 		}
 	case clustermesh.KindBGPPeers:

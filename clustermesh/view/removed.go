@@ -42,7 +42,7 @@ func (v *View) peersSeen(c *Changes) {
 	if v.peersKnown {
 		return
 	}
-	v.peersKnown = true
+	v.peersKnown, v.drained = true, nil
 	for o := range v.places {
 		if v.removed(o.cluster) {
 			v.member(o.cluster, c)

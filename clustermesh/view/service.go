@@ -35,7 +35,7 @@ func (v *View) Services() iter.Seq[clustermesh.ServiceName] {
 // Service returns a service as every cluster exports it, and as ours has it. A
 // cluster that did not say yet who it is, or that was removed, takes no part.
 func (v *View) Service(name clustermesh.ServiceName) global.Input {
-	in := global.Input{Name: name, Node: v.node}
+	in := global.Input{Name: name, Node: v.node, Drains: v.drainsOf(name)}
 	if self := v.Self(); self != nil {
 		in.Self = self.Name
 	}

@@ -26,6 +26,10 @@ type View struct {
 	// peersKnown is set once peers were all seen.
 	peersKnown bool
 
+	// drained is made of the drains of all places when it is asked for; nil since
+	// one of them changed.
+	drained *drains
+
 	bgpPeers map[string]*clustermesh.BGPPeer
 	adverts  map[string]*clustermesh.BGPAdvertisement
 	invalid  map[string]error
@@ -60,6 +64,7 @@ type place struct {
 	nodes      map[string]entry[*clustermesh.Node]
 	identities map[clustermesh.IdentityID]entry[*clustermesh.Identity]
 	endpoints  map[netip.Addr]entry[*clustermesh.EndpointIdentity]
+	drains     map[string]*clustermesh.Drain // by kind/name
 	synced     map[clustermesh.Kind]bool
 	// parts counts the services of which this place has a part.
 	parts int
@@ -120,12 +125,13 @@ func (v *View) Mirrors() iter.Seq[string] {
 
 // Synced reports whether tables of a cluster are synced at this moment: the
 // view holds all that they have and follows what changes. Without kinds it asks
-// for all tables.
+// for all tables but the drains, for which a cluster of an older version does
+// not vouch.
 func (v *View) Synced(cluster string, kinds ...clustermesh.Kind) bool {
 	asked := false
 	for _, o := range origins(cluster) {
 		for _, k := range clustermesh.Tables(o.area) {
-			if len(kinds) > 0 && !slices.Contains(kinds, k) {
+			if len(kinds) > 0 && !slices.Contains(kinds, k) || len(kinds) == 0 && k == clustermesh.KindDrains {
 				continue
 			}
 			asked = true

@@ -18,7 +18,8 @@ import (
 // without the root, the revision counting from 1. OP is put, delete, synced,
 // unsynced or invalid; VALUE stands for what the object of a put differs in:
 // the id of a cluster, the priority of a service ("near" says that it prefers
-// its zone), the zone of a node, the address of an endpoint.
+// its zone), the zone of a node, the address of an endpoint (and "on" its node),
+// the thousandths of a drain.
 
 func events(t *testing.T, v *View, text string) Batch {
 	t.Helper()
@@ -73,13 +74,16 @@ func object(t testing.TB, key, value string) clustermesh.Object {
 		}
 		return s
 	case clustermesh.KindSlices:
+		address, node, _ := strings.Cut(value, " on ")
 		return &clustermesh.EndpointSlice{Service: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Name: names[2],
-			Endpoints: []clustermesh.Endpoint{{Address: netip.MustParseAddr(value), Ready: true, Serving: true}}}
+			Endpoints: []clustermesh.Endpoint{{Address: netip.MustParseAddr(address), Node: node, Ready: true, Serving: true}}}
 	case clustermesh.KindIdentities:
 		fmt.Sscan(k.Name, &n)
 		return &clustermesh.Identity{ID: clustermesh.IdentityID(n), Labels: map[string]string{"app": value}}
 	case clustermesh.KindEndpoints:
 		return &clustermesh.EndpointIdentity{Address: netip.MustParseAddr(k.Name), Identity: clustermesh.IdentityID(n)}
+	case clustermesh.KindDrains:
+		return &clustermesh.Drain{What: clustermesh.DrainKind(names[0]), Name: strings.Join(names[1:], "/"), Moved: uint16(n)}
 	case clustermesh.KindPeers:
 		return &clustermesh.Peer{Name: k.Name, Endpoints: []string{value}}
 	case clustermesh.KindBGPPeers:
