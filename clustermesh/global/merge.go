@@ -141,8 +141,7 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 	if m.def.ExternalPolicy == clustermesh.TrafficLocal {
 		p.LocalNodes = localNodes(found)
 	}
-	at, notes := place{}, m.notes
-	var off []Outcome
+	at, off := place{}, []Outcome(nil)
 	if !slices.ContainsFunc(fs, func(f Frontend) bool { return f.Scope == External }) {
 		at = place{m.def.Distribution, m.in.Node, m.in.Zone}
 		if m.def.InternalPolicy == clustermesh.TrafficLocal {
@@ -150,7 +149,7 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 		}
 	}
 	tiers := p.choose(found, m.def, at)
-	notes.port(m, &p, tiers, off)
+	m.notes.port(m, &p, tiers, off)
 	for i := range found {
 		c := &found[i]
 		c.m.account(c)
@@ -161,16 +160,18 @@ func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candi
 	return p
 }
 
-// keepNode leaves the candidates of the place's node.
+// keepNode leaves the candidates of the place's node; off are the others, if
+// somebody wants to know.
 func (m *merge) keepNode(found []candidate, at place) (kept []candidate, off []Outcome) {
-	return slices.DeleteFunc(found, func(c candidate) bool {
+	kept = slices.DeleteFunc(found, func(c candidate) bool {
 		out := !at.has(&c, sameNode)
 		if out && m.notes != nil {
 			off = append(off, Outcome{Cluster: c.Cluster, Address: c.Address, Port: c.Port, Node: c.Node, Zone: c.Zone, PodUID: c.PodUID,
 				Step: StepNode, Reason: "not on this node, and the internal policy is Local"})
 		}
 		return out
-	}), off
+	})
+	return kept, off
 }
 
 // localNodes returns the nodes with an endpoint of this cluster that is ready
