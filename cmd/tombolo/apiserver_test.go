@@ -39,8 +39,9 @@ func TestAPIServerReportsEveryMistake(t *testing.T) {
 // away, and ends in peace.
 func TestAPIServer(t *testing.T) {
 	dir := t.TempDir()
-	manifest := "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\nstatus: {addresses: [{type: InternalIP, address: 192.168.1.1}]}\n"
-	if err := os.WriteFile(filepath.Join(dir, "node.yaml"), []byte(manifest), 0o600); err != nil {
+	// Not a node: of one the API server would ask first which identities are in use.
+	manifest := "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop, annotations: {tombolo.io/global: \"true\"}}\nspec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}\n"
+	if err := os.WriteFile(filepath.Join(dir, "service.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := "http://" + etcdtest.Address(t)
@@ -58,7 +59,7 @@ func TestAPIServer(t *testing.T) {
 	if out, err := run(t, "status", "--run-dir", dir); err != nil || !strings.Contains(out, "apiserver  n1 ") {
 		t.Errorf("status: %v\n%s", err, out)
 	}
-	if out, err := run(t, "clusters", "--run-dir", dir); err != nil || !strings.Contains(fields(out), "east 1 Ours - 1 0 0 0") {
+	if out, err := run(t, "clusters", "--run-dir", dir); err != nil || !strings.Contains(fields(out), "east 1 Ours - 0 1 0 0") {
 		t.Errorf("clusters: %v\n%s", err, out)
 	}
 	metrics, err := control.NewClient(dir, apiserver.Role).Raw(t.Context(), "/metrics")

@@ -42,7 +42,7 @@ func TestMesh(t *testing.T) {
 	for _, from := range [][]string{{"--etcd-endpoints", s.Config.Listen[0]}, {"--run-dir", dir}} {
 		for args, want := range map[string]string{
 			"clusters -o wide": "CLUSTER ID PHASE SINCE NODES SERVICES ENDPOINTS IDENTITIES UNSYNCED REASON PODS NODE NETWORKS INVALID\n" +
-				"east 1 Ours - 0 0 0 1 bgp/advertisements,bgp/peers,endpoints,identities,nodes,peers,services,slices - 10.1.0.0/16 - -",
+				"east 1 Ours - 0 0 0 1 bgp/advertisements,bgp/peers,drains,endpoints,identities,nodes,peers,services,slices - 10.1.0.0/16 - -",
 			"identities": "ID CLUSTER ADDRESSES LABELS\n65543 east 1 app=cart,tier=web",
 			"identities of 10.1.0.5": "ADDRESS ID CLUSTER POD NODE LABELS\n" +
 				"10.1.0.5 65543 east shop/cart-0 n1 app=cart,tier=web",
