@@ -55,6 +55,10 @@ test-matrix: need-root deps build ## Runs the scenarios with every router and bo
 bench: need-root deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FILE keeps it as JSON.
 	$(GO) run ./e2e/bench
 
+.PHONY: bench-failover
+bench-failover: need-root deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
+	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)
+
 .PHONY: check
 check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }

@@ -27,6 +27,7 @@ func newRoot() *cobra.Command {
 		newRouter(),
 		newStore(),
 		newRequests(),
+		newConnections(),
 	)
 	return root
 }

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"tombolo.io/tombolo/e2e/figure"
 )
 
 var benchmarks = []struct {
@@ -36,7 +38,7 @@ func run(names []string) error {
 	if os.Getuid() != 0 {
 		return fmt.Errorf("network namespaces and eBPF need root")
 	}
-	r := &Report{out: os.Stdout}
+	r := figure.New(os.Stdout)
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) {
 			continue

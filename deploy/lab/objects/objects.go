@@ -11,6 +11,7 @@ import (
 	"embed"
 	"fmt"
 	"net/netip"
+	"slices"
 	"text/template"
 
 	"tombolo.io/tombolo/deploy/lab/pki"
@@ -91,6 +92,10 @@ type Service struct {
 	Affinity string
 	// NotReady names the pods that are not ready.
 	NotReady []string
+	// Terminating names the pods that are ending and still serve.
+	Terminating []string
+	// Annotations besides those of the other fields.
+	Annotations map[string]string
 	// AllNotReady: none is.
 	AllNotReady bool
 }
@@ -115,22 +120,24 @@ type endpoint struct {
 	Pod, UID string
 	Node     string
 	Ready    bool
+	// Terminating pods are not ready and serve.
+	Terminating bool
 }
 
+// Serving is what Kubernetes says beside ready.
+func (e endpoint) Serving() bool { return e.Ready || e.Terminating }
+
 func (s Service) slices(c plan.Cluster) []slice {
-	unready := map[string]bool{}
-	for _, name := range s.NotReady {
-		unready[name] = true
-	}
 	out := []slice{{Family: "IPv4"}, {Family: "IPv6"}}
 	for _, n := range c.Nodes {
 		for _, p := range n.Pods {
 			if p.App != plan.EchoApp {
 				continue
 			}
-			ready := !s.AllNotReady && !unready[p.Name]
+			ending := slices.Contains(s.Terminating, p.Name)
+			ready := !s.AllNotReady && !ending && !slices.Contains(s.NotReady, p.Name)
 			for i, a := range p.Addresses.List() {
-				out[i].Endpoints = append(out[i].Endpoints, endpoint{Address: a, Pod: p.Name, UID: p.UID, Node: n.Name, Ready: ready})
+				out[i].Endpoints = append(out[i].Endpoints, endpoint{Address: a, Pod: p.Name, UID: p.UID, Node: n.Name, Ready: ready, Terminating: ending})
 			}
 		}
 	}

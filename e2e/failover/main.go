@@ -1,0 +1,140 @@
+// Command failover measures what docs/failover.md states: how long after a fault
+// new connections still fail, and how long until the long ones whose backend is
+// gone are told. Every trial has a lab of its own, two clusters of two nodes, and
+// the load of one pod: 500 new connections a second and 100 long ones.
+//
+// It prints a line a figure, `name value unit goal ok|short`, and the same as JSON
+// to the file that BENCH_JSON names; -docs FILE puts them into that page between
+// its marks. Arguments choose among the faults by name. REPEAT is the number of
+// trials of each. It needs root and nftables.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"tombolo.io/tombolo/deploy/lab"
+	"tombolo.io/tombolo/e2e/figure"
+)
+
+func main() {
+	docs := flag.String("docs", "", "page to write the figures into")
+	family := flag.String("family", "ipv4", "what clients use, ipv4 or ipv6")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *docs, *family, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "failover:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, docs, family string, names []string) (err error) {
+	repeat, chosen, err := wanted(names)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tombolo-failover-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := bench{base: lab.DefaultBase, binary: filepath.Join(dir, "tombolo"), name: fmt.Sprintf("fo%d", os.Getpid()), family: family}
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/tombolo").CombinedOutput(); err != nil {
+		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	}
+	fmt.Printf("%d faults, each %d times: about %v\n", len(chosen), repeat, estimate(chosen, repeat).Round(time.Minute))
+	r := figure.New(os.Stdout)
+	for _, f := range chosen {
+		if err := b.measure(ctx, r, f, repeat); err != nil {
+			return err
+		}
+	}
+	if docs != "" {
+		if err := writePage(docs, r.Figures()); err != nil {
+			return err
+		}
+	}
+	return r.Write()
+}
+
+// wanted reads what to do from the arguments and REPEAT.
+func wanted(names []string) (repeat int, chosen []fault, err error) {
+	if os.Getuid() != 0 {
+		return 0, nil, errors.New("network namespaces and eBPF need root")
+	}
+	repeat = 10
+	if s := os.Getenv("REPEAT"); s != "" {
+		if repeat, err = strconv.Atoi(s); err != nil || repeat < 1 {
+			return 0, nil, fmt.Errorf("REPEAT is %q: want a number of trials", s)
+		}
+	}
+	var all []string
+	for _, f := range faults {
+		all = append(all, f.name)
+		if len(names) == 0 || slices.Contains(names, f.name) {
+			chosen = append(chosen, f)
+		}
+	}
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			return 0, nil, fmt.Errorf("no fault %q: want some of %s", n, strings.Join(all, ", "))
+		}
+	}
+	return repeat, chosen, nil
+}
+
+// overhead is what a trial takes besides the fault: a lab comes up and goes.
+const overhead = settle + 4*time.Second
+
+// repeat bounds a number of trials.
+func (f fault) repeat(n int) int {
+	if f.trials > 0 {
+		return min(n, f.trials)
+	}
+	return n
+}
+
+func estimate(chosen []fault, repeat int) time.Duration {
+	var sum time.Duration
+	for _, f := range chosen {
+		sum += time.Duration(f.repeat(repeat)) * (overhead + f.lasts)
+	}
+	return sum
+}
+
+// measure plays a fault and reports its figures. A trial that could not be
+// played is said and not counted; if most could not, that is the error.
+func (b bench) measure(ctx context.Context, r *figure.Report, f fault, repeat int) error {
+	var all []Outcome
+	var failed error
+	repeat = f.repeat(repeat)
+	for n := range repeat {
+		o, err := b.run(ctx, f, n)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			failed = fmt.Errorf("trial %d of %s: %w", n+1, f.name, err)
+			fmt.Fprintln(os.Stderr, failed)
+			continue
+		}
+		all = append(all, o)
+	}
+	if len(all) <= repeat/2 {
+		return failed
+	}
+	f.report(r, all)
+	return nil
+}

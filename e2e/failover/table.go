@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"tombolo.io/tombolo/e2e/figure"
+)
+
+// report says what the trials of a fault came to.
+func (f fault) report(r *figure.Report, all []Outcome) {
+	var fresh, long []time.Duration
+	var failed, broken, stray, hung, verdicts int
+	for _, o := range all {
+		fresh, long = append(fresh, o.New), append(long, o.Long)
+		failed, broken, stray = failed+o.Failed, broken+o.Broken, stray+o.Stray
+		hung, verdicts = hung+o.Hung, verdicts+o.Verdicts
+	}
+	goal := func(name string, value, most time.Duration) {
+		if most == 0 {
+			r.State(name, ms(value), "ms")
+			return
+		}
+		r.Below(name, ms(value), "ms", ms(most))
+	}
+	if f.newWorst > 0 || f.peer {
+		goal(f.name+"_new_median", figure.Median(fresh), f.newMedian)
+		goal(f.name+"_new_worst", figure.Quantile(fresh, 1), f.newWorst)
+	}
+	if f.longWorst > 0 || f.peer {
+		goal(f.name+"_long_median", figure.Median(long), 0)
+		goal(f.name+"_long_worst", figure.Quantile(long, 1), f.longWorst)
+	}
+	switch {
+	case f.peer:
+		r.State(f.name+"_long_never_told", float64(hung), "count")
+	case f.longWorst > 0:
+		r.None(f.name+"_long_never_told", hung)
+	}
+	if f.harmless {
+		r.None(f.name+"_failed", failed)
+	}
+	if f.harmless || f.kept {
+		r.None(f.name+"_long_broken", broken)
+	}
+	if f.unnoticed {
+		r.None(f.name+"_verdicts", verdicts)
+		r.State(f.name+"_failed", float64(failed), "count")
+	}
+	if f.strange != nil {
+		r.State(f.name+"_stray", float64(stray), "count")
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// The marks between which a page has the figures.
+const (
+	begins = "<!-- make bench-failover: begin -->\n"
+	ends   = "<!-- make bench-failover: end -->\n"
+)
+
+// writePage puts the figures between the marks of a page.
+func writePage(path string, all []figure.Figure) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the page for the figures: %w", err)
+	}
+	page, err := insert(string(raw), all)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(page), 0o644)
+}
+
+func insert(page string, all []figure.Figure) (string, error) {
+	head, rest, ok := strings.Cut(page, begins)
+	_, tail, closed := strings.Cut(rest, ends)
+	if !ok || !closed {
+		return "", fmt.Errorf("it lacks the lines %q and %q", strings.TrimSpace(begins), strings.TrimSpace(ends))
+	}
+	var b strings.Builder
+	for _, f := range all {
+		fmt.Fprintln(&b, f)
+	}
+	return head + begins + "```\n" + b.String() + "```\n" + ends + tail, nil
+}
