@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,6 +77,38 @@ func benchService(i, other int) (*clustermesh.Service, *clustermesh.EndpointSlic
 		ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{172, 20, byte(i >> 8), byte(i)})},
 		Ports:      []clustermesh.ServicePort{{Name: "http", Protocol: clustermesh.TCP, Port: 80}},
 	}, slice
+}
+
+// benchShared is benchObjects with half of each service's endpoints in our own
+// cluster.
+func benchShared() map[string]clustermesh.Object {
+	out := benchObjects()
+	for _, o := range slices.Collect(maps.Values(out)) {
+		theirs, ok := o.(*clustermesh.EndpointSlice)
+		if !ok {
+			continue
+		}
+		ours := *theirs
+		ours.Endpoints, theirs.Endpoints = nil, theirs.Endpoints[:benchBackends/2]
+		for _, e := range theirs.Endpoints {
+			a := e.Address.As4()
+			a[0] = 10
+			e.Address = netip.AddrFrom4(a)
+			ours.Endpoints = append(ours.Endpoints, e)
+		}
+		out[clustermesh.KeyOf(clustermesh.Export, &ours).String()] = &ours
+	}
+	return out
+}
+
+// finishAll settles until nothing waits for room, and ends grace periods.
+func finishAll(l *LoadBalancer) {
+	l.settle(time.Now())
+	for len(l.starving) > 0 {
+		finish(l)
+		l.settle(time.Now())
+	}
+	finish(l)
 }
 
 // benchBatch is the objects as one batch.

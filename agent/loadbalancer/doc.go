@@ -20,6 +20,8 @@
 //     which every program that could still know it has ended. A backend's
 //     generation moves with each owner of its number, so that what outlives a
 //     program – a socket's storage, an affinity – is seen to be old.
+//   - A verdict that something is down: the byte, and the tables behind it. That
+//     it is up again: the tables, and then the byte.
 //
 // The package decides nothing about which endpoints serve (clustermesh/global
 // does), and does not probe: whoever judges health tells it the verdict, and it

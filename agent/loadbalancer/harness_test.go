@@ -168,7 +168,7 @@ func (h *harness) compare() {
 			}
 			continue
 		}
-		if diff := h.differs(h.w.expect(wants[0], f), f, number); diff != "" {
+		if diff := h.differs(h.w.expect(wants[0], f, h.down), f, number); diff != "" {
 			h.Fatalf("%v leads to service %d, and not to s%d, the first of %v: %s", f, number, wants[0], wants, diff)
 		}
 	}
@@ -177,6 +177,15 @@ func (h *harness) compare() {
 			h.Errorf("health of cluster %d is %d, want %d", c+1, got, h.clusters[c+1])
 		}
 	}
+}
+
+// down says whether a verdict holds an endpoint down.
+func (h *harness) down(cluster, endpoint int) bool {
+	node := h.nodes[nodeName{uint16(cluster + 1), nodeOf(endpoint)}]
+	if endpoint%3 == 0 { // at an address of the node
+		return h.clusters[cluster+1]&ClusterDown != 0 || node&NodeDown != 0
+	}
+	return h.clusters[cluster+1]&ClusterDown != 0 || node&PodsDown != 0
 }
 
 // differs reads a service's tables slot by slot.

@@ -1,6 +1,10 @@
 package loadbalancer
 
-import "context"
+import (
+	"context"
+
+	"tombolo.io/tombolo/clustermesh/global"
+)
 
 // verdict is what somebody found out about a node, or about a cluster when the
 // node has no name.
@@ -9,14 +13,15 @@ type verdict struct {
 	health Health
 }
 
-// SetClusterHealth stores a verdict about a cluster, by one byte. It returns
-// when Run has stored it, or ctx is done.
+// SetClusterHealth passes a verdict about a cluster on. It returns when Run has
+// stored what is down by it, in one byte, or ctx is done; the tables are built
+// anew behind that. What is up again has its place in the tables first.
 func (l *LoadBalancer) SetClusterHealth(ctx context.Context, cluster uint16, h Health) error {
 	return l.tell(ctx, verdict{nodeName{cluster: cluster}, h})
 }
 
-// SetNodeHealth stores a verdict about a node of a cluster; one that no backend
-// names now is kept until one does. It returns when Run has it, or ctx is done.
+// SetNodeHealth is SetClusterHealth for a node of a cluster. A verdict about one
+// that no backend names now is kept until one does.
 func (l *LoadBalancer) SetNodeHealth(ctx context.Context, cluster uint16, node string, h Health) error {
 	return l.tell(ctx, verdict{nodeName{cluster, node}, h})
 }
@@ -30,16 +35,49 @@ func (l *LoadBalancer) tell(ctx context.Context, v verdict) error {
 	}
 }
 
-// judge stores a verdict.
+// judge takes a verdict in: stores what is down now, and marks the services that
+// it touches.
 func (l *LoadBalancer) judge(v verdict) {
-	if v.name == "" {
-		l.state.target.SetClusterHealth(v.cluster, v.health)
+	before := l.held[v.nodeName]
+	if v.health == 0 {
+		delete(l.held, v.nodeName)
 	} else {
-		l.state.nodes.judge(v.nodeName, v.health)
+		l.held[v.nodeName] = v.health
+	}
+	delete(l.rising, v.nodeName)
+	if before&^v.health != 0 {
+		l.rising[v.nodeName] = struct{}{}
+	}
+	l.store(v.nodeName, before|v.health)
+	if before == v.health {
+		return
+	}
+	l.health = nil
+	for _, st := range l.report.services {
+		if concerns(v.nodeName, st.Input) {
+			l.queue.Mark(key{service: st.Name})
+		}
 	}
 }
 
-// judgeWaiting stores the verdicts that wait: Run looks for them between keys,
+// store stores a verdict in the maps.
+func (l *LoadBalancer) store(who nodeName, h Health) {
+	if who.name == "" {
+		l.state.target.SetClusterHealth(who.cluster, h)
+	} else {
+		l.state.nodes.judge(who, h)
+	}
+}
+
+// rise stores what is up again, once the tables that it touches were built.
+func (l *LoadBalancer) rise() {
+	for who := range l.rising {
+		l.store(who, l.held[who])
+	}
+	clear(l.rising)
+}
+
+// judgeWaiting takes the verdicts in that wait: Run looks for them between keys,
 // so that they do not wait for a thousand services.
 func (l *LoadBalancer) judgeWaiting() {
 	for {
@@ -50,4 +88,63 @@ func (l *LoadBalancer) judgeWaiting() {
 			return
 		}
 	}
+}
+
+// concerns reports whether a service has an endpoint of the cluster or node.
+func concerns(who nodeName, in *global.Input) bool {
+	for _, e := range in.Exports {
+		if e.ClusterID != who.cluster {
+			continue
+		}
+		for _, s := range e.Slices {
+			for i := range s.Endpoints {
+				if who.name == "" || s.Endpoints[i].Node == who.name {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// input returns a service as the mesh knows it, with our verdicts.
+func (l *LoadBalancer) input(k key) global.Input {
+	in := l.view.Service(k.service)
+	if l.health == nil {
+		l.health = l.named()
+	}
+	in.Health = *l.health
+	return in
+}
+
+// named returns the verdicts by the names of clusters, as far as these have said
+// their ids.
+func (l *LoadBalancer) named() *global.Health {
+	h := &global.Health{Clusters: map[string]bool{}, Nodes: map[global.NodeName]global.NodeHealth{}}
+	for who, health := range l.held {
+		cluster := l.nameOf(who.cluster)
+		switch {
+		case cluster == "":
+		case who.name == "":
+			h.Clusters[cluster] = health&ClusterDown != 0
+		default:
+			h.Nodes[global.NodeName{Cluster: cluster, Node: who.name}] = global.NodeHealth{
+				AddressDown: health&NodeDown != 0, PodsDown: health&PodsDown != 0,
+			}
+		}
+	}
+	return h
+}
+
+// nameOf returns the name of a cluster, or nothing.
+func (l *LoadBalancer) nameOf(id uint16) string {
+	if c := l.view.Self(); c != nil && c.ID == id {
+		return c.Name
+	}
+	for name := range l.view.Mirrors() {
+		if c := l.view.Cluster(name); c != nil && c.ID == id {
+			return c.Name
+		}
+	}
+	return ""
 }

@@ -60,8 +60,16 @@ func worldFrontends() []Frontend {
 }
 
 // expect tells slowly what service i of east should select for f: whoever is
-// ready, best rank first, the others as backup.
-func (w *world) expect(i int, f Frontend) expectation {
+// ready, best rank first, the others as backup; and who is down as if it were
+// not ready, unless all are.
+func (w *world) expect(i int, f Frontend, down func(cluster, endpoint int) bool) expectation {
+	if x := w.ready(i, f, down); x.tiers[Primary] != nil {
+		return x
+	}
+	return w.ready(i, f, func(int, int) bool { return false })
+}
+
+func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int) bool) expectation {
 	own := &w.services[0][i]
 	var byRank [1024][]choice
 	for c := range w.services {
@@ -74,7 +82,7 @@ func (w *world) expect(i int, f Frontend) expectation {
 			rank += 512
 		}
 		for e, ready := range s.ready {
-			if ready {
+			if ready && !down(c, e) {
 				a := netip.AddrPortFrom(endpointAddr(c, i, e, f.Address.Addr().Is6()), f.Address.Port()+8000)
 				byRank[rank] = append(byRank[rank], choice{c, e, a, uint32(max(s.weight, 1))})
 			}

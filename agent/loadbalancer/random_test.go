@@ -84,6 +84,9 @@ func (h *harness) judge() {
 
 // judgeAll tells a new agent the verdicts, as its health part would.
 func (h *harness) judgeAll() {
+	for c, health := range h.clusters {
+		h.l.judge(verdict{nodeName{cluster: uint16(c)}, health})
+	}
 	for who, health := range h.nodes {
 		h.l.judge(verdict{who, health})
 	}

@@ -66,6 +66,13 @@ type LoadBalancer struct {
 	crowded    bool
 	graceRetry time.Time // when to ask for a period again after one failed
 	report     report
+
+	// held are the verdicts that hold something down, and health the same for
+	// merges; nil when it is to be made anew, never changed once it was handed out.
+	held   map[nodeName]Health
+	health *global.Health
+	// rising are those of whom something is up again and not yet stored so.
+	rising map[nodeName]struct{}
 }
 
 // New returns a LoadBalancer that does nothing until Run.
@@ -84,6 +91,8 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		known:     map[uint16]bool{},
 		starving:  map[key]struct{}{},
 		report:    newReport(),
+		held:      map[nodeName]Health{},
+		rising:    map[nodeName]struct{}{},
 	}
 	l.snapshot.Store(&Snapshot{})
 	return l
@@ -136,6 +145,7 @@ func (l *LoadBalancer) take(b view.Batch) {
 		l.queue.Mark(key{service: name})
 	}
 	if len(c.Clusters)+len(c.Peers) > 0 {
+		l.health = nil
 		l.vouch()
 		for name, ports := range l.state.byName {
 			if slices.ContainsFunc(ports, func(p *port) bool { return p.restored }) {
@@ -172,6 +182,7 @@ func (l *LoadBalancer) settle(now time.Time) {
 			l.settled(k, l.reconcile(k), now)
 		}
 	}
+	l.rise()
 	if l.crowded {
 		l.crowded = false
 		l.state.evict()
@@ -226,7 +237,7 @@ func (l *LoadBalancer) reconcile(k key) error {
 	if l.view.Self() == nil {
 		return nil // marked again when it says who it is
 	}
-	in := l.view.Service(k.service)
+	in := l.input(k)
 	merged := global.Merge(in)
 	want := desire(&merged)
 	var errs []error

@@ -1,0 +1,108 @@
+package loadbalancer
+
+import (
+	"slices"
+	"testing"
+)
+
+// clustersIn returns the clusters of a frontend's primary table.
+func (h *harness) clustersIn(f Frontend) []uint16 {
+	h.Helper()
+	number, err := h.k.frontend(f)
+	if err != nil || number == 0 {
+		h.Fatalf("%v leads nowhere: %v", f, err)
+	}
+	var out []uint16
+	for _, n := range h.k.Slots(h.k.Service(number).Tables[Primary]) {
+		out = append(out, h.k.Backend(n).Cluster)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// TestOrderOfAVerdict holds that what goes down is stored before anything else
+// happens, and that what comes up has its place in the tables before that is
+// stored.
+func TestOrderOfAVerdict(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.half(false, -1)
+	h.tell(true)
+	h.converge()
+	f := worldFrontends()[0]
+	both := h.clustersIn(f)
+	if !slices.Contains(both, 2) || len(both) < 2 {
+		t.Fatalf("the clusters %v show nothing", both)
+	}
+	for _, c := range []struct {
+		what   string
+		who    nodeName
+		health Health
+		byte   func() Health
+	}{
+		{"a cluster", nodeName{cluster: 2}, ClusterDown, func() Health { return h.k.clusterHealth(2) }},
+		{"the pods of a node", nodeName{2, "n1"}, PodsDown, func() Health { return h.k.nodeHealth(h.l.state.nodes.byName[nodeName{2, "n1"}][0]) }},
+	} {
+		h.l.judge(verdict{c.who, c.health})
+		if got := c.byte(); got != c.health {
+			t.Errorf("%s is down, and what is stored is %d before any table is built", c.what, got)
+		}
+		h.tables(c.who, false)
+		h.drain(5)
+		h.tables(c.who, true)
+
+		h.l.judge(verdict{c.who, 0})
+		if got := c.byte(); got != c.health {
+			t.Errorf("%s is up again, and stored so before it is in a table", c.what)
+		}
+		h.drain(5)
+		h.tables(c.who, false)
+		if got := c.byte(); got != 0 {
+			t.Errorf("%s is up again, and what is stored is %d", c.what, got)
+		}
+	}
+	// Down again before the tables were built: nothing comes up in between.
+	h.l.judge(verdict{nodeName{cluster: 2}, ClusterDown})
+	h.drain(5)
+	h.l.judge(verdict{nodeName{cluster: 2}, 0})
+	h.l.judge(verdict{nodeName{cluster: 2}, ClusterDown})
+	h.drain(5)
+	if got := h.k.clusterHealth(2); got != ClusterDown {
+		t.Errorf("up and down at once: what is stored is %d", got)
+	}
+}
+
+// tables checks whether some table names a pod of the cluster or node.
+func (h *harness) tables(who nodeName, gone bool) {
+	h.Helper()
+	found := false
+	for _, ports := range h.l.state.byName {
+		for _, p := range ports {
+			for _, n := range h.k.Slots(p.tables[Primary].at) {
+				b := h.k.Backend(n)
+				ofNode := who.name == "" || slices.Contains(h.l.state.nodes.byName[who], b.Node) && !b.OnNode
+				found = found || b.Cluster == who.cluster && ofNode
+			}
+		}
+	}
+	if found == gone {
+		h.Errorf("%v is in a table: %v", who, found)
+	}
+}
+
+// BenchmarkFlip takes a cluster down that has half of the backends of all
+// services, and up again: what is measured is the tables.
+func BenchmarkFlip(b *testing.B) {
+	l := fresh(b)
+	l.take(benchBatch(benchShared()))
+	finishAll(l)
+	for b.Loop() {
+		for _, h := range []Health{ClusterDown, 0} {
+			l.judge(verdict{nodeName{cluster: 2}, h})
+			finishAll(l)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(2*b.N), "ms/flip")
+	if f := l.queue.Failures(); len(f) > 0 {
+		b.Fatalf("%d services failed, first with %v", len(f), f[0].Err)
+	}
+}
