@@ -35,8 +35,8 @@ func (l *LoadBalancer) tell(ctx context.Context, v verdict) error {
 	}
 }
 
-// judge takes a verdict in: stores what is down now, and marks the services that
-// it touches.
+// judge takes a verdict in and stores what is down now. It does nothing more, for
+// the next verdict may wait behind this one.
 func (l *LoadBalancer) judge(v verdict) {
 	before := l.held[v.nodeName]
 	if v.health == 0 {
@@ -49,15 +49,24 @@ func (l *LoadBalancer) judge(v verdict) {
 		l.rising[v.nodeName] = struct{}{}
 	}
 	l.store(v.nodeName, before|v.health)
-	if before == v.health {
+	if before != v.health {
+		l.health = nil
+		l.touched[v.nodeName] = struct{}{}
+	}
+}
+
+// markTouched marks the services that have an endpoint of whom a verdict was
+// about since the last time.
+func (l *LoadBalancer) markTouched() {
+	if len(l.touched) == 0 {
 		return
 	}
-	l.health = nil
 	for _, st := range l.report.services {
-		if concerns(v.nodeName, st.Input) {
+		if concerns(l.touched, st.Input) {
 			l.queue.Mark(key{service: st.Name})
 		}
 	}
+	clear(l.touched)
 }
 
 // store stores a verdict in the maps.
@@ -90,15 +99,16 @@ func (l *LoadBalancer) judgeWaiting() {
 	}
 }
 
-// concerns reports whether a service has an endpoint of the cluster or node.
-func concerns(who nodeName, in *global.Input) bool {
+// concerns reports whether a service has a part of some cluster, or an endpoint of
+// some node.
+func concerns(some map[nodeName]struct{}, in *global.Input) bool {
 	for _, e := range in.Exports {
-		if e.ClusterID != who.cluster {
-			continue
+		if _, ok := some[nodeName{cluster: e.ClusterID}]; ok {
+			return true
 		}
 		for _, s := range e.Slices {
 			for i := range s.Endpoints {
-				if who.name == "" || s.Endpoints[i].Node == who.name {
+				if _, ok := some[nodeName{e.ClusterID, s.Endpoints[i].Node}]; ok {
 					return true
 				}
 			}

@@ -71,6 +71,8 @@ type LoadBalancer struct {
 	// merges; nil when it is to be made anew, never changed once it was handed out.
 	held   map[nodeName]Health
 	health *global.Health
+	// touched are those about whom a verdict changed since services were marked.
+	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.
 	rising map[nodeName]struct{}
 }
@@ -92,6 +94,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		starving:  map[key]struct{}{},
 		report:    newReport(),
 		held:      map[nodeName]Health{},
+		touched:   map[nodeName]struct{}{},
 		rising:    map[nodeName]struct{}{},
 	}
 	l.snapshot.Store(&Snapshot{})
@@ -168,6 +171,7 @@ const betweenVerdicts = 16
 // settle brings every key that is due to what it should be.
 func (l *LoadBalancer) settle(now time.Time) {
 	for l.ready {
+		l.markTouched()
 		due := l.queue.Take(now)
 		if len(due) == 0 {
 			break
