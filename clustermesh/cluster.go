@@ -42,7 +42,8 @@ type Node struct {
 	Gossip netip.AddrPort
 	// BootID is the kernel's boot id, or empty.
 	BootID string
-	// Draining is set while the node's owner moves work away from it.
+	// Draining is set while the node is cordoned, in a cluster that counts this as
+	// draining. A source sets it always; the store has it only there.
 	Draining bool
 }
 

@@ -38,11 +38,13 @@ type APIServer struct {
 	log     *slog.Logger
 	started time.Time
 	status  atomic.Pointer[Status]
+	// requests are orders for the loop.
+	requests chan request
 }
 
 // New returns an API server that does nothing before Run.
 func New(c Config, s source.Source, log *slog.Logger) *APIServer {
-	a := &APIServer{config: c, source: s, log: log}
+	a := &APIServer{config: c, source: s, log: log, requests: make(chan request)}
 	a.status.Store(&Status{Cluster: c.Cluster, Health: clustermesh.HealthStopped, Reasons: []string{"it has not started yet"}})
 	return a
 }

@@ -18,6 +18,8 @@ type catalog struct {
 	// unsynced are the kinds whose complete set has not come yet.
 	unsynced map[source.Kind]struct{}
 	partial  bool
+	// cordonDrains: a node that is cordoned is drained.
+	cordonDrains bool
 	// local counts the endpoints of each service in this cluster, remote those
 	// in others.
 	local, remote *tally

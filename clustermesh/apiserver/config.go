@@ -28,6 +28,8 @@ type Config struct {
 	// IdentityWait is how long, after the store was lost, no identity is given
 	// out while agents have not said which they use; see relearning.
 	IdentityWait time.Duration
+	// CordonDrains: a node that is cordoned counts as draining.
+	CordonDrains bool
 	// Shrink guards against a source that lost its contents.
 	Shrink source.Shrink
 	// Store is the cluster's etcd.

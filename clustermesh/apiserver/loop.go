@@ -47,6 +47,8 @@ type loop struct {
 	term      *term
 	mirroring *mirroring
 	memory    memory
+	// pending are orders that are staged and not stored yet.
+	pending []request
 	// leader is who leads while we do not, as was asked at asked.
 	leader string
 	asked  time.Time
@@ -67,8 +69,10 @@ type loop struct {
 }
 
 func newLoop(a *APIServer, client *etcd.Client, ids identity.Config) *loop {
+	c := newCatalog()
+	c.cordonDrains = a.config.CordonDrains
 	return &loop{
-		server: a, identity: ids, client: client, log: a.log, catalog: newCatalog(),
+		server: a, identity: ids, client: client, log: a.log, catalog: c,
 		updates: make(chan source.Update), turns: make(chan turn),
 		mirrored: make(chan view.Batch), reports: make(chan []byte, 1),
 	}
@@ -89,6 +93,8 @@ func (l *loop) run(ctx context.Context) error {
 			if l.term != nil {
 				err = l.term.take(touched, u.Full, time.Now())
 			}
+		case r := <-l.server.requests:
+			l.order(r, time.Now())
 		case b := <-l.mirrored:
 			err = l.count(b)
 		case t := <-l.turns:
@@ -106,6 +112,7 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 		l.lead(ctx)
+		l.answer()
 		l.publish()
 		timer.Reset(time.Until(l.due()))
 	}
@@ -126,6 +133,7 @@ func (l *loop) tick(ctx context.Context, now time.Time) error {
 	if l.term == nil {
 		return nil
 	}
+	l.term.advance(now)
 	if err := l.term.relearn(ctx, l.client, now); err != nil {
 		return err
 	}
@@ -158,7 +166,7 @@ func (l *loop) due() time.Time {
 	if l.term != nil && l.refresh.Before(at) {
 		at = l.refresh
 	}
-	times := []time.Time{l.retry, l.sweepAt()}
+	times := []time.Time{l.retry, l.sweepAt(), l.drainAt()}
 	if l.term != nil && l.term.relearning != nil && l.catalog.synced() {
 		times = append(times, latest(l.term.relearning.next, time.Now().Add(time.Millisecond)))
 	}
@@ -178,6 +186,13 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+func (l *loop) drainAt() time.Time {
+	if l.term == nil {
+		return time.Time{}
+	}
+	return l.term.drainAt
 }
 
 func (l *loop) sweepAt() time.Time {

@@ -6,19 +6,20 @@ import (
 	"tombolo.io/tombolo/clustermesh"
 )
 
-// memory is what a term gave out, kept for the next one of this process in
+// memory is what a term gave out or was ordered, kept for the next one of this process in
 // case the store is lost between them. While the store lives, it alone counts:
 // another may have led meanwhile.
 type memory struct {
 	epoch      string
 	sizes      map[clustermesh.ServiceName]uint32
 	identities []*clustermesh.Identity
+	drains     map[string]*clustermesh.Drain
 }
 
 // remembered returns what a term gave out.
 func (t *term) remembered() memory {
 	ids, _ := t.identities.registry.All()
-	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids}
+	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains}
 }
 
 // recall takes in what was given out before the store was lost, which shows in
@@ -29,6 +30,11 @@ func (t *term) recall(m memory, now time.Time) error {
 	}
 	for name, size := range m.sizes {
 		t.sizes[name] = max(t.sizes[name], size)
+	}
+	for key, d := range m.drains {
+		if t.drains[key] == nil {
+			t.setDrain(key, d)
+		}
 	}
 	return t.identities.recall(m.identities, now)
 }

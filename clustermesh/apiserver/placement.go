@@ -36,7 +36,9 @@ func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint3
 		case *clustermesh.EndpointSlice:
 			out = append(out, at(area(c.service(o.Service)), o))
 		case *clustermesh.Node:
-			out = append(out, at(clustermesh.Export, o))
+			n := *o
+			n.Draining = o.Draining && c.cordonDrains
+			out = append(out, at(clustermesh.Export, &n))
 		case *clustermesh.Peer, *clustermesh.BGPPeer, *clustermesh.BGPAdvertisement:
 			out = append(out, at(clustermesh.Private, o.(clustermesh.Object)))
 		}

@@ -34,6 +34,9 @@ type term struct {
 	// is still mirrored. newPeers: they changed since the mirrors were told.
 	peers    map[string]*clustermesh.Peer
 	newPeers bool
+	// drains are in force, by key, and drainAt is when one takes its next step.
+	drains  map[string]*clustermesh.Drain
+	drainAt time.Time
 	// remote: the endpoints of other clusters were counted.
 	remote bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
@@ -55,7 +58,7 @@ func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
 		identities: newIdentities(ids, counts), relearning: &relearning{wait: cfg.IdentityWait},
 		sweep: newSweep(cfg.Shrink), census: counts, unmarked: map[string]struct{}{},
-		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, invalid: map[string]error{}, newPeers: true,
+		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
 		t.unmarked[m] = struct{}{}
@@ -72,6 +75,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindPeers) + "/",
+		prefix(clustermesh.Export) + string(clustermesh.KindDrains) + "/",
 	} {
 		if _, err := c.List(ctx, p, t.remember); err != nil {
 			return fmt.Errorf("learning what was given out: %w", err)
@@ -105,6 +109,9 @@ func (t *term) remember(kv etcd.KV) error {
 		t.sizes[o.Name] = max(t.sizes[o.Name], o.TableSize)
 	case *clustermesh.Peer:
 		t.peers[kv.Key] = o
+	case *clustermesh.Drain:
+		t.drains[kv.Key] = o
+		t.census.add(kv.Key, 1)
 	}
 	return nil
 }
@@ -119,6 +126,7 @@ func (t *term) pass(now time.Time) error {
 	for _, k := range t.catalog.all() {
 		t.settle(k, false, now)
 	}
+	t.advance(now)
 	t.identify(false, now)
 	for _, a := range areas {
 		t.unwanted(prefix(a))
@@ -139,7 +147,7 @@ func (t *term) unwanted(prefix string) {
 
 func (t *term) wanted(key string) bool {
 	_, ok := t.identities.keys[key]
-	return ok || t.placements.wanted(key)
+	return ok || t.drains[key] != nil || t.placements.wanted(key)
 }
 
 // take stages what an update touched.
@@ -181,6 +189,7 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 	if unit.Kind == source.Service && len(keys) == 0 {
 		delete(t.sizes, clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name})
 	}
+	t.cordon(unit, now)
 	for _, heir := range heirs {
 		t.settle(heir, false, now)
 	}

@@ -22,6 +22,24 @@ func (v *View) Drains(cluster string) iter.Seq[*clustermesh.Drain] {
 	}
 }
 
+// Drained reports whether a node of our own cluster takes no new connections
+// now because it or the cluster is drained. One that comes back takes some.
+func (v *View) Drained(node string) bool {
+	self, n := v.Self(), v.Node(Ours, node)
+	if n != nil && n.Draining {
+		return true
+	}
+	for d := range v.Drains(Ours) {
+		if !d.Returning.IsZero() {
+			continue
+		}
+		if d.What == clustermesh.DrainNode && d.Name == node || d.What == clustermesh.DrainCluster && self != nil && d.Name == self.Name {
+			return true
+		}
+	}
+	return false
+}
+
 // setDrain stores or removes a drain, and marks the services whose endpoints it
 // is about.
 func (v *View) setDrain(p *place, k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Changes) {

@@ -20,6 +20,7 @@ func Node(n *corev1.Node) (*clustermesh.Node, error) {
 		Zone:     n.Labels[corev1.LabelTopologyZone],
 		Labels:   n.Labels,
 		BootID:   n.Status.NodeInfo.BootID,
+		Draining: n.Spec.Unschedulable,
 	}
 	for i, a := range n.Status.Addresses {
 		if a.Type != corev1.NodeInternalIP {
