@@ -61,6 +61,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "prefixes of the cluster's services")
 	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this API server runs on")
 	flags.StringVar(&f.manifests, "manifests", "", "directory of the cluster's objects, as Kubernetes YAML")
+	flags.BoolVar(&f.config.CordonDrains, "cordon-drains", false, "drain a node while it is cordoned (spec.unschedulable)")
 	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the directory also when more than half of its objects are gone")
 	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
@@ -112,6 +113,7 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	}
 	defer client.Close()
 	maps.Copy(surface.Pages, meshPages(client, askStore))
+	surface.Actions = drainActions(server)
 	return runRole(ctx, f.runDir, surface, log, server.Run)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -40,7 +41,12 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 	}
 	return map[string]control.Page{
 		"/processes": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Processes(ctx, client) }),
-		"/clusters":  page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
+		"/drains":    page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Drains(ctx, client) }),
+		"/drains/plan": page(func(ctx context.Context, r *http.Request) (any, error) {
+			q := r.URL.Query()
+			return inspect.PlanDrain(ctx, client, clustermesh.DrainKind(q.Get("what")), q.Get("name"))
+		}),
+		"/clusters": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
 		"/identities": page(func(ctx context.Context, r *http.Request) (any, error) {
 			if !r.URL.Query().Has("of") {
 				return inspect.Identities(ctx, client)

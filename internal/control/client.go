@@ -43,7 +43,16 @@ func NewClient(runDir, role string) *Client {
 // Get asks for a page and reads its JSON into v. ErrNotRunning and ErrNotFound
 // tell what went wrong where they can.
 func (c *Client) Get(ctx context.Context, path string, v any) error {
-	body, err := c.Raw(ctx, path)
+	return c.read(ctx, http.MethodGet, path, v)
+}
+
+// Post asks a role to do something, and reads its answer into v.
+func (c *Client) Post(ctx context.Context, path string, v any) error {
+	return c.read(ctx, http.MethodPost, path, v)
+}
+
+func (c *Client) read(ctx context.Context, method, path string, v any) error {
+	body, err := c.ask(ctx, method, path)
 	if err != nil {
 		return err
 	}
@@ -55,9 +64,14 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 
 // Raw asks for a page and returns it as it is.
 func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
+	return c.ask(ctx, http.MethodGet, path)
+}
+
+// ask waits for an answer as long as the client's patience lasts.
+func (c *Client) ask(ctx context.Context, method, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Patience, errSilent)
 	defer cancel()
-	body, err := c.fetch(ctx, path)
+	body, err := c.fetch(ctx, method, path)
 	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
 		return nil, fmt.Errorf("asking the %s: %w within %v; is it stopped?", c.role, errSilent, c.Patience)
 	}
@@ -67,8 +81,8 @@ func (c *Client) Raw(ctx context.Context, path string) ([]byte, error) {
 // errSilent ends a question that is not answered in time.
 var errSilent = errors.New("it gives no answer")
 
-func (c *Client) fetch(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.role+path, nil)
+func (c *Client) fetch(ctx context.Context, method, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.role+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the %s: %w", c.role, err)
 	}

@@ -44,6 +44,7 @@ type role struct {
 	health  atomic.Value
 	reasons []string
 	ready   atomic.Pointer[error]
+	asked   atomic.Int32 // for an action
 }
 
 func (r *role) surface() Surface {
@@ -68,6 +69,15 @@ func (r *role) surface() Surface {
 				return nil, errors.New("that is no name")
 			},
 			"/broken": func(*http.Request) (any, error) { return func() {}, nil },
+		},
+		Actions: map[string]Page{
+			"/services": func(req *http.Request) (any, error) {
+				r.asked.Add(1)
+				if req.URL.Query().Get("name") == "" {
+					return nil, errors.New("which one?")
+				}
+				return "done", nil
+			},
 		},
 		Samples: func() iter.Seq[Sample] {
 			return slices.Values([]Sample{
@@ -151,6 +161,22 @@ func TestPagesAndTheirErrors(t *testing.T) {
 		}
 	}
 	if err := c.Get(t.Context(), "/services", new(int)); err == nil || !strings.Contains(err.Error(), "reading /services of the agent") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestActionsNeedAPost(t *testing.T) {
+	r, dir := serve(t, nil)
+	c := NewClient(dir, "agent")
+	var names []string
+	if err := c.Get(t.Context(), "/services", &names); err != nil || r.asked.Load() != 0 {
+		t.Errorf("looking changes something: %v", err)
+	}
+	var answer string
+	if err := c.Post(t.Context(), "/services?name=x", &answer); err != nil || answer != "done" || r.asked.Load() != 1 {
+		t.Errorf("got %q, %v", answer, err)
+	}
+	if err := c.Post(t.Context(), "/services", &answer); err == nil || err.Error() != "which one?" {
 		t.Errorf("got %v", err)
 	}
 }

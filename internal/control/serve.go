@@ -54,6 +54,8 @@ type Surface struct {
 	Detail func() any
 	// Pages are the role's own, by path: "/services".
 	Pages map[string]Page
+	// Actions are pages that change something when they are asked, by POST.
+	Actions map[string]Page
 	// Samples are the role's metrics; it may be missing.
 	Samples Samples
 	// Listen is a TCP address for /metrics, /healthz and /readyz, or empty.
@@ -135,12 +137,15 @@ func answer(w http.ResponseWriter, ok bool, text string) {
 func (f Surface) handler(probes http.Handler, started time.Time) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", probes)
-	page(mux, "/status", func(*http.Request) (any, error) { return f.report(started), nil })
+	page(mux, "GET /status", func(*http.Request) (any, error) { return f.report(started), nil })
 	for path, p := range f.Pages {
-		page(mux, path, p)
+		page(mux, "GET "+path, p)
+	}
+	for path, p := range f.Actions {
+		page(mux, "POST "+path, p)
 	}
 	paths := slices.Sorted(maps.Keys(f.Pages))
-	page(mux, "/{$}", func(*http.Request) (any, error) {
+	page(mux, "GET /{$}", func(*http.Request) (any, error) {
 		return append([]string{"/status", "/metrics", "/healthz", "/readyz"}, paths...), nil
 	})
 	return mux
@@ -158,9 +163,9 @@ func (f Surface) report(started time.Time) Report {
 	return r
 }
 
-// page serves what p returns.
-func page(mux *http.ServeMux, path string, p Page) {
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+// page serves what p returns at a method and path.
+func page(mux *http.ServeMux, pattern string, p Page) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		v, err := p(r)
 		if err != nil {
 			status := http.StatusBadRequest
@@ -172,7 +177,7 @@ func page(mux *http.ServeMux, path string, p Page) {
 		}
 		b, err := json.Marshal(v)
 		if err != nil {
-			http.Error(w, fmt.Sprintf("writing %s as JSON: %v", path, err), http.StatusInternalServerError)
+			http.Error(w, fmt.Sprintf("writing %s as JSON: %v", r.URL.Path, err), http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/apiserver"
+	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// drainActions are what an API server does about drains, while it leads.
+func drainActions(server *apiserver.APIServer) map[string]control.Page {
+	return map[string]control.Page{"/drains": func(r *http.Request) (any, error) {
+		q := r.URL.Query()
+		o := apiserver.DrainOrder{What: clustermesh.DrainKind(q.Get("what")), Name: q.Get("name"), Return: q.Has("over")}
+		for name, d := range map[string]*time.Duration{"deadline": &o.Deadline, "over": &o.Over} {
+			var err error
+			if text := q.Get(name); text != "" {
+				if *d, err = time.ParseDuration(text); err != nil {
+					return nil, err
+				}
+			}
+		}
+		ctx, cancel := context.WithTimeoutCause(r.Context(), askStore, fmt.Errorf("the store gave no answer within %v", askStore))
+		defer cancel()
+		return struct{}{}, server.Drain(ctx, o)
+	}}
+}
+
+// drainKinds are what can be drained, as the first argument.
+var drainKinds = []string{string(clustermesh.DrainCluster), string(clustermesh.DrainNode), string(clustermesh.DrainService)}
+
+// drainArgs wants a kind and a name.
+func drainArgs(_ *cobra.Command, args []string) error {
+	if len(args) != 2 || !slices.Contains(drainKinds, args[0]) {
+		return fmt.Errorf("want cluster NAME, node NAME or service NAMESPACE/NAME")
+	}
+	return nil
+}
+
+func completeDrain(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return drainKinds, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+func newDrain() *cobra.Command {
+	var runDir string
+	var deadline time.Duration
+	var dry, force bool
+	var o output
+	c := &cobra.Command{
+		Use:   "drain {cluster NAME | node NAME | service NAMESPACE/NAME}",
+		Short: "Moves new connections away from something of this cluster, in every cluster",
+		Long: `Moves new connections away from something of this cluster, in every cluster:
+from all of it, from one of its nodes, or from its endpoints of one service.
+Connections that are there go on, until the deadline if one is given. A drained
+node, and all nodes of a drained cluster, withdraw the LoadBalancer IPs that they
+advertise, after they have asked their routers to prefer others.
+
+It first looks at what that costs, and refuses when a service would have no
+other backend or an address no other node; --dry-run only shows it. It runs on
+the node of the API server that leads. A drain stays until tombolo undrain,
+whatever restarts.`,
+		Example: `  tombolo drain node east-2 --dry-run
+  tombolo drain node east-2 --deadline 5m
+  tombolo drain service demo/echo
+  tombolo undrain node east-2 --over 1m`,
+		Args:              drainArgs,
+		ValidArgsFunction: completeDrain,
+		RunE: func(c *cobra.Command, args []string) error {
+			client := control.NewClient(runDir, apiserver.Role)
+			query := url.Values{"what": {args[0]}, "name": {args[1]}}
+			var plan inspect.Plan
+			if err := client.Get(c.Context(), "/drains/plan?"+query.Encode(), &plan); err != nil {
+				return err
+			}
+			if dry {
+				return printPlan(c.OutOrStdout(), o, &plan)
+			}
+			if err := plan.Refusal(); err != nil && !force {
+				return err
+			}
+			if deadline > 0 {
+				query.Set("deadline", deadline.String())
+			}
+			return client.Post(c.Context(), "/drains?"+query.Encode(), &struct{}{})
+		},
+	}
+	flags := c.Flags()
+	flags.DurationVar(&deadline, "deadline", 0, "end the connections that are left after this long; 0 is never")
+	flags.BoolVar(&dry, "dry-run", false, "only show what would move")
+	flags.BoolVar(&force, "force", false, "drain even what nothing else serves: it goes on as a last resort")
+	o.add(c)
+	runDirFlag(flags, &runDir)
+	return c
+}
+
+// printPlan shows what a drain would do.
+func printPlan(w io.Writer, o output, p *inspect.Plan) error {
+	if o.format != "table" {
+		return o.print(w, p, nil)
+	}
+	t := table{header: []string{"SERVICE", "BACKENDS", "LEFT", "CAPACITY LEFT", "NOTE"}}
+	for _, s := range p.Services {
+		note := ""
+		if s.Left == 0 {
+			note = "no other backend: needs --force"
+		}
+		t.add(s.Service, fmt.Sprint(s.Backends), fmt.Sprint(s.Left), percent(s.Share), note)
+	}
+	if err := t.print(w); err != nil || len(p.Withdrawn) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	t = table{header: []string{"WITHDRAWN", "BY NODE", "SERVICE", "NOTE"}}
+	for _, r := range p.Withdrawn {
+		note := ""
+		if r.Last {
+			note = "no other node advertises it: needs --force"
+		}
+		t.add(r.Address.String(), r.Node, r.Service, note)
+	}
+	return t.print(w)
+}
+
+func newUndrain() *cobra.Command {
+	var runDir string
+	over := apiserver.DefaultOver
+	c := &cobra.Command{
+		Use:   "undrain {cluster NAME | node NAME | service NAMESPACE/NAME}",
+		Short: "Brings back what was drained, in steps",
+		Long: `Brings back what was drained: a tenth of its share of new connections at once,
+then a quarter, a half, and after the time that --over says all of it.`,
+		Example:           "  tombolo undrain node east-2 --over 1m",
+		Args:              drainArgs,
+		ValidArgsFunction: completeDrain,
+		RunE: func(c *cobra.Command, args []string) error {
+			if over < 0 || over > clustermesh.MaxDrainOver {
+				return fmt.Errorf("--over %v: want 0 to %v", over, clustermesh.MaxDrainOver)
+			}
+			query := url.Values{"what": {args[0]}, "name": {args[1]}, "over": {over.String()}}
+			return control.NewClient(runDir, apiserver.Role).Post(c.Context(), "/drains?"+query.Encode(), &struct{}{})
+		},
+	}
+	c.Flags().DurationVar(&over, "over", over, "how long until all of it is back; 0 is at once")
+	runDirFlag(c.Flags(), &runDir)
+	return c
+}
+
+func newDrains() *cobra.Command {
+	var f meshFlags
+	var o output
+	c := &cobra.Command{
+		Use:   "drains",
+		Short: "Shows what the clusters of the mesh drain, and how far that is",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all []inspect.Drain
+			err := f.ask(c.Context(), "/drains", &all, func(ctx context.Context, client *etcd.Client) (err error) {
+				all, err = inspect.Drains(ctx, client)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return o.print(c.OutOrStdout(), all, func(bool) table { return drainTable(all, time.Now()) })
+		},
+	}
+	o.add(c)
+	f.add(c.Flags())
+	return c
+}
+
+func drainTable(all []inspect.Drain, now time.Time) table {
+	t := table{header: []string{"CLUSTER", "WHAT", "NAME", "STATE", "MOVED", "SINCE", "NEXT", "REASON"}}
+	for _, d := range all {
+		next := ""
+		switch {
+		case d.State == "Draining" && !d.Deadline.IsZero():
+			next = "ended in " + age(max(0, d.Deadline.Sub(now)))
+		case d.State == "Returning":
+			next = "back in " + age(max(0, d.Back.Sub(now)))
+		}
+		t.add(d.Cluster, string(d.What), d.Name, d.State, percent(d.Moved), age(now.Sub(d.Since)), next, d.Reason)
+	}
+	return t
+}
