@@ -59,6 +59,10 @@ bench: need-root deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FIL
 bench-failover: need-root deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
 	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)
 
+.PHONY: soak
+soak: need-root deps ## Takes control planes, agents and packets away for OUTAGE (10m) each; nothing may notice.
+	REPEAT=1 $(GO) run ./e2e/failover -outage $(or $(OUTAGE),10m) remote_control_plane_lost etcd_lost agent_killed random_loss
+
 .PHONY: check
 check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }

@@ -30,17 +30,19 @@ import (
 
 func main() {
 	docs := flag.String("docs", "", "page to write the figures into")
-	family := flag.String("family", "ipv4", "what clients use, ipv4 or ipv6")
+	var b bench
+	flag.StringVar(&b.family, "family", "ipv4", "what clients use, ipv4 or ipv6")
+	flag.DurationVar(&b.outage, "outage", time.Minute, "how long control planes and agents are away, and packets are lost")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *docs, *family, flag.Args()); err != nil {
+	if err := b.main(ctx, *docs, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "failover:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, docs, family string, names []string) (err error) {
+func (b bench) main(ctx context.Context, docs string, names []string) (err error) {
 	repeat, chosen, err := wanted(names)
 	if err != nil {
 		return err
@@ -50,11 +52,10 @@ func run(ctx context.Context, docs, family string, names []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := bench{base: lab.DefaultBase, binary: filepath.Join(dir, "tombolo"), name: fmt.Sprintf("fo%d", os.Getpid()), family: family}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/tombolo").CombinedOutput(); err != nil {
-		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	if err := b.prepare(ctx, dir); err != nil {
+		return err
 	}
-	fmt.Printf("%d faults, each %d times: about %v\n", len(chosen), repeat, estimate(chosen, repeat).Round(time.Minute))
+	fmt.Printf("%d faults, each %d times: about %v\n", len(chosen), repeat, b.estimate(chosen, repeat).Round(time.Minute))
 	r := figure.New(os.Stdout)
 	for _, f := range chosen {
 		if err := b.measure(ctx, r, f, repeat); err != nil {
@@ -67,6 +68,16 @@ func run(ctx context.Context, docs, family string, names []string) (err error) {
 		}
 	}
 	return r.Write()
+}
+
+// prepare builds what the labs run, and names them.
+func (b *bench) prepare(ctx context.Context, dir string) error {
+	b.base, b.binary, b.name = lab.DefaultBase, filepath.Join(dir, "tombolo"), fmt.Sprintf("fo%d", os.Getpid())
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "tombolo.io/tombolo/cmd/tombolo").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // wanted reads what to do from the arguments and REPEAT.
@@ -106,10 +117,10 @@ func (f fault) repeat(n int) int {
 	return n
 }
 
-func estimate(chosen []fault, repeat int) time.Duration {
+func (b bench) estimate(chosen []fault, repeat int) time.Duration {
 	var sum time.Duration
 	for _, f := range chosen {
-		sum += time.Duration(f.repeat(repeat)) * (overhead + f.lasts)
+		sum += time.Duration(f.repeat(repeat)) * (overhead + f.span(b.outage))
 	}
 	return sum
 }

@@ -46,7 +46,7 @@ func TestThePageHasAPlaceForThem(t *testing.T) {
 func TestFaultsSayWhatTheyShouldCost(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range faults {
-		if seen[f.name] || f.what == "" || f.lasts == 0 || f.play == nil {
+		if seen[f.name] || f.what == "" || f.span(time.Minute) == 0 || f.play == nil {
 			t.Errorf("%+v", f)
 		}
 		seen[f.name] = true

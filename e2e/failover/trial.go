@@ -38,12 +38,15 @@ const settle = 4 * time.Second
 type bench struct {
 	base, binary, name string
 	family             string
+	// outage is how long what harmless faults take away stays away.
+	outage time.Duration
 }
 
 // trial is a lab under load.
 type trial struct {
 	*lab.Lab
-	ctx context.Context
+	ctx    context.Context
+	outage time.Duration
 	// n counts the trials of a fault, from 0.
 	n int
 	// fault is when it happened.
@@ -64,7 +67,7 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := &trial{Lab: l, ctx: ctx, n: n}
+	t := &trial{Lab: l, ctx: ctx, n: n, outage: b.outage}
 	if f.before != nil {
 		if err := f.before(t); err != nil {
 			return o, fmt.Errorf("preparing: %w", err)
@@ -87,7 +90,7 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	if err := f.play(t); err != nil {
 		return o, fmt.Errorf("breaking things: %w", err)
 	}
-	if err := t.wait(time.Until(t.fault.Add(f.lasts))); err != nil {
+	if err := t.wait(time.Until(t.fault.Add(f.span(b.outage)))); err != nil {
 		return o, err
 	}
 	q := question{fault: t.fault, end: time.Now(), lost: func(echo.Pod) bool { return false }}

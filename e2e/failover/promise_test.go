@@ -1,0 +1,56 @@
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// slack is by how much the bounds of a test exceed the figures: what else the
+// machine does must not fail it.
+const slack = 5
+
+// TestPromises plays each fault once, in a lab of its own under the load of the
+// benchmark, with outages of 20 s.
+func TestPromises(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("this test makes labs: run it as root")
+	}
+	b := bench{family: "ipv4", outage: 20 * time.Second}
+	if err := b.prepare(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	for n, f := range faults {
+		if !f.promised {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			o, err := b.run(t.Context(), f, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", o)
+			f.hold(t, o)
+		})
+	}
+}
+
+// hold compares an outcome with what the fault should cost.
+func (f fault) hold(t *testing.T, o Outcome) {
+	t.Helper()
+	if f.newWorst > 0 && o.New > slack*f.newWorst {
+		t.Errorf("new connections failed for %v, want at most %v", o.New, slack*f.newWorst)
+	}
+	if f.longWorst > 0 && (o.Long > slack*f.longWorst || o.Hung > 0) {
+		t.Errorf("long connections ended after %v, %d never, want %v at most", o.Long, o.Hung, slack*f.longWorst)
+	}
+	if f.harmless && o.Failed > 0 {
+		t.Errorf("%d new connections failed", o.Failed)
+	}
+	if (f.harmless || f.kept) && o.Broken > 0 {
+		t.Errorf("%d long connections broke", o.Broken)
+	}
+	if f.unnoticed && o.Verdicts > 0 {
+		t.Errorf("%d nodes and clusters were declared down", o.Verdicts)
+	}
+}
