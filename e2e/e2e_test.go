@@ -22,7 +22,7 @@
 //	                              it fails), for at most DURATION; what it printed
 //	                              last is there for stdout and stderr
 //
-// LAB_ROUTER and LAB_FAMILY in the environment choose the routers (builtin, frr,
+// NEXT is a tombolo of another version. LAB_ROUTER and LAB_FAMILY in the environment choose the routers (builtin, frr,
 // bird) and the address family (ipv4, ipv6); `make test-matrix` sets all of them.
 package e2e
 
@@ -66,7 +66,7 @@ func (a afterwards) Run() int {
 	return a.M.Run()
 }
 
-// build builds tombolo once for all scripts.
+// build builds tombolo once for all scripts, and the same as another version.
 func build() (err error) {
 	if os.Getuid() != 0 {
 		return errors.New("e2e needs root: network namespaces, cgroups, eBPF")
@@ -74,9 +74,11 @@ func build() (err error) {
 	if binDir, err = os.MkdirTemp("", "tombolo-e2e-"); err != nil {
 		return err
 	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "tombolo"), "../cmd/tombolo").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	for name, flags := range map[string]string{"tombolo": "", "tombolo-next": "-X main.version=next"} {
+		out, err := exec.Command("go", "build", "-ldflags", flags, "-o", filepath.Join(binDir, name), "../cmd/tombolo").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("building %s: %w\n%s", name, err, out)
+		}
 	}
 	return nil
 }
@@ -96,6 +98,7 @@ func TestScenarios(t *testing.T) {
 func setup(env *testscript.Env) error {
 	name := fmt.Sprintf("e%d%s", os.Getpid()%10000, labSuffix(env.WorkDir))
 	env.Setenv("LAB", name)
+	env.Setenv("NEXT", filepath.Join(binDir, "tombolo-next"))
 	env.Setenv("LAB_CLUSTERS", "/run/tombolo-lab/"+name+"/clusters")
 	env.Setenv("LAB_ROUTER", cmp.Or(os.Getenv("LAB_ROUTER"), "builtin"))
 	// Scripts whose subject are routes run real routers also when nobody chooses.
