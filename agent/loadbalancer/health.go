@@ -86,13 +86,15 @@ func (l *LoadBalancer) rise() {
 	clear(l.rising)
 }
 
-// judgeWaiting takes the verdicts in that wait: Run looks for them between keys,
+// judgeWaiting takes in what waits of verdicts and withdrawals: Run looks for them between keys,
 // so that they do not wait for a thousand services.
 func (l *LoadBalancer) judgeWaiting() {
 	for {
 		select {
 		case v := <-l.verdicts:
 			l.judge(v)
+		case w := <-l.withdrawals:
+			l.withdraw(w)
 		default:
 			return
 		}
@@ -117,13 +119,13 @@ func concerns(some map[nodeName]struct{}, in *global.Input) bool {
 	return false
 }
 
-// input returns a service as the mesh knows it, with our verdicts.
+// input returns a service as the mesh knows it, with what our own eyes saw.
 func (l *LoadBalancer) input(k key) global.Input {
 	in := l.view.Service(k.service)
 	if l.health == nil {
 		l.health = l.named()
 	}
-	in.Health = *l.health
+	in.Health, in.Withdrawn = *l.health, l.withdrawn
 	return in
 }
 

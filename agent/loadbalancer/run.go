@@ -41,10 +41,11 @@ type LoadBalancer struct {
 	target Target
 	log    *slog.Logger
 
-	verdicts  chan verdict
-	graceDone chan error
-	snapshot  atomic.Pointer[Snapshot]
-	filled    chan struct{}
+	verdicts    chan verdict
+	withdrawals chan withdrawal
+	graceDone   chan error
+	snapshot    atomic.Pointer[Snapshot]
+	filled      chan struct{}
 
 	// What follows is owned by Run.
 
@@ -71,6 +72,9 @@ type LoadBalancer struct {
 	// merges; nil when it is to be made anew, never changed once it was handed out.
 	held   map[nodeName]Health
 	health *global.Health
+	// withdrawn are pods that ended, says their node; never changed once it was
+	// handed out.
+	withdrawn map[global.Pod]bool
 	// touched are those about whom a verdict changed since services were marked.
 	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.
@@ -84,18 +88,19 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 	}
 	l := &LoadBalancer{
 		config: c, target: t, log: log,
-		verdicts:  make(chan verdict),
-		graceDone: make(chan error, 1),
-		filled:    make(chan struct{}),
-		view:      view.New(c.Node),
-		queue:     reconcile.New[key](c.Backoff),
-		vouched:   map[uint16]bool{},
-		known:     map[uint16]bool{},
-		starving:  map[key]struct{}{},
-		report:    newReport(),
-		held:      map[nodeName]Health{},
-		touched:   map[nodeName]struct{}{},
-		rising:    map[nodeName]struct{}{},
+		verdicts:    make(chan verdict),
+		withdrawals: make(chan withdrawal),
+		graceDone:   make(chan error, 1),
+		filled:      make(chan struct{}),
+		view:        view.New(c.Node),
+		queue:       reconcile.New[key](c.Backoff),
+		vouched:     map[uint16]bool{},
+		known:       map[uint16]bool{},
+		starving:    map[key]struct{}{},
+		report:      newReport(),
+		held:        map[nodeName]Health{},
+		touched:     map[nodeName]struct{}{},
+		rising:      map[nodeName]struct{}{},
 	}
 	l.snapshot.Store(&Snapshot{})
 	return l
@@ -120,6 +125,8 @@ func (l *LoadBalancer) Run(ctx context.Context, batches <-chan view.Batch) error
 			l.take(b)
 		case v := <-l.verdicts:
 			l.judge(v)
+		case w := <-l.withdrawals:
+			l.withdraw(w)
 		case err := <-l.graceDone:
 			l.graceEnded(err, time.Now())
 		case <-timer.C:
