@@ -34,6 +34,8 @@ type Agent struct {
 	status  atomic.Pointer[Status]
 	// balancer is set once the maps are open.
 	balancer atomic.Pointer[loadbalancer.LoadBalancer]
+	// word is what it says of its readiness, nil before it says anything.
+	word atomic.Pointer[word]
 }
 
 // New returns an agent that does nothing before Run.
@@ -112,7 +114,9 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
-	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer) })
+	attached := make(chan struct{})
+	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })
+	g.Go(func() error { return a.speak(ctx, p.balancer, attached) })
 	g.Go(func() error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
 		return ended(ctx, election.Keep(ctx, p.client, a.log, key.String(), leaseTTL, w.reports))
@@ -124,7 +128,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 // attach makes this process's programs the ones that run: at once where they
 // run on the same maps, and else when the maps are filled, so that programs on
 // older maps serve until then.
-func (a *Agent) attach(ctx context.Context, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer) error {
+func (a *Agent) attach(ctx context.Context, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer, done chan<- struct{}) error {
 	if !datapath.Restored() {
 		select {
 		case <-balancer.Filled():
@@ -135,6 +139,7 @@ func (a *Agent) attach(ctx context.Context, datapath *bpf.Datapath, balancer *lo
 	if err := datapath.Attach(); err != nil {
 		return fmt.Errorf("attaching the programs: %w", err)
 	}
+	close(done)
 	a.log.Info("the programs are attached", "cgroup", a.config.DataPath.Cgroup)
 	return nil
 }

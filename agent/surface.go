@@ -15,7 +15,7 @@ import (
 
 // surface is what the agent shows on its socket.
 func (a *Agent) surface(client *etcd.Client) control.Surface {
-	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why}
+	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why, clustermesh.ReadinessPage: a.readiness}
 	if a.config.Pages != nil {
 		maps.Copy(pages, a.config.Pages(client))
 	}

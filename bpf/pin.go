@@ -29,6 +29,17 @@ func (p pins) link(h hook) string         { return filepath.Join(p.links(), h.na
 func (p pins) maps() string               { return filepath.Join(p.root, "lb") }
 func (p pins) instance(one string) string { return filepath.Join(p.maps(), layout, one) }
 
+// LinkPins returns the files by which the programs of a node stay attached
+// without a process.
+func LinkPins(c Config) []string {
+	p := pinsOf(c.BPFFS)
+	var out []string
+	for _, h := range hooks {
+		out = append(out, p.link(h))
+	}
+	return out
+}
+
 // lock takes the root for this process, until the file is closed.
 func (p pins) lock() (*os.File, error) { return lockDir(p.root) }
 

@@ -19,6 +19,10 @@ import (
 // ErrNotRunning says that nobody serves a role.
 var ErrNotRunning = errors.New("it is not running")
 
+// ErrNoPage says that a role does not know what it is asked for: it is of
+// another version.
+var ErrNoPage = errors.New("is it of another version?")
+
 // Client asks one role.
 type Client struct {
 	// Patience is how long an answer may take.
@@ -101,7 +105,7 @@ func (c *Client) fetch(ctx context.Context, method, path string) ([]byte, error)
 	case res.StatusCode == http.StatusNotFound && !strings.HasPrefix(text, "404"):
 		return nil, &answerError{text, ErrNotFound}
 	case res.StatusCode == http.StatusNotFound:
-		return nil, fmt.Errorf("asking the %s: it has no %s; is it of another version?", c.role, path)
+		return nil, fmt.Errorf("asking the %s: it has no %s; %w", c.role, path, ErrNoPage)
 	default:
 		return nil, &answerError{text, nil}
 	}

@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// A new word is looked for every readinessEvery, and one who waits for it is
+// answered after readinessWait at the latest.
+const (
+	readinessEvery = 50 * time.Millisecond
+	readinessWait  = 2 * time.Second
+)
+
+// word is what the agent says of its readiness until it is replaced.
+type word struct {
+	said     clustermesh.Readiness
+	replaced chan struct{} // closed then
+}
+
+// speak says what the data path serves whenever that changes. It says nothing
+// before the programs run and the maps were filled: who knew what an agent before
+// this one said goes on believing that.
+func (a *Agent) speak(ctx context.Context, balancer *loadbalancer.LoadBalancer, attached <-chan struct{}) error {
+	for _, begun := range []<-chan struct{}{attached, balancer.Filled()} {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	tick := time.NewTicker(readinessEvery)
+	defer tick.Stop()
+	var seen *loadbalancer.Snapshot
+	for n := 0; ; {
+		if s := balancer.Snapshot(); s != seen {
+			seen = s
+			said := readinessOf(s, a.config.Node, bpf.LinkPins(a.config.DataPath))
+			if old := a.word.Load(); old == nil || !old.said.Same(&said) {
+				n++
+				said.Version = fmt.Sprintf("%d-%d", a.started.UnixNano(), n)
+				if a.word.Store(&word{said, make(chan struct{})}); old != nil {
+					close(old.replaced)
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// readinessOf says what a snapshot of the maps means for clients from outside.
+func readinessOf(s *loadbalancer.Snapshot, node string, pins []string) clustermesh.Readiness {
+	r := clustermesh.Readiness{Pins: pins, Addresses: []clustermesh.ServedAddress{}}
+	for _, st := range s.Services() {
+		if st.Merged.Definition == nil {
+			continue
+		}
+		for _, ip := range st.Merged.Definition.LoadBalancerIPs {
+			if written(st, ip) {
+				r.Addresses = append(r.Addresses, clustermesh.ServedAddress{Service: st.Name, Address: ip, Ready: st.Merged.ServedBy(node, ip)})
+			}
+		}
+	}
+	slices.SortStableFunc(r.Addresses, func(a, b clustermesh.ServedAddress) int {
+		return cmp.Or(cmp.Compare(a.Service.String(), b.Service.String()), a.Address.Compare(b.Address))
+	})
+	return r
+}
+
+// written reports whether the maps lead an address to a service.
+func written(st *loadbalancer.ServiceStatus, ip netip.Addr) bool {
+	return slices.ContainsFunc(st.Ports, func(p loadbalancer.PortStatus) bool {
+		return slices.ContainsFunc(p.Frontends, func(f loadbalancer.Frontend) bool { return f.Address.Addr() == ip })
+	})
+}
+
+// readiness answers /readiness?after=VERSION: the next word after one, or the
+// same again after a while.
+func (a *Agent) readiness(r *http.Request) (any, error) {
+	late := time.After(readinessWait)
+	for {
+		w := a.word.Load()
+		if w == nil {
+			return nil, errors.New("the programs do not run on filled maps yet")
+		}
+		if w.said.Version != r.URL.Query().Get("after") {
+			return &w.said, nil
+		}
+		select {
+		case <-w.replaced:
+		case <-late:
+			return &w.said, nil
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
