@@ -50,6 +50,7 @@ func (c *collector) take(b view.Batch) {
 func (c *collector) picture() picture {
 	p := picture{
 		complete: c.view.Synced(view.Ours),
+		drained:  c.view.Drained(c.node),
 		node:     c.view.Node(view.Ours, c.node),
 		peers:    byName(c.view.BGPPeers()),
 		adverts:  byName(c.view.BGPAdvertisements()),

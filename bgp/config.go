@@ -3,6 +3,7 @@ package bgp
 import (
 	"errors"
 	"path/filepath"
+	"time"
 
 	"tombolo.io/tombolo/etcd"
 )
@@ -24,6 +25,9 @@ type Config struct {
 	// routers drop all routes at once. Without it a stop looks like a restart,
 	// and the routers keep the routes for the restart time (RFC 4724).
 	Final bool
+	// GracefulShutdown is how long a node that is drained asks its routers to
+	// prefer others before it withdraws (RFC 8326); zero withdraws at once.
+	GracefulShutdown time.Duration
 }
 
 // Validate says what is wrong with the configuration, all of it at once.
@@ -38,8 +42,14 @@ func (c Config) Validate() error {
 	if len(c.Store.Endpoints) == 0 {
 		errs = append(errs, errors.New("the cluster's etcd is missing: give --etcd-endpoints"))
 	}
+	if c.GracefulShutdown < 0 {
+		errs = append(errs, errors.New("the time of the graceful shutdown is negative: give --graceful-shutdown 0s or more"))
+	}
 	return errors.Join(errs...)
 }
 
 // savedPath is where the last complete picture lies.
 func (c Config) savedPath() string { return filepath.Join(c.RunDir, "speaker-paths.json") }
+
+// localPath is where the last word of the node's agent lies.
+func (c Config) localPath() string { return filepath.Join(c.RunDir, "speaker-agent.json") }

@@ -22,6 +22,11 @@ type picture struct {
 	// unseen is set while a cluster that we should mirror was never seen whole
 	// by this process: its endpoints may be what keeps a global service alive.
 	unseen bool
+	// local is what the node's data path serves; nil when nobody can say.
+	local *advertise.Local
+	// drained: the node or its cluster is; drain is how far that is.
+	drained bool
+	drain   advertise.Drain
 }
 
 // decide returns the routers that the node should peer with and what each
@@ -30,11 +35,13 @@ type picture struct {
 // Until the picture is complete that is what they have. While a peer cluster
 // was never seen, the path of a global service stays that would go for want of
 // an endpoint: an endpoint that nobody has heard of yet is not one that is gone.
+// A path that is about to go is offered only to a router that has it.
 func decide(p picture, before []router) (routers []router, held map[string][]advertise.Held) {
 	if !p.complete || p.node == nil {
 		return before, nil
 	}
-	sets := advertise.Paths(advertise.Input{Node: p.node, Peers: p.peers, Advertisements: p.adverts, Services: p.services})
+	sets := advertise.Paths(advertise.Input{Node: p.node, Peers: p.peers, Advertisements: p.adverts, Services: p.services,
+		Local: p.local, Drain: p.drain})
 	held = map[string][]advertise.Held{}
 	doubtful := p.doubtful()
 	for _, peer := range p.peers {
@@ -43,8 +50,15 @@ func decide(p picture, before []router) (routers []router, held map[string][]adv
 			continue
 		}
 		r := router{Peer: *peer, Paths: set.Paths}
+		r.Paths = slices.DeleteFunc(r.Paths, func(path advertise.Path) bool {
+			if _, had := pathOf(before, peer.Name, path.Prefix); had || !path.Leaving {
+				return false
+			}
+			held[peer.Name] = append(held[peer.Name], advertise.Held{Prefix: path.Prefix, Origin: path.Origin, Reason: advertise.Draining})
+			return true
+		})
 		for _, h := range set.Held {
-			if h.Reason == advertise.NoEndpoint && doubtful[h.Origin.Service] {
+			if (h.Reason == advertise.NoEndpoint || h.Reason == advertise.Down) && doubtful[h.Origin.Service] {
 				if old, had := pathOf(before, peer.Name, h.Prefix); had {
 					r.Paths = append(r.Paths, old)
 					continue

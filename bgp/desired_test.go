@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"tombolo.io/tombolo/bgp/advertise"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/global"
 )
@@ -73,6 +74,9 @@ func TestDecide(t *testing.T) {
 		{"a global service, another cluster never seen", edit(pictureOf("web 192.0.2.1 down global"), func(p *picture) { p.unseen = true }), full, ""},
 		{"a service of this cluster alone does not wait for others", edit(pictureOf("web 192.0.2.1 down"), func(p *picture) { p.unseen = true }), "tor: 10.1.1.0/24", "no-endpoint"},
 		{"a global service, all clusters seen", pictureOf("web 192.0.2.1 down global"), "tor: 10.1.1.0/24", "no-endpoint"},
+		{"the node's maps lead nowhere", edit(pictureOf("web 192.0.2.1"), func(p *picture) { p.local = &advertise.Local{} }), "tor: 10.1.1.0/24", "not-balanced"},
+		{"the node leaves: who has a path is asked to prefer others", edit(pictureOf("web 192.0.2.1", "api 192.0.2.2"), func(p *picture) { p.drain = advertise.Leaving }), full, "draining"},
+		{"the node has left", edit(pictureOf("web 192.0.2.1"), func(p *picture) { p.drain = advertise.Drained }), "tor: 10.1.1.0/24", "draining"},
 		{"what was not advertised is not for want of knowledge", edit(pictureOf("web 192.0.2.1 down global", "api 192.0.2.2 down global"), func(p *picture) { p.unseen = true }), full, "no-endpoint"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

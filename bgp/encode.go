@@ -27,7 +27,10 @@ func encode(p advertise.Path) (*api.Path, error) {
 	}
 	out := &api.Path{Family: family, Nlri: packed}
 	attributes := []proto.Message{&api.OriginAttribute{Origin: originIGP}, nextHop(p, family, packed)}
-	if p.LocalPref > 0 {
+	switch {
+	case p.Leaving:
+		attributes = append(attributes, &api.LocalPrefAttribute{LocalPref: 0})
+	case p.LocalPref > 0:
 		attributes = append(attributes, &api.LocalPrefAttribute{LocalPref: p.LocalPref})
 	}
 	for _, a := range append(attributes, communities(p.Communities)...) {

@@ -24,17 +24,21 @@ type loop struct {
 	wanted    []router
 	held      map[string][]advertise.Held
 	fromStore bool
-	id        netip.Addr // the BGP identifier, once it is known
-	peerings  map[string]*peering
-	numbers   int  // peerings made so far
-	unsaved   bool // what is wanted is not on disk yet
-	queue     *reconcile.Queue[string]
-	routes    *unreachable
-	batches   chan view.Batch
-	moved     chan struct{} // a session changed its state
-	reports   chan []byte   // for the store, what is reported of this process
-	reported  []byte
-	problems  map[string]error
+	local     local
+	// leaving is since when the node is being drained, zero while it is not.
+	leaving  time.Time
+	id       netip.Addr // the BGP identifier, once it is known
+	peerings map[string]*peering
+	numbers  int  // peerings made so far
+	unsaved  bool // what is wanted is not on disk yet
+	queue    *reconcile.Queue[string]
+	routes   *unreachable
+	batches  chan view.Batch
+	heard    chan heard
+	moved    chan struct{} // a session changed its state
+	reports  chan []byte   // for the store, what is reported of this process
+	reported []byte
+	problems map[string]error
 }
 
 // What is retried is a call into the library or the kernel of this machine.
@@ -44,7 +48,7 @@ func newLoop(s *Speaker, routes *unreachable) *loop {
 	return &loop{
 		s: s, collector: newCollector(s.cfg.Node), peerings: map[string]*peering{},
 		queue: reconcile.New[string](backoff), routes: routes,
-		batches: make(chan view.Batch), moved: make(chan struct{}, 1), reports: make(chan []byte, 1),
+		batches: make(chan view.Batch), heard: make(chan heard), moved: make(chan struct{}, 1), reports: make(chan []byte, 1),
 		problems: map[string]error{},
 	}
 }
@@ -54,11 +58,13 @@ func (l *loop) run(ctx context.Context) error {
 	before, err := load(l.s.cfg.savedPath(), l.s.cfg.Node)
 	l.problem("saved paths", err)
 	l.id = before.ID
+	l.local, err = openLocal(l.s.cfg.localPath())
+	l.problem("agent's last word", err)
 	l.want(before.Routers, nil)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	for {
-		if at, ok := l.apply(ctx); ok {
+		if at, ok := l.sooner(l.apply(ctx)); ok {
 			wake.Reset(time.Until(at))
 		}
 		l.save()
@@ -70,9 +76,14 @@ func (l *loop) run(ctx context.Context) error {
 			l.collector.take(b)
 			l.drain()
 			l.decide()
+		case h := <-l.heard:
+			l.hear(h)
 		case <-l.moved:
 			l.rekey()
 		case <-wake.C:
+			if l.left(time.Now()) {
+				l.decide()
+			}
 		}
 	}
 }
@@ -92,6 +103,8 @@ func (l *loop) drain() {
 // decide computes what the routers should have from the store's picture.
 func (l *loop) decide() {
 	p := l.collector.picture()
+	p.complete = p.complete && l.local.asked
+	p.local, p.drain = l.local.input(), l.drainOf(p.drained, time.Now())
 	routers, held := decide(p, l.wanted)
 	if !p.complete {
 		return

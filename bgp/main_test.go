@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	lab "tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/router/builtin"
@@ -49,6 +50,8 @@ func child(run func(context.Context, string) error, arg string) int {
 type speakerConfig struct {
 	RunDir, Store string
 	Final         bool
+	// GracefulShutdown is for tests of drains.
+	GracefulShutdown time.Duration
 }
 
 func runSpeaker(ctx context.Context, text string) error {
@@ -56,7 +59,7 @@ func runSpeaker(ctx context.Context, text string) error {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
 	}
-	conf := Config{Node: "n1", RunDir: c.RunDir, Final: c.Final, Version: "test", Store: etcd.Config{Endpoints: []string{c.Store}}}
+	conf := Config{Node: "n1", RunDir: c.RunDir, Final: c.Final, GracefulShutdown: c.GracefulShutdown, Version: "test", Store: etcd.Config{Endpoints: []string{c.Store}}}
 	return New(conf, slog.New(slog.NewTextHandler(os.Stderr, nil))).Run(ctx)
 }
 

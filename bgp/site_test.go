@@ -34,6 +34,8 @@ type site struct {
 	dir string
 	cmd *exec.Cmd
 	log *os.File
+	// endAgent ends what answers in the place of the node's agent.
+	endAgent func()
 }
 
 func newSite(t *testing.T) *site {
@@ -67,6 +69,7 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	s.world = newWorld(t, filepath.Join(s.dir, "etcd.sock"))
+	s.agent(nil)
 	return s
 }
 

@@ -63,6 +63,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	l := newLoop(s, routes)
 	group.Go(func() error { return socket.Serve(ctx, s.Surface(), s.log) })
 	group.Go(func() error { return ended(ctx, view.Watch(ctx, client, s.log, l.batches)) })
+	group.Go(func() error { return follow(ctx, s.cfg.RunDir, l.heard) })
 	group.Go(func() error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: s.cfg.Node})
 		return ended(ctx, election.Keep(ctx, client, s.log, key.String(), leaseTTL, l.reports))

@@ -17,6 +17,9 @@ type Path struct {
 	Communities []clustermesh.Community
 	// LocalPref goes to routers of the node's own AS; zero leaves the default.
 	LocalPref uint32
+	// Leaving: the path is about to go, and has the local preference 0 whatever
+	// LocalPref says.
+	Leaving bool `json:",omitempty"`
 	// Origin says what the path is for.
 	Origin Origin
 }
@@ -40,7 +43,7 @@ func (o Origin) String() string {
 
 // Equal reports whether a router would see the two as the same route.
 func (p Path) Equal(o Path) bool {
-	return p.Prefix == o.Prefix && p.NextHop == o.NextHop && p.LocalPref == o.LocalPref &&
+	return p.Prefix == o.Prefix && p.NextHop == o.NextHop && p.LocalPref == o.LocalPref && p.Leaving == o.Leaving &&
 		slices.Equal(p.Communities, o.Communities)
 }
 
@@ -51,6 +54,11 @@ type Reason string
 const (
 	// NoEndpoint: no ready endpoint that this node could use.
 	NoEndpoint Reason = "no-endpoint"
+	// Down: no ready endpoint to which the node's data path leads, by what its
+	// agent has seen: verdicts, or a store that it does not reach.
+	Down Reason = "down"
+	// NotBalanced: the node's maps do not lead the address anywhere.
+	NotBalanced Reason = "not-balanced"
 	// Taken: an older service has the address and all of the service's ports there.
 	Taken Reason = "taken"
 	// NoAddress: the node has no address of the prefix's family to be its next hop.

@@ -17,15 +17,48 @@ type Input struct {
 	Advertisements []*clustermesh.BGPAdvertisement
 	// Services are merged as this node sees them.
 	Services []global.Service
+	// Local is what the node's data path serves, nil when that is not known and
+	// not to be asked for.
+	Local *Local
+	// Drain is how far the node is being drained.
+	Drain Drain
 }
+
+// Local is what the data path of a node serves. The zero value is one that
+// balances nothing.
+type Local struct {
+	// Addresses lead somewhere; those that are true to a ready endpoint.
+	Addresses map[ServiceAddress]bool
+}
+
+// ServiceAddress is a load-balancer address of a service.
+type ServiceAddress struct {
+	Service clustermesh.ServiceName
+	Address netip.Addr
+}
+
+// Drain is how far a node is being drained.
+type Drain uint8
+
+// The stages of a drain.
+const (
+	InService Drain = iota
+	// Leaving: routers are asked to prefer others, and may come here still.
+	Leaving
+	// Drained: no load-balancer IP is offered.
+	Drained
+)
 
 // Paths returns the set of each router that the node peers with, by the name
 // of the BGPPeer. A router for which nothing is advertised has an empty set;
 // one whose node selector does not pick the node has none.
 //
 //   - A pod prefix is offered as long as the node exists.
-//   - A load-balancer IP is offered as a host route while the node can serve it
-//     (global.Service.ServedBy), and is not while the node is draining.
+//   - A load-balancer IP is offered as a host route while the node can serve it:
+//     the store knows a ready endpoint that it could use
+//     (global.Service.ServedBy), and its data path leads to one.
+//   - One of a node that is leaving carries GRACEFUL_SHUTDOWN and the least local
+//     preference (RFC 8326 4.1); one of a node that is drained is not offered.
 //   - Two services that have the same load-balancer IP offer it while either
 //     can be served; the path names the one whose name sorts first of those. A
 //     port that both have is the older one's.
@@ -41,7 +74,7 @@ func Paths(in Input) map[string]Set {
 		if !peer.NodeSelector.Matches(in.Node.Labels) {
 			continue
 		}
-		d := draft{node: in.Node, peer: peer, wanted: map[netip.Prefix]*Path{}, held: map[netip.Prefix]*Held{}}
+		d := draft{in: &in, node: in.Node, peer: peer, wanted: map[netip.Prefix]*Path{}, held: map[netip.Prefix]*Held{}}
 		for _, ad := range in.Advertisements {
 			if concerns(ad, peer, in.Node) {
 				d.add(ad, services)
@@ -59,6 +92,7 @@ func concerns(ad *clustermesh.BGPAdvertisement, peer *clustermesh.BGPPeer, node 
 
 // draft is the set of one router in the making.
 type draft struct {
+	in     *Input
 	node   *clustermesh.Node
 	peer   *clustermesh.BGPPeer
 	wanted map[netip.Prefix]*Path
@@ -88,12 +122,21 @@ func (d *draft) add(ad *clustermesh.BGPAdvertisement, services []global.Service)
 // whyNot says why the node does not offer a load-balancer IP; empty when it does.
 func (d *draft) whyNot(s global.Service, ip netip.Addr) Reason {
 	switch {
-	case d.node.Draining:
+	case d.in.Drain == Drained:
 		return Draining
 	case len(s.Ports) > 0 && !claimed(s, func(f global.Frontend) bool { return f.Address == ip }):
 		return Taken
 	case !s.ServedBy(d.node.Name, ip):
 		return NoEndpoint
+	case d.in.Local == nil:
+		return ""
+	}
+	ready, written := d.in.Local.Addresses[ServiceAddress{s.Name, ip}]
+	switch {
+	case !written:
+		return NotBalanced
+	case !ready:
+		return Down
 	}
 	return ""
 }
@@ -125,6 +168,10 @@ func (d *draft) want(ad *clustermesh.BGPAdvertisement, prefix netip.Prefix, serv
 	p.Origin.add(ad.Name, service)
 	p.LocalPref = max(p.LocalPref, ad.LocalPref)
 	p.Communities = append(p.Communities, communities(ad)...)
+	if d.in.Drain == Leaving && service != (clustermesh.ServiceName{}) {
+		p.Leaving = true
+		p.Communities = append(p.Communities, gracefulShutdown)
+	}
 }
 
 // add notes one more advertisement, and the service whose name sorts first.
@@ -155,6 +202,9 @@ func (d *draft) set() Set {
 	}
 	return s
 }
+
+// gracefulShutdown is the community GRACEFUL_SHUTDOWN (RFC 8326 5).
+var gracefulShutdown = clustermesh.Community{Standard: 0xffff0000}
 
 // communities are those of an advertisement. What does not parse was refused
 // when the object was read from the store.

@@ -69,7 +69,10 @@ func tell(sets map[string]Set) string {
 			for _, c := range p.Communities {
 				fmt.Fprintf(&b, " %d:%d", c.Standard>>16, c.Standard&0xffff)
 			}
-			if p.LocalPref > 0 {
+			switch {
+			case p.Leaving:
+				b.WriteString(" pref 0")
+			case p.LocalPref > 0:
 				fmt.Fprintf(&b, " pref %d", p.LocalPref)
 			}
 			if p.Origin.Service.Name != "" {
@@ -90,9 +93,19 @@ func TestPaths(t *testing.T) {
 	tor := &clustermesh.BGPPeer{Name: "tor"}
 	all := &clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true, LoadBalancerIPs: true}
 	n1 := node("n1", "10.0.0.1 fd00::1", "10.1.1.0/24 fd01::/64")
-	draining := node("n1", "10.0.0.1", "10.1.1.0/24")
-	draining.Draining = true
-	const local = clustermesh.TrafficLocal
+	pods := node("n1", "10.0.0.1", "10.1.1.0/24")
+	preferred := &clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true, LoadBalancerIPs: true, LocalPref: 200, Communities: []string{"65000:1"}}
+	// local says of the addresses of web, in the order given, whether they lead to
+	// a ready endpoint.
+	local := func(ips ...string) *Local {
+		l := &Local{Addresses: map[ServiceAddress]bool{}}
+		for _, ip := range ips {
+			address, down, _ := strings.Cut(ip, " ")
+			l.Addresses[ServiceAddress{clustermesh.ServiceName{Namespace: "d", Name: "web"}, netip.MustParseAddr(address)}] = down == ""
+		}
+		return l
+	}
+	const onNode = clustermesh.TrafficLocal
 	const everywhere = clustermesh.TrafficCluster
 
 	for _, c := range []struct {
@@ -113,10 +126,10 @@ func TestPaths(t *testing.T) {
 			Services: []global.Service{service("web", everywhere, "192.0.2.1")}},
 			"tor: (192.0.2.1/32 no-endpoint)"},
 		{"local, endpoint here", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
-			Services: []global.Service{service("web", local, "192.0.2.1", "n1", "n2")}},
+			Services: []global.Service{service("web", onNode, "192.0.2.1", "n1", "n2")}},
 			"tor: 192.0.2.1/32 via 10.0.0.1 for web;"},
 		{"local, endpoint elsewhere", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
-			Services: []global.Service{service("web", local, "192.0.2.1", "n2")}},
+			Services: []global.Service{service("web", onNode, "192.0.2.1", "n2")}},
 			"tor: (192.0.2.1/32 no-endpoint)"},
 		{"a shared address, one of two served", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
 			Services: []global.Service{service("a:81", everywhere, "192.0.2.1"), service("b", everywhere, "192.0.2.1", "n2")}},
@@ -127,8 +140,23 @@ func TestPaths(t *testing.T) {
 		{"who lost its only port at an address is told so", Input{Node: node("n1", "10.0.0.1", ""), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{{Name: "young", LoadBalancerIPs: true, ServiceSelector: picks("app", "young")}},
 			Services: []global.Service{service("old", everywhere, "192.0.2.1", "n1"), service("young", everywhere, "192.0.2.1", "n1")}},
 			"tor: (192.0.2.1/32 taken)"},
-		{"draining keeps the pods reachable", Input{Node: draining, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+		{"a node that is drained keeps its pods reachable", Input{Drain: Drained, Node: pods, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
 			Services: []global.Service{service("web", everywhere, "192.0.2.1", "n1")}},
+			"tor: 10.1.1.0/24 via 10.0.0.1; (192.0.2.1/32 draining)"},
+		{"one that is leaving asks to prefer others, and for its addresses alone", Input{Drain: Leaving, Node: pods, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{preferred},
+			Services: []global.Service{service("web", everywhere, "192.0.2.1", "n1")}},
+			"tor: 10.1.1.0/24 via 10.0.0.1 65000:1 pref 200; 192.0.2.1/32 via 10.0.0.1 65000:1 65535:0 pref 0 for web;"},
+		{"what the data path leads to an endpoint", Input{Node: pods, Local: local("192.0.2.1", "192.0.2.2 down"), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+			Services: []global.Service{service("web", everywhere, "192.0.2.1 192.0.2.2 192.0.2.3", "n1")}},
+			"tor: 10.1.1.0/24 via 10.0.0.1; 192.0.2.1/32 via 10.0.0.1 for web; (192.0.2.2/32 down) (192.0.2.3/32 not-balanced)"},
+		{"a data path that is behind the store", Input{Node: pods, Local: local("192.0.2.1"), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+			Services: []global.Service{service("web", everywhere, "192.0.2.1")}},
+			"tor: 10.1.1.0/24 via 10.0.0.1; (192.0.2.1/32 no-endpoint)"},
+		{"no data path", Input{Node: pods, Local: &Local{}, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+			Services: []global.Service{service("web", everywhere, "192.0.2.1", "n1")}},
+			"tor: 10.1.1.0/24 via 10.0.0.1; (192.0.2.1/32 not-balanced)"},
+		{"draining goes before other reasons", Input{Node: pods, Local: &Local{}, Drain: Drained, Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all},
+			Services: []global.Service{service("web", everywhere, "192.0.2.1")}},
 			"tor: 10.1.1.0/24 via 10.0.0.1; (192.0.2.1/32 draining)"},
 		{"no address of the family", Input{Node: node("n1", "10.0.0.1", "fd01::/64"), Peers: []*clustermesh.BGPPeer{tor}, Advertisements: []*clustermesh.BGPAdvertisement{all}},
 			"tor: (fd01::/64 no-address)"},

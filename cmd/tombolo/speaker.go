@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func newSpeaker() *cobra.Command {
 		Long: `Advertises pod CIDRs and LoadBalancer IPs to routers by BGP.
 
 Which routers and what is advertised it reads from the cluster's etcd (BGPPeer,
-BGPAdvertisement). A LoadBalancer IP is advertised while this node can serve it.
+BGPAdvertisement). A LoadBalancer IP is advertised while this node can serve it,
+as the node's agent says, whose socket is in the same --run-dir.
 What it advertises is also kept below --run-dir, so that a restart while etcd is
 away withdraws nothing. A stop looks like a restart to the routers, which keep
 the routes for the peers' restart time; --final withdraws them at once.`,
@@ -42,6 +44,7 @@ the routes for the peers' restart time; --final withdraws them at once.`,
 	flags := c.Flags()
 	flags.StringVar(&cfg.Node, "node-name", "", "name of the node that this speaker speaks for")
 	flags.StringVar(&cfg.MetricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
+	flags.DurationVar(&cfg.GracefulShutdown, "graceful-shutdown", 5*time.Second, "how long routers are asked to prefer others (RFC 8326) before a drained node withdraws")
 	flags.BoolVar(&cfg.Final, "final", false, "end the sessions with a Cease when stopped: the routers drop all routes at once")
 	runDirFlag(flags, &cfg.RunDir)
 	store.add(flags)
