@@ -1,0 +1,45 @@
+package health
+
+import "time"
+
+// fall notes that a kind is down.
+func (t *track) fall(now time.Time, k Knobs) {
+	if now.Sub(t.fell) > k.Forgive {
+		t.falls = 0
+	}
+	t.falls++
+	t.down, t.fell, t.back, t.before = now, now, time.Time{}, t.life
+}
+
+// stand is how long a kind that fell has to answer before it is believed.
+func (t *track) stand(k Knobs) time.Duration {
+	d := k.MinUp
+	for i := 1; i < t.falls && d < k.MaxUp; i++ {
+		d *= 2
+	}
+	return min(d, k.MaxUp)
+}
+
+// unbroken is how long a node that stands up may be silent: those that others
+// watch are asked once a second.
+const unbroken = 2500 * time.Millisecond
+
+// revive takes back what is down of a node, if that may be: it answers for long
+// enough, and what runs on it is known.
+func (m *Machine) revive(n *node) {
+	for k := range kinds {
+		t := &n.track[k]
+		if t.down.IsZero() || t.back.IsZero() {
+			continue
+		}
+		if m.now.Sub(t.last) > unbroken {
+			t.back = time.Time{} // silent again
+			continue
+		}
+		if m.now.Sub(t.back) >= t.stand(m.knobs) && (m.fresh[n.Cluster] || t.life == t.before) {
+			t.down, t.back, t.silences = time.Time{}, time.Time{}, 0
+			n.streak, n.quiet = 0, m.now.Add(m.knobs.Quiet)
+			m.touch(n.Name)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package health
+
+import (
+	"container/heap"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Name is a node of a cluster by the cluster's name in the mesh. Without a node
+// it is the cluster.
+type Name struct{ Cluster, Node string }
+
+// String writes cluster/node, or the cluster.
+func (n Name) String() string {
+	if n.Node == "" {
+		return n.Cluster
+	}
+	return n.Cluster + "/" + n.Node
+}
+
+// Kind is what of a node is asked.
+type Kind uint8
+
+// The kinds: the node's own address, and an address of its pods' prefix.
+const (
+	Address Kind = iota
+	Pods
+	kinds
+)
+
+// String returns what people call it.
+func (k Kind) String() string { return [...]string{"address", "pods' prefix"}[k] }
+
+// Target is a node to judge.
+type Target struct {
+	Name
+	// Ask are the addresses to ask, by kind; the zero Addr where there is none.
+	Ask [kinds]netip.Addr
+	// Draining says why the node is drained, empty when it is not.
+	Draining string
+}
+
+// Reply is an answer to the probe that bore the ID.
+type Reply struct {
+	ID      uint64
+	Arrived time.Time
+	// Life is what lives on the node: its boot id and endpoint epoch.
+	Life Life
+}
+
+// Life tells one run of a node's endpoints from another.
+type Life struct {
+	BootID [16]byte
+	Epoch  uint64
+}
+
+// Message is what another node of the own cluster gossips.
+type Message struct {
+	From    string
+	Payload []byte
+}
+
+// Input is what happened until Now.
+type Input struct {
+	// Now never goes back. No reply that arrived before it comes later.
+	Now     time.Time
+	Replies []Reply
+	// Unsent are the IDs of probes that could not be sent.
+	Unsent []uint64
+	Gossip []Message
+}
+
+// Probe is to be sent at once.
+type Probe struct {
+	ID   uint64
+	To   netip.Addr
+	Kind Kind
+}
+
+// Change is a verdict that differs from the one before.
+type Change struct {
+	clustermesh.Verdict
+	// Was is the state before; empty for a node that is new. Of a node or cluster
+	// that is gone, State is empty.
+	Was clustermesh.VerdictState
+}
+
+// Output is what to do now.
+type Output struct {
+	Probes  []Probe
+	Gossip  [][]byte
+	Changes []Change
+	// Wake is when to step again at the latest.
+	Wake time.Time
+}
+
+// Machine judges the nodes of the mesh for one of them.
+type Machine struct {
+	knobs Knobs
+	self  Name
+	// alone: no gossip tells of what others see.
+	alone bool
+
+	now, wake time.Time
+	nodes     map[Name]*node
+	clusters  map[string]*cluster
+	queue     queue
+	flights   map[uint64]*flight
+	// sent are the flights in order, to forget the oldest first.
+	sent   []*flight
+	lastID uint64
+	// interval is Knobs.Interval, stretched.
+	interval time.Duration
+	tokens   float64
+	// blind is since when we are isolated, looked when that was last asked.
+	blind, looked time.Time
+	fresh         map[string]bool
+	overrides     map[Name]clustermesh.VerdictState
+	memory        map[Name]Record
+	touched       map[Name]struct{}
+	// left are changes about whom is gone, for the next Output.
+	left   []Change
+	unread int
+	out    Output
+}
+
+// NewMachine returns a machine for a node, which knows nobody yet.
+func NewMachine(k Knobs, self Name) *Machine {
+	return &Machine{
+		knobs: k, self: self, interval: k.Interval, tokens: float64(k.Budget), alone: true,
+		nodes: map[Name]*node{}, clusters: map[string]*cluster{}, flights: map[uint64]*flight{},
+		fresh: map[string]bool{}, overrides: map[Name]clustermesh.VerdictState{},
+		memory: map[Name]Record{}, touched: map[Name]struct{}{},
+	}
+}
+
+// SetFresh says which clusters' endpoints are known as they are now. Who was down
+// comes back only when its cluster is fresh, or when its life is the one from
+// before.
+func (m *Machine) SetFresh(fresh map[string]bool) { m.fresh = fresh }
+
+// SetAlone says whether suspicions of others arrive.
+func (m *Machine) SetAlone(alone bool) {
+	if m.alone != alone {
+		m.alone = alone
+		m.assign()
+	}
+}
+
+// SetOverride sets a verdict by hand, up or down, or lifts it when it is empty.
+func (m *Machine) SetOverride(who Name, state clustermesh.VerdictState) {
+	if state == "" {
+		delete(m.overrides, who)
+	} else {
+		m.overrides[who] = state
+	}
+	m.touch(who)
+}
+
+// Step takes in what happened and returns what to do.
+func (m *Machine) Step(in Input) Output {
+	m.out = Output{Changes: m.left}
+	m.left = nil
+	elapsed := in.Now.Sub(m.now)
+	if m.now.IsZero() {
+		elapsed = 0
+	}
+	stalled := !m.wake.IsZero() && in.Now.Sub(m.wake) > m.knobs.Stall
+	m.now = in.Now
+	m.refill(elapsed)
+	for _, id := range in.Unsent {
+		m.unsent(id)
+	}
+	for _, r := range in.Replies {
+		m.answered(r)
+	}
+	if stalled {
+		m.void()
+	}
+	for _, g := range in.Gossip {
+		m.hear(g)
+	}
+	for len(m.queue) > 0 && !m.queue[0].due.After(m.now) {
+		n := m.queue[0]
+		m.run(n)
+		heap.Fix(&m.queue, n.place)
+	}
+	m.forget()
+	m.lookAround()
+	m.publish()
+	m.wake = m.now.Add(time.Second)
+	if len(m.queue) > 0 && m.queue[0].due.Before(m.wake) {
+		m.wake = m.queue[0].due
+	}
+	m.out.Wake = m.wake
+	return m.out
+}
+
+// touch has the verdict about a node looked at again when the step ends, and
+// with it that about its cluster.
+func (m *Machine) touch(who Name) {
+	m.touched[who] = struct{}{}
+	m.touched[Name{Cluster: who.Cluster}] = struct{}{}
+}
+
+// queue is a heap of the nodes, by when there is something to do about them.
+type queue []*node
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	if !q[i].due.Equal(q[j].due) {
+		return q[i].due.Before(q[j].due)
+	}
+	return q[i].String() < q[j].String()
+}
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+func (q *queue) Push(x any) {
+	n := x.(*node)
+	n.place = len(*q)
+	*q = append(*q, n)
+}
+func (q *queue) Pop() any {
+	old := *q
+	n := old[len(old)-1]
+	*q = slices.Delete(old, len(old)-1, len(old))
+	return n
+}

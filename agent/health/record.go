@@ -1,0 +1,60 @@
+package health
+
+import (
+	"slices"
+	"time"
+)
+
+// Record is what is kept of a node while no agent runs: one that dies then is
+// missed, and one that was down stays so until it has proved itself.
+type Record struct {
+	Name      Name
+	Monitored [kinds]bool
+	Down      [kinds]time.Time
+	Falls     [kinds]int
+	Life      [kinds]Life
+}
+
+// Records returns what is worth to be kept, by name.
+func (m *Machine) Records() []Record {
+	var out []Record
+	for _, n := range m.nodes {
+		if !n.everAnswered() {
+			continue
+		}
+		r := Record{Name: n.Name}
+		for k := range kinds {
+			t := &n.track[k]
+			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k] = t.monitored, t.down, t.falls, t.before
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Record) int { return compareNames(a.Name, b.Name) })
+	return out
+}
+
+// Remember gives the machine what was kept, before it knows any node.
+func (m *Machine) Remember(all []Record) {
+	for _, r := range all {
+		m.memory[r.Name] = r
+	}
+}
+
+// recall gives a node that is met what was kept of it.
+func (m *Machine) recall(n *node) {
+	r, ok := m.memory[n.Name]
+	if !ok {
+		return
+	}
+	delete(m.memory, n.Name)
+	for k := range kinds {
+		t := &n.track[k]
+		t.monitored, t.down, t.falls, t.before = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k]
+		if t.monitored && t.down.IsZero() {
+			t.last = m.now // as if: silence counts from now
+		}
+		if !t.down.IsZero() {
+			t.fell = m.now
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package health
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+func node1(cluster string, i int) Name { return Name{cluster, fmt.Sprintf("%s-%d", cluster, i)} }
+
+// The power of a node goes: all of its cluster, and all of another, know within a second.
+func TestDeadNode(t *testing.T) {
+	var all []time.Duration
+	w := newWorld(t, 100, 20, 20)
+	w.settle()
+	for i := 1; i <= 6; i++ {
+		began := w.since()
+		dead := node1("b", i)
+		w.agents[dead].dead = true
+		w.run(1500 * time.Millisecond)
+		downs := w.downs(dead)
+		for _, at := range downs {
+			all = append(all, at-began)
+		}
+		if len(downs) != 40-i {
+			t.Errorf("%d of %d know of %v", len(downs), 40-i, dead)
+		}
+		w.run(time.Duration(i*7) * time.Millisecond)
+	}
+	slices.Sort(all)
+	median, worst := all[len(all)/2], all[len(all)-1]
+	t.Logf("median %v, worst %v of %d", median, worst, len(all))
+	if median > 700*time.Millisecond || worst > time.Second {
+		t.Errorf("median %v, worst %v", median, worst)
+	}
+	w.noDowns(node1("b", 1), node1("b", 2), node1("b", 3), node1("b", 4), node1("b", 5), node1("b", 6))
+}
+
+// Only the way to a node's pods is lost: only those are down.
+func TestPodsPrefixAlone(t *testing.T) {
+	w := newWorld(t, 10, 5, 3)
+	w.settle()
+	w.lost = func(from, to Name, k Kind) bool { return k == Pods && (to == node1("b", 1) || from == node1("b", 1)) }
+	began := w.since()
+	w.run(time.Second)
+	for i := 1; i <= 5; i++ {
+		at, ok := w.downs(node1("b", 1))[node1("a", i)]
+		if !ok || at-began > 900*time.Millisecond {
+			t.Errorf("a-%d says so after %v (%v)", i, at-began, ok)
+		}
+	}
+	for _, v := range w.agents[node1("a", 1)].machine.Verdicts() {
+		if v.Cluster == "b" && v.Node == "b-1" && (v.AddressDown || !v.PodsDown) {
+			t.Errorf("it is %+v", v)
+		}
+	}
+	for at := range w.downs(Name{Cluster: "b"}) {
+		t.Errorf("%v says that all of b is down", at)
+	}
+}
+
+// A third of all packets between clusters is lost each way, for a minute.
+func TestLossBetweenClusters(t *testing.T) {
+	w := newWorld(t, 10, 10, 10)
+	w.settle()
+	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster != to.Cluster && w.random.Float64() < 0.3 }
+	w.run(time.Minute)
+	w.noDowns()
+}
+
+// One cluster of three dies: the others say so of it, and of nobody else.
+func TestDeadCluster(t *testing.T) {
+	w := newWorld(t, 10, 4, 10, 5)
+	w.settle()
+	began := w.since()
+	for i := 1; i <= 10; i++ {
+		w.agents[node1("b", i)].dead = true
+	}
+	w.run(1200 * time.Millisecond)
+	downs := w.downs(Name{Cluster: "b"})
+	if len(downs) != 9 {
+		t.Errorf("it is known to %v", slices.Collect(maps.Keys(downs)))
+	}
+	for who, at := range downs {
+		if at-began > time.Second {
+			t.Errorf("%v needed %v", who, at-began)
+		}
+	}
+	w.noDowns(Name{Cluster: "b"})
+	// It comes back with the same life, as after a cut.
+	w.changes = nil
+	for i := 1; i <= 10; i++ {
+		w.agents[node1("b", i)].dead = false
+	}
+	w.run(5 * time.Second)
+	if got := w.state(node1("a", 1), Name{Cluster: "b"}); got != clustermesh.VerdictUp {
+		t.Errorf("afterwards it is %v", got)
+	}
+	w.noDowns()
+}
+
+// b's nodes hear a's, but a hears nothing of b: only a can say that b is down
+// for a, and b, whose probes of a stay unanswered as well, the same of a.
+func TestAsymmetric(t *testing.T) {
+	w := newWorld(t, 10, 4, 4, 4)
+	w.settle()
+	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster == "b" && to.Cluster == "a" }
+	w.run(2 * time.Second)
+	for pair, want := range map[[2]string]clustermesh.VerdictState{
+		{"a", "b"}: "down", {"b", "a"}: "down", {"a", "c"}: "up", {"c", "a"}: "up", {"b", "c"}: "up", {"c", "b"}: "up",
+	} {
+		for i := 1; i <= 4; i++ {
+			if got := w.state(node1(pair[0], i), Name{Cluster: pair[1]}); got != want {
+				t.Errorf("%s-%d says of %s: %v", pair[0], i, pair[1], got)
+			}
+		}
+	}
+}
+
+// A node of a does not hear one other: that one is down for it, and for nobody else,
+// however often it says so.
+func TestOneBrokenPair(t *testing.T) {
+	w := newWorld(t, 10, 6, 6)
+	w.settle()
+	w.lost = func(from, to Name, _ Kind) bool { return from == node1("a", 2) && to == node1("a", 1) }
+	w.run(5 * time.Second)
+	downs := w.downs(node1("a", 2))
+	if _, ok := downs[node1("a", 1)]; !ok || len(downs) != 1 {
+		t.Errorf("a-2 is down for %v", slices.Collect(maps.Keys(downs)))
+	}
+}
+
+// A cluster breaks in two, both parts of which see the other cluster.
+func TestSplitCluster(t *testing.T) {
+	w := newWorld(t, 10, 10, 3)
+	w.settle()
+	left := map[Name]bool{}
+	for i := 1; i <= 4; i++ {
+		left[node1("a", i)] = true
+	}
+	w.lost = func(from, to Name, _ Kind) bool {
+		return from.Cluster == "a" && to.Cluster == "a" && left[from] != left[to]
+	}
+	w.run(1500 * time.Millisecond)
+	for i := 1; i <= 10; i++ {
+		for j := 1; j <= 10; j++ {
+			a, b := node1("a", i), node1("a", j)
+			if want := left[a] != left[b]; want != (w.state(a, b) == clustermesh.VerdictDown) {
+				t.Errorf("%v says of %v: %v", a, b, w.state(a, b))
+			}
+		}
+	}
+	for i := 1; i <= 3; i++ {
+		for j := 1; j <= 10; j++ {
+			if got := w.state(node1("b", i), node1("a", j)); got == clustermesh.VerdictDown {
+				t.Errorf("b-%d says of a-%d: %v", i, j, got)
+			}
+		}
+	}
+}
+
+// One node's uplink breaks: it says nothing of anybody, all others the truth.
+func TestBrokenUplink(t *testing.T) {
+	for name, deaf := range map[string]bool{"both ways": false, "hears nobody": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 10, 6, 6, 3)
+			w.settle()
+			broken := node1("a", 1)
+			w.lost = func(from, to Name, _ Kind) bool { return to == broken || from == broken && !deaf }
+			w.run(10 * time.Second)
+			for _, c := range w.changes {
+				if c.who == broken && c.State == clustermesh.VerdictDown {
+					t.Errorf("it says at %v that %v is down", c.at, Name{c.Cluster, c.Node})
+				}
+			}
+			if w.agents[broken].machine.Blind().IsZero() {
+				t.Error("it does not know that it is blind")
+			}
+			w.noDowns(broken)
+			w.lost = func(Name, Name, Kind) bool { return false }
+			w.run(5 * time.Second)
+			if !w.agents[broken].machine.Blind().IsZero() {
+				t.Error("it is blind for ever")
+			}
+			for i := 2; i <= 6; i++ {
+				if got := w.state(node1("a", i), broken); got != clustermesh.VerdictUp {
+					t.Errorf("afterwards a-%d says %v of it", i, got)
+				}
+			}
+		})
+	}
+}
+
+// An agent stands still for two seconds; a whole machine does, and misses packets.
+func TestPaused(t *testing.T) {
+	for name, machine := range map[string]bool{"agent": false, "machine": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 10, 6, 6)
+			w.settle()
+			a := w.agents[node1("a", 1)]
+			if machine {
+				w.lost = func(_, to Name, _ Kind) bool { return to == a.name && a.paused }
+			}
+			for _, pause := range []time.Duration{120 * time.Millisecond, 333 * time.Millisecond, 2 * time.Second} {
+				a.paused = true
+				w.run(pause)
+				a.paused = false
+				w.step(a)
+				w.run(2 * time.Second)
+			}
+			if machine {
+				w.noDowns(a.name)
+			} else {
+				w.noDowns()
+			}
+		})
+	}
+}
+
+// Steps come late again and again, as with both cores busy.
+func TestSlowAgent(t *testing.T) {
+	w := newWorld(t, 10, 6, 6)
+	w.settle()
+	a := w.agents[node1("a", 1)]
+	for range 200 {
+		a.paused = true
+		w.run(time.Duration(20+w.random.IntN(200)) * time.Millisecond)
+		a.paused = false
+		w.step(a)
+		w.run(time.Duration(w.random.IntN(30)) * time.Millisecond)
+	}
+	w.noDowns()
+}
+
+// Agents restart one by one; the kernels answer meanwhile.
+func TestRollingRestart(t *testing.T) {
+	w := newWorld(t, 10, 5, 5)
+	w.settle()
+	for i := 1; i <= 5; i++ {
+		a := w.agents[node1("a", i)]
+		kept := a.machine.Records()
+		a.paused = true
+		w.run(800 * time.Millisecond)
+		var targets []Target
+		for _, n := range a.machine.nodes {
+			targets = append(targets, n.Target)
+		}
+		a.machine = NewMachine(DefaultKnobs(), a.name)
+		a.machine.SetAlone(false)
+		a.machine.Remember(kept)
+		a.machine.SetTargets(w.now, targets)
+		a.inbox, a.paused = Input{}, false
+		w.step(a)
+		w.run(time.Second)
+	}
+	w.noDowns()
+	// Who died while nobody watched is missed all the same.
+	a := w.agents[node1("a", 1)]
+	kept := a.machine.Records()
+	var targets []Target
+	for _, n := range a.machine.nodes {
+		targets = append(targets, n.Target)
+	}
+	w.agents[node1("b", 2)].dead = true
+	a.machine = NewMachine(DefaultKnobs(), a.name)
+	a.machine.Remember(kept)
+	a.machine.SetTargets(w.now, targets)
+	w.step(a)
+	w.run(3 * time.Second)
+	if got := w.state(a.name, node1("b", 2)); got != clustermesh.VerdictDown {
+		t.Errorf("b-2 is %v", got)
+	}
+}
+
+// Firewalled from the beginning: unmonitored, never down, and said so.
+func TestUnmonitored(t *testing.T) {
+	w := newWorld(t, 10, 4, 4)
+	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster != to.Cluster }
+	w.run(time.Minute)
+	w.noDowns()
+	for _, who := range []Name{{"b", ""}, node1("b", 3)} {
+		if got := w.state(node1("a", 1), who); got != clustermesh.VerdictUnmonitored {
+			t.Errorf("%v is %v", who, got)
+		}
+	}
+}
+
+// A node that comes and goes is believed later each time.
+func TestDamping(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	b := w.agents[node1("b", 1)]
+	var last time.Duration
+	for i := range 5 {
+		b.dead = true
+		w.run(1500 * time.Millisecond)
+		b.dead = false
+		began := w.since()
+		w.changes = nil
+		w.run(2 * time.Minute)
+		up := time.Duration(0)
+		for _, c := range w.changes {
+			if c.who == node1("a", 1) && c.Node == "b-1" && c.State == clustermesh.VerdictUp && up == 0 {
+				up = c.at - began
+			}
+		}
+		if up == 0 || i > 0 && up < last*3/2 || up > 65*time.Second {
+			t.Errorf("at the fall %d it is up after %v, before after %v", i+1, up, last)
+		}
+		last = up
+	}
+}
+
+// What was down and runs something else since comes back with a fresh mirror only.
+func TestReturnNeedsFreshness(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
+	a.machine.SetFresh(map[string]bool{"a": true})
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	b.dead, b.life = false, Life{Epoch: 1}
+	w.run(5 * time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
+		t.Errorf("with a stale mirror it is %v", got)
+	}
+	a.machine.SetFresh(map[string]bool{"a": true, "b": true})
+	w.run(time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
+		t.Errorf("with a fresh one it is %v", got)
+	}
+}
+
+// By hand, and back.
+func TestOverride(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	a := w.agents[node1("a", 1)]
+	for _, who := range []Name{{"b", ""}, node1("b", 1)} {
+		a.machine.SetOverride(who, clustermesh.VerdictDown)
+		w.step(a)
+		if got := w.state(a.name, who); got != clustermesh.VerdictDown {
+			t.Errorf("%v is %v", who, got)
+		}
+		a.machine.SetOverride(who, "")
+		w.step(a)
+		if got := w.state(a.name, who); got != clustermesh.VerdictUp {
+			t.Errorf("%v is %v", who, got)
+		}
+	}
+	a.machine.SetOverride(node1("b", 2), clustermesh.VerdictUp)
+	w.agents[node1("b", 2)].dead = true
+	w.run(2 * time.Second)
+	if got := w.state(a.name, node1("b", 2)); got != clustermesh.VerdictUp {
+		t.Errorf("b-2, up by hand, is %v", got)
+	}
+}

@@ -1,0 +1,115 @@
+package health
+
+import (
+	"container/heap"
+	"maps"
+	"slices"
+	"time"
+)
+
+// SetTargets says which nodes there are, all of them: those of the own cluster,
+// this one included, are also the members that share the watching.
+func (m *Machine) SetTargets(now time.Time, all []Target) {
+	// A step follows at once; that no step was due before is no stall.
+	if m.now.IsZero() {
+		m.now = now
+	}
+	known := map[Name]struct{}{}
+	for _, t := range all {
+		known[t.Name] = struct{}{}
+		n := m.nodes[t.Name]
+		if n == nil {
+			n = m.meet(t, now)
+		}
+		if n.Ask != t.Ask {
+			n.Ask = t.Ask
+			n.due = now
+		}
+		n.Draining = t.Draining
+		m.touch(t.Name)
+	}
+	for name, n := range m.nodes {
+		if _, ok := known[name]; !ok {
+			m.part(n)
+		}
+	}
+	m.assign()
+	heap.Init(&m.queue)
+}
+
+// meet takes a node in.
+func (m *Machine) meet(t Target, now time.Time) *node {
+	n := &node{Target: t, met: now, reports: map[string]Report{}}
+	// Nodes have their turns at moments of their own.
+	n.next = now.Add(time.Duration(weigh(m.self.Node, t.Name) % uint64(tryEvery)))
+	n.due = n.next
+	m.nodes[t.Name] = n
+	c := m.clusters[t.Cluster]
+	if c == nil {
+		c = &cluster{nodes: map[string]*node{}}
+		m.clusters[t.Cluster] = c
+	}
+	c.nodes[t.Node] = n
+	if t.Name != m.self {
+		m.recall(n)
+		heap.Push(&m.queue, n)
+	}
+	return n
+}
+
+// part forgets a node that exists no more.
+func (m *Machine) part(n *node) {
+	m.touch(n.Name)
+	if n.Name != m.self {
+		heap.Remove(&m.queue, n.place)
+	}
+	m.endBurst(n)
+	delete(m.nodes, n.Name)
+	c := m.clusters[n.Cluster]
+	delete(c.nodes, n.Node)
+	m.gone(n)
+	if len(c.nodes) == 0 {
+		m.goneCluster(n.Cluster, c)
+		delete(m.clusters, n.Cluster)
+	}
+}
+
+// assign decides whom this node watches, and how often.
+func (m *Machine) assign() {
+	var members []string
+	if own := m.clusters[m.self.Cluster]; own != nil {
+		members = slices.Sorted(maps.Keys(own.nodes))
+	}
+	watched := 0
+	for cluster, c := range m.clusters {
+		own := cluster == m.self.Cluster
+		share := m.knobs.Covering
+		if own {
+			share = m.knobs.Watchers
+		}
+		var names []Name
+		for _, n := range c.nodes {
+			n.watched = m.alone || watches(m.self.Node, members, n.Name, share, own)
+			names = append(names, n.Name)
+		}
+		if !own {
+			for _, name := range nearest(m.self.Node, names, m.knobs.Few) {
+				m.nodes[name].watched = true
+			}
+		}
+		for _, n := range c.nodes {
+			if n.Name == m.self {
+				n.watched = false
+			}
+			if n.watched {
+				watched++
+				if soon := m.now.Add(time.Duration(weigh(m.self.Node, n.Name) % uint64(m.interval))); n.next.After(soon) {
+					n.next = soon
+				}
+				n.due = m.now
+			}
+		}
+	}
+	m.interval = max(m.knobs.Interval, time.Duration(watched)*2*time.Second/time.Duration(m.knobs.Budget))
+	heap.Init(&m.queue)
+}

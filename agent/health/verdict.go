@@ -1,0 +1,174 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// said is the verdict that was last published.
+type said struct{ verdict clustermesh.Verdict }
+
+// maxEvidence bounds how many sentences a verdict carries.
+const maxEvidence = 8
+
+// publish compares what we think of whom something happened to with what was said.
+func (m *Machine) publish() {
+	for _, who := range slices.SortedFunc(maps.Keys(m.touched), compareNames) {
+		c := m.clusters[who.Cluster]
+		if c == nil {
+			continue
+		}
+		if who.Node == "" {
+			m.say(&c.said, m.judge(who.Cluster, c))
+		} else if n := c.nodes[who.Node]; n != nil {
+			m.say(&n.said, m.opinion(n))
+		}
+	}
+	clear(m.touched)
+}
+
+func compareNames(a, b Name) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Node, b.Node))
+}
+
+// say publishes a verdict that differs from what was said. What others saw meanwhile
+// is no other verdict.
+func (m *Machine) say(s *said, v clustermesh.Verdict) {
+	old := s.verdict
+	v.Since = m.now
+	if old.State == v.State && old.AddressDown == v.AddressDown && old.PodsDown == v.PodsDown && old.Override == v.Override {
+		v.Since = old.Since
+		s.verdict = v
+		return
+	}
+	s.verdict = v
+	m.out.Changes = append(m.out.Changes, Change{Verdict: v, Was: old.State})
+}
+
+// gone and goneCluster publish that there is nothing to judge any more.
+func (m *Machine) gone(n *node) {
+	m.goneChange(clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node}, n.said)
+}
+
+func (m *Machine) goneCluster(name string, c *cluster) {
+	m.goneChange(clustermesh.Verdict{Cluster: name}, c.said)
+}
+
+func (m *Machine) goneChange(v clustermesh.Verdict, s said) {
+	if s.verdict.State != "" {
+		v.Since = m.now
+		m.left = append(m.left, Change{Verdict: v, Was: s.verdict.State})
+	}
+}
+
+// opinion says what we think of a node.
+func (m *Machine) opinion(n *node) clustermesh.Verdict {
+	v := clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node, State: clustermesh.VerdictUp}
+	if state := m.overrides[n.Name]; state != "" {
+		return byHand(v, state)
+	}
+	v.AddressDown, v.PodsDown = !n.track[Address].down.IsZero(), !n.track[Pods].down.IsZero()
+	switch {
+	case n.Name == m.self:
+		v.Reason = "this node"
+	case n.anyDown():
+		v.State, v.Reason, v.Evidence = clustermesh.VerdictDown, m.complaint(n), m.evidence(n)
+	case !n.suspect.IsZero():
+		v.State, v.Reason, v.Evidence = clustermesh.VerdictSuspect, "silent, not confirmed yet", m.evidence(n)
+		if !m.blind.IsZero() {
+			v.Reason = "silent, but this node hears nobody and judges nobody"
+		}
+	case n.Draining != "":
+		v.State, v.Reason = clustermesh.VerdictDraining, n.Draining
+	case !n.everAnswered():
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, "it never answered a probe from here: is UDP to the port of probes let through?"
+	default:
+		v.Reason = m.gaps(n)
+	}
+	if n.Draining != "" && v.State == clustermesh.VerdictSuspect {
+		v.Reason += "; " + n.Draining
+	}
+	return v
+}
+
+// gaps says which kind of a node's addresses would not be missed.
+func (m *Machine) gaps(n *node) string {
+	for k := range kinds {
+		if n.Ask[k].IsValid() && !n.track[k].monitored {
+			return fmt.Sprintf("its %v never answered a probe from here and is not monitored", k)
+		}
+	}
+	return ""
+}
+
+// complaint says what of a node is down, and what it waits for if it answers again.
+func (m *Machine) complaint(n *node) string {
+	var down []string
+	var back time.Time
+	waits := ""
+	for k := range kinds {
+		if t := &n.track[k]; !t.down.IsZero() {
+			down = append(down, k.String())
+			if t.back.After(back) {
+				back = t.back
+				if waits = fmt.Sprintf("it has to for %v", t.stand(m.knobs)); !m.fresh[n.Cluster] && t.life != t.before {
+					waits += ", and what runs on it is not known while its cluster's mirror is stale"
+				}
+			}
+		}
+	}
+	text := "its " + strings.Join(down, " and its ") + " did not answer"
+	if !back.IsZero() {
+		text += "; answers again, but " + waits
+	}
+	return text
+}
+
+// evidence says who saw what.
+func (m *Machine) evidence(n *node) []string {
+	var out []string
+	for k := range kinds {
+		if !n.track[k].down.IsZero() {
+			out = append(out, m.proof(n, k))
+		}
+	}
+	for _, from := range slices.Sorted(maps.Keys(n.reports)) {
+		if r := n.reports[from]; m.now.Sub(r.heard) < reportLasts && len(out) < maxEvidence {
+			out = append(out, fmt.Sprintf("%s said at %s that it is %v", from, r.heard.UTC().Format("15:04:05.000"), r.State))
+		}
+	}
+	return out
+}
+
+func byHand(v clustermesh.Verdict, state clustermesh.VerdictState) clustermesh.Verdict {
+	down := state == clustermesh.VerdictDown
+	v.State, v.AddressDown, v.PodsDown, v.Override, v.Reason = state, down, down, true, "set by hand (tombolo verdict)"
+	return v
+}
+
+// Verdicts returns all verdicts, clusters before their nodes, by name.
+func (m *Machine) Verdicts() []clustermesh.Verdict {
+	var out []clustermesh.Verdict
+	add := func(s said, v clustermesh.Verdict) {
+		if s.verdict.State != "" {
+			v.Since = s.verdict.Since
+			out = append(out, v)
+		}
+	}
+	for name, c := range m.clusters {
+		add(c.said, m.judge(name, c))
+		for _, n := range c.nodes {
+			add(n.said, m.opinion(n))
+		}
+	}
+	slices.SortFunc(out, func(a, b clustermesh.Verdict) int {
+		return compareNames(Name{a.Cluster, a.Node}, Name{b.Cluster, b.Node})
+	})
+	return out
+}
