@@ -124,10 +124,19 @@ func (c Command) Become() error {
 	return nil
 }
 
-// Alive says whether the process is there and has not ended.
+// Alive says whether the process is there and has not ended: with all of its
+// threads, since those that are still ending hold its files and locks.
 func (p Process) Alive() bool {
 	start, state, err := stat(p.PID)
-	return err == nil && start == p.Start && state != 'Z' && state != 'X'
+	if err != nil || start != p.Start || state == 'X' {
+		return false
+	}
+	if state != 'Z' {
+		return true
+	}
+	// The first thread waits as a zombie for the others, and then for its parent.
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID))
+	return err == nil && len(threads) > 1
 }
 
 // Signal sends a signal to the process, and to no other that has its number by

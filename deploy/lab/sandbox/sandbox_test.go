@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,13 @@ import (
 
 // helper makes this test program do something else when it is started so.
 const helper = "TOMBOLO_SANDBOX_HELPER"
+
+// init keeps the one goroutine on the first thread that will end that thread.
+func init() {
+	if os.Getenv(helper) == "headless" {
+		runtime.LockOSThread()
+	}
+}
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(helper) {
@@ -40,6 +48,9 @@ func TestMain(m *testing.M) {
 		select {}
 	case "stay":
 		<-make(chan int)
+	case "headless": // its first thread ends, the others stay
+		fmt.Println("headless")
+		syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
 	case "become": // turns into "where" inside
 		c := Command{Namespace: os.Args[1], Cgroup: os.Args[2], Args: []string{"/proc/self/exe"}, Env: []string{helper + "=where"}}
 		fmt.Println(c.Become())
@@ -177,6 +188,41 @@ func TestRemoveCgroupKillsEveryone(t *testing.T) {
 	}
 	if err := p.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("signalling a process that is gone: %v", err)
+	}
+}
+
+// A process of which only the first thread has ended still has its files and its
+// locks: whoever starts the next one now would find them taken.
+func TestProcessesEndWithTheirLastThread(t *testing.T) {
+	c := place(t)
+	c.Env = []string{helper + "=headless"}
+	p, ended, err := c.Spawn(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, state, err := stat(p.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state == 'Z' {
+			break
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended altogether: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if !p.Alive() {
+		t.Error("a process with living threads is said to be dead")
+	}
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if p.Alive() {
+		t.Error("it is said to be alive after its end")
 	}
 }
 
