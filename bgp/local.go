@@ -66,14 +66,17 @@ type local struct {
 	// away is why the agent does not answer, nil while it does, and since when.
 	away  error
 	since time.Time
-	// mute: the agent is of a version that says nothing of this.
+	// mute: the agent is, or was when it was lost, of a version that says nothing
+	// of this; the store alone decides until one speaks.
 	mute bool
 	// gone: the pinned programs are not there any more.
 	gone bool
 }
 
-// openLocal reads the last word that was kept on disk.
-func openLocal(path string) (local, error) {
+// openLocal reads the last word that was kept on disk. Without one, paths of
+// services among those that were kept are from a speaker of an older version:
+// nothing of them goes before an agent spoke.
+func openLocal(path string, before []router) (local, error) {
 	said, ok, err := kept.Read[clustermesh.Readiness](path)
 	l := local{path: path}
 	if ok && err == nil {
@@ -82,6 +85,7 @@ func openLocal(path string) (local, error) {
 	if err != nil {
 		err = fmt.Errorf("reading the agent's last word: %w", err)
 	}
+	l.mute = l.said == nil && len(hostRoutes(before)) > 0
 	return l, err
 }
 
@@ -103,7 +107,8 @@ func (l *local) take(h heard, now time.Time) (changed bool, err error) {
 		if l.away == nil {
 			l.since = now
 		}
-		l.away, l.mute = h.err, errors.Is(h.err, control.ErrNoPage)
+		l.away = h.err
+		l.mute = l.mute || errors.Is(h.err, control.ErrNoPage)
 		l.gone = l.said != nil && slices.ContainsFunc(l.said.Pins, missing)
 	}
 	return changed || !before.asked || before.mute != l.mute || before.gone != l.gone, err
@@ -132,8 +137,10 @@ func (l *local) input() *advertise.Local {
 // problem says what is wrong with the agent, or nothing.
 func (l *local) problem() error {
 	switch {
-	case l.away == nil || l.mute:
+	case l.away == nil || errors.Is(l.away, control.ErrNoPage):
 		return nil
+	case l.mute:
+		return fmt.Errorf("no agent since %s; the store alone decides until one speaks: %w", l.since.UTC().Format(time.TimeOnly), l.away)
 	case l.said == nil:
 		return fmt.Errorf("this node balances nothing yet: %w", l.away)
 	case l.gone:

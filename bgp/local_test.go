@@ -8,8 +8,9 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestLocal(t *testing.T) {
 	dir := t.TempDir()
 	pin := filepath.Join(dir, "pin")
 	writeKey(t, pin, "")
-	l, err := openLocal(filepath.Join(dir, "word"))
+	l, err := openLocal(filepath.Join(dir, "word"), nil)
 	if err != nil || l.asked || len(l.input().Addresses) > 0 {
 		t.Fatalf("at first %+v, %v", l, err)
 	}
@@ -93,10 +94,11 @@ func TestLocal(t *testing.T) {
 		{"the agent speaks", nil, says(true), true, "map[{d/web 192.0.2.1}:true]"},
 		{"it says the same", nil, says(true), false, "map[{d/web 192.0.2.1}:true]"},
 		{"it is lost, its programs are not", nil, away, false, "map[{d/web 192.0.2.1}:true]"},
-		{"the speaker restarts meanwhile", func() { l, err = openLocal(l.path) }, away, true, "map[{d/web 192.0.2.1}:true]"},
+		{"the speaker restarts meanwhile", func() { l, err = openLocal(l.path, nil) }, away, true, "map[{d/web 192.0.2.1}:true]"},
 		{"its programs go", func() { os.Remove(pin) }, away, true, "map[]"},
 		{"a new one attaches them", func() { writeKey(t, pin, "") }, says(false), true, "map[{d/web 192.0.2.1}:false]"},
 		{"one of an older version follows", nil, heard{err: control.ErrNoPage}, true, "none"},
+		{"it is lost for the time of an upgrade", nil, away, false, "none"},
 		{"a new one again", nil, says(false), true, "map[{d/web 192.0.2.1}:false]"},
 	} {
 		if step.before != nil {
@@ -115,8 +117,12 @@ func TestLocal(t *testing.T) {
 		}
 	}
 	writeKey(t, l.path, "{")
-	if l, err := openLocal(l.path); err == nil || l.said != nil {
+	if l, err := openLocal(l.path, nil); err == nil || l.said != nil {
 		t.Errorf("a damaged file gives %+v, %v", l.said, err)
+	}
+	before, _ := decide(pictureOf("web 192.0.2.1"), nil)
+	if l, err := openLocal(filepath.Join(dir, "none"), before); err != nil || l.input() != nil {
+		t.Errorf("paths of a speaker that did not follow are not believed: %+v, %v", l, err)
 	}
 }
 
@@ -129,11 +135,11 @@ func TestSpeakerFollowsTheAgent(t *testing.T) {
 	w.peer(1)
 	w.service("web", "192.0.2.1", "", "10.1.1.9 n1")
 	w.mark()
-	tor := s.route(1, lab.Builtin, lab.Config{})
+	tor := s.route(1, lab.FRR, lab.Config{})
 	pods := []string{"10.1.1.0/24", "fd01:1::/64"}
 	web := append([]string{"192.0.2.1/32"}, pods...)
 	pin := filepath.Join(s.dir, "pin")
-	graceful := func(c *speakerConfig) { c.GracefulShutdown = 700 * time.Millisecond }
+	graceful := func(c *speakerConfig) { c.GracefulShutdown = 3 * time.Second }
 
 	s.noAgent()
 	s.speak(graceful)
@@ -174,16 +180,14 @@ func TestSpeakerFollowsTheAgent(t *testing.T) {
 	drain := &clustermesh.Drain{What: clustermesh.DrainNode, Name: "n1", Moved: clustermesh.DrainedWhole, Since: time.Unix(1000, 0)}
 	w.put(clustermesh.Export, "", drain)
 	s.until("the router is asked to prefer others", func() string {
-		routes, err := ask[[]Route](s, "/bgp/routes")
-		for _, r := range routes {
-			if r.Service == "d/web" && slices.Contains(r.Communities, "graceful-shutdown") {
-				return ""
-			}
+		out, err := exec.Command("vtysh", "--vty_socket", tor.dir, "-c", "show bgp ipv4 unicast 192.0.2.1/32").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "graceful-shutdown") {
+			return fmt.Sprintf("%s, %v", out, err)
 		}
-		return fmt.Sprintf("%+v, %v", routes, err)
+		return ""
 	})
-	tor.has(pods...)
 	s.held("192.0.2.1/32", "draining")
+	tor.has(pods...)
 	tor.lost()
 	s.kill()
 	s.speak(graceful)

@@ -58,7 +58,7 @@ func (l *loop) run(ctx context.Context) error {
 	before, err := load(l.s.cfg.savedPath(), l.s.cfg.Node)
 	l.problem("saved paths", err)
 	l.id = before.ID
-	l.local, err = openLocal(l.s.cfg.localPath())
+	l.local, err = openLocal(l.s.cfg.localPath(), before.Routers)
 	l.problem("agent's last word", err)
 	l.want(before.Routers, nil)
 	wake := time.NewTimer(0)

@@ -106,6 +106,8 @@ func (s *site) ip(args string) string {
 type tor struct {
 	s         *site
 	namespace string
+	// dir is where its daemons have their sockets.
+	dir string
 	// mu guards what the watching goroutine adds to.
 	mu      sync.Mutex
 	deleted []netip.Prefix
@@ -123,6 +125,7 @@ func (s *site) route(n int, kind lab.Kind, c lab.Config) *tor {
 	s.ip(fmt.Sprintf("-n %s addr add 10.9.0.%s/24 dev eth0", r.namespace, host))
 	s.ip(fmt.Sprintf("-n %s addr add fd00:9::%s/64 dev eth0 nodad", r.namespace, host))
 	c.Name, c.Dir, c.ASN, c.NodeASN = dev, tempDir(s.t), 64512, 64513
+	r.dir = c.Dir
 	c.ID = netip.MustParseAddr("10.9.0." + host)
 	c.Nodes = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/24"), netip.MustParsePrefix("fd00:9::/64")}
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
