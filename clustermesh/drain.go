@@ -20,7 +20,7 @@ type Drain struct {
 	Moved uint16
 	// Since is when it began.
 	Since time.Time
-	// Deadline is when the connections that are left are ended, zero for never;
+	// Deadline is until when connections may stay that are left, zero for ever;
 	// Ended says that this time has come.
 	Deadline time.Time
 	Ended    bool

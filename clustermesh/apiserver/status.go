@@ -3,6 +3,7 @@ package apiserver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,8 @@ type Status struct {
 	// Relearning says why no identity is given out at present, empty when they
 	// are.
 	Relearning string `json:"relearning,omitempty"`
+	// Drains are what this cluster drains, in the API server that leads.
+	Drains []clustermesh.Drain `json:"drains,omitempty"`
 	// StoreErr says why the store cannot be read or written, since when.
 	StoreErr   string    `json:"storeErr,omitempty"`
 	StoreSince time.Time `json:"storeSince,omitzero"`
@@ -118,6 +121,9 @@ func (l *loop) state() Status {
 		s.Waiting, s.Why, s.Until = len(t.sweep.keys), t.sweep.reason, t.sweep.at
 		if t.relearning != nil {
 			s.Relearning = t.relearning.reason()
+		}
+		for _, key := range slices.Sorted(maps.Keys(t.drains)) {
+			s.Drains = append(s.Drains, *t.drains[key])
 		}
 		for subject, err := range t.invalid {
 			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})

@@ -156,6 +156,10 @@ func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {
 		{Name: "tombolo_apiserver_invalid_objects", Help: "Objects that cannot be stored as they are.", Value: float64(len(s.Invalid))},
 		{Name: "tombolo_apiserver_held_deletions", Help: "Stored keys that nobody wants and that are not deleted yet.", Value: float64(s.Waiting)},
 	}
+	for _, d := range s.Drains {
+		all = append(all, control.Sample{Name: "tombolo_drain_moved", Help: "Which part of new connections is moved away from what this cluster drains, 0 to 1.",
+			Value: float64(d.Moved) / clustermesh.DrainedWhole, Labels: []string{"what", string(d.What), "name", d.Name}})
+	}
 	for _, m := range s.Mirrors {
 		peer := []string{"peer", m.Peer}
 		all = append(all,

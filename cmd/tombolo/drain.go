@@ -65,7 +65,7 @@ func newDrain() *cobra.Command {
 		Short: "Moves new connections away from something of this cluster, in every cluster",
 		Long: `Moves new connections away from something of this cluster, in every cluster:
 from all of it, from one of its nodes, or from its endpoints of one service.
-Connections that are there go on, until the deadline if one is given. A drained
+Connections that are there go on. A drained
 node, and all nodes of a drained cluster, withdraw the LoadBalancer IPs that they
 advertise, after they have asked their routers to prefer others.
 
@@ -99,7 +99,7 @@ whatever restarts.`,
 		},
 	}
 	flags := c.Flags()
-	flags.DurationVar(&deadline, "deadline", 0, "end the connections that are left after this long; 0 is never")
+	flags.DurationVar(&deadline, "deadline", 0, "how long connections have to finish; then tombolo drains says Ended (nothing is cut); 0 is no limit")
 	flags.BoolVar(&dry, "dry-run", false, "only show what would move")
 	flags.BoolVar(&force, "force", false, "drain even what nothing else serves: it goes on as a last resort")
 	o.add(c)
