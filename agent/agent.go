@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
@@ -34,6 +36,8 @@ type Agent struct {
 	status  atomic.Pointer[Status]
 	// balancer is set once the maps are open.
 	balancer atomic.Pointer[loadbalancer.LoadBalancer]
+	// judge is set with it.
+	judge atomic.Pointer[health.Health]
 	// word is what it says of its readiness, nil before it says anything.
 	word atomic.Pointer[word]
 }
@@ -84,8 +88,13 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, kernel.Close()) }()
 	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node}, loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
+	judge := health.New(a.config.health(), health.Deps{
+		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
+		Balancer: balancer, Log: a.log,
+	})
+	a.judge.Store(judge)
 	p := &parts{
-		client: client, datapath: datapath, balancer: balancer, kernel: kernel,
+		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge,
 		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
 	return a.serve(ctx, socket, p)
@@ -98,6 +107,7 @@ type parts struct {
 	balancer  *loadbalancer.LoadBalancer
 	kernel    *bpf.Responder
 	responder *responder.Responder
+	judge     *health.Health
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
@@ -105,14 +115,15 @@ type parts struct {
 func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
 	batches, toBalancer := make(chan view.Batch), make(chan view.Batch)
-	toResponder, toIdentities := make(chan view.Batch), make(chan view.Batch)
+	toResponder, toIdentities, toJudge := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
 	ids := newIdentities(a.config, a.log)
 	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
 	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	g.Go(func() error { view.Share(ctx, batches, toBalancer, toResponder, toIdentities); return nil })
+	g.Go(func() error { view.Share(ctx, batches, toBalancer, toJudge, toResponder, toIdentities); return nil })
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
+	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
 	attached := make(chan struct{})
 	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
@@ -29,6 +30,10 @@ type Config struct {
 	// for responder.None.
 	ProbePort uint16
 	Uplinks   []string
+	// Failover is what becomes of verdicts about other nodes, Knobs by what they
+	// are judged.
+	Failover health.Mode
+	Knobs    health.Knobs
 	// Version is reported with the status.
 	Version string
 	// Pages returns pages that are served besides the agent's own, with the
@@ -54,5 +59,9 @@ func (c Config) Validate() error {
 	if slices.Contains(c.Uplinks, responder.None) && len(c.Uplinks) > 1 {
 		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
 	}
-	return errors.Join(append(errs, c.DataPath.Validate())...)
+	return errors.Join(append(errs, c.health().Validate(), c.DataPath.Validate())...)
+}
+
+func (c Config) health() health.Config {
+	return health.Config{Node: c.Node, RunDir: c.RunDir, Mode: c.Failover, Knobs: c.Knobs, Port: c.ProbePort}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/bpf/bpftest"
@@ -39,6 +40,7 @@ func newRig(t *testing.T) *rig {
 		DataPath: bpf.Config{BPFFS: r.BPFFS, Cgroup: r.Cgroup, Sizes: bpf.SmallSizes()},
 		// The devices here are those of the machine.
 		ProbePort: bpf.DefaultProbePort, Uplinks: []string{responder.None},
+		Failover: health.On, Knobs: health.DefaultKnobs(),
 	}
 	return r
 }

@@ -39,6 +39,7 @@ type Status struct {
 	Foreign  []string     `json:"foreign,omitempty"`
 	Counters bpf.Counters `json:"counters"`
 	Probes   Probes       `json:"probes"`
+	Failover *Failover    `json:"failover"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -101,6 +102,8 @@ func (w *watcher) publish() {
 	if s.Probes, err = probesOf(w.parts.responder.Snapshot(), w.parts.kernel); err != nil {
 		s.Reasons = append(s.Reasons, oneLine(err))
 	}
+	s.Failover = w.agent.failover()
+	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
 	if len(s.Reasons) > 0 {
 		s.Health = clustermesh.HealthDegraded
 	}

@@ -15,7 +15,8 @@ import (
 
 // surface is what the agent shows on its socket.
 func (a *Agent) surface(client *etcd.Client) control.Surface {
-	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why, clustermesh.ReadinessPage: a.readiness}
+	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why, clustermesh.ReadinessPage: a.readiness,
+		"/verdicts": a.verdicts, "/events": a.events}
 	if a.config.Pages != nil {
 		maps.Copy(pages, a.config.Pages(client))
 	}
@@ -25,6 +26,7 @@ func (a *Agent) surface(client *etcd.Client) control.Surface {
 		Ready:   func() error { return a.Status().Ready() },
 		Detail:  func() any { return inspect.Plain(a.Status()) },
 		Pages:   pages,
+		Actions: map[string]control.Page{"/verdicts": a.setVerdict},
 		Samples: func() iter.Seq[control.Sample] { return a.Status().samples() },
 	}
 }
@@ -72,7 +74,7 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 			out = append(out, gauge("map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}
-	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples()))
+	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), failoverSamples(s.Failover)))
 }
 
 // counters are what the programs counted.

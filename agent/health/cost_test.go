@@ -11,7 +11,7 @@ import (
 // beside which is another as large. One agent of each size is run, and hears of
 // others what they would say; docs/failover.md has the table.
 func TestCost(t *testing.T) {
-	for _, c := range []struct{ nodes, calm, loss int }{{20, 300, 800}, {200, 300, 2400}, {2000, 700, 3000}} {
+	for _, c := range []struct{ nodes, calm, loss int }{{20, 300, 800}, {200, 300, 2400}, {2000, 700, 3400}} {
 		w := newWorld(t, 1, c.nodes, c.nodes)
 		a := w.agents[node1("a", 1)]
 		w.run(40 * time.Second) // past the first round

@@ -86,6 +86,8 @@ type Change struct {
 	// Was is the state before; empty for a node that is new. Of a node or cluster
 	// that is gone, State is empty.
 	Was clustermesh.VerdictState
+	// Lasted is for how long it was that.
+	Lasted time.Duration
 }
 
 // Output is what to do now.

@@ -19,7 +19,7 @@ func obviousWatchers(members []string, watched Name, n int, own bool) []string {
 	return all[:min(n, len(all))]
 }
 
-func members(n int) (out []string) {
+func names(n int) (out []string) {
 	for i := range n {
 		out = append(out, fmt.Sprintf("node-%d", i))
 	}
@@ -28,13 +28,13 @@ func members(n int) (out []string) {
 
 func TestWatchers(t *testing.T) {
 	for _, size := range []int{1, 2, 5, 6, 50} {
-		all := members(size)
+		all := names(size)
 		for _, watched := range all {
 			who := Name{"a", watched}
 			want := obviousWatchers(all, who, 5, true)
 			var got []string
 			for _, m := range all {
-				if m != watched && watches(m, all, who, 5, true) {
+				if m != watched && watches(m, membersOf(all), who, 5, true) {
 					got = append(got, m)
 				}
 			}
@@ -50,7 +50,7 @@ func TestWatchers(t *testing.T) {
 // One who leaves is replaced where it watched, and nothing else changes; the load
 // is shared.
 func TestWatchersAreStable(t *testing.T) {
-	all := members(200)
+	all := names(200)
 	load := map[string]int{}
 	for _, watched := range all[1:] {
 		before := obviousWatchers(all, Name{"a", watched}, 5, true)

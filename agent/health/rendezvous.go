@@ -6,13 +6,21 @@ import (
 	"slices"
 )
 
-// weigh is the weight that a watcher has for a node: the same wherever it is
+// hashOf is the hash of a member's or a node's name, the same wherever it is
 // computed.
-func weigh(watcher string, watched Name) uint64 {
+func hashOf(parts ...string) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(watcher + "\x00" + watched.Cluster + "\x00" + watched.Node))
-	// FNV leaves names that differ in the last letter close together.
-	x := h.Sum64()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	return h.Sum64()
+}
+
+// mix is the weight that a watcher has for a node, of the hashes of both.
+func mix(watcher, watched uint64) uint64 {
+	// Neighbours' names have hashes that are alike; this spreads them (MurmurHash3).
+	x := watcher ^ watched*0x9e3779b97f4a7c15
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
 	x ^= x >> 33
@@ -20,20 +28,41 @@ func weigh(watcher string, watched Name) uint64 {
 	return x ^ x>>33
 }
 
+func weigh(watcher string, watched Name) uint64 {
+	return mix(hashOf(watcher), hashOf(watched.Cluster, watched.Node))
+}
+
+// member is a node of the own cluster, which shares the watching.
+type member struct {
+	name string
+	hash uint64
+}
+
+func membersOf(names []string) []member {
+	var out []member
+	for _, n := range names {
+		out = append(out, member{n, hashOf(n)})
+	}
+	return out
+}
+
 // watches says whether a member is among the n who weigh most for a node. A node
-// does not watch itself. When a member comes or goes, only the nodes that it
-// watches have another watcher.
-func watches(me string, members []string, watched Name, n int, own bool) bool {
-	mine, heavier := weigh(me, watched), 0
+// of the own cluster does not watch itself. When a member comes or goes, only the
+// nodes that it watches have another watcher.
+func watches(me string, members []member, watched Name, n int, own bool) bool {
+	who := hashOf(watched.Cluster, watched.Node)
+	mine, heavier := mix(hashOf(me), who), 0
 	for _, other := range members {
-		if other == me || own && other == watched.Node {
+		if other.name == me || own && other.name == watched.Node {
 			continue
 		}
-		if w := weigh(other, watched); w > mine || w == mine && other < me {
-			heavier++
+		if w := mix(other.hash, who); w > mine || w == mine && other.name < me {
+			if heavier++; heavier == n {
+				return false
+			}
 		}
 	}
-	return heavier < n
+	return true
 }
 
 // nearest returns the n nodes for which a member weighs most.

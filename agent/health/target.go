@@ -14,12 +14,12 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 	if m.now.IsZero() {
 		m.now = now
 	}
-	known := map[Name]struct{}{}
+	known, others := map[Name]struct{}{}, false
 	for _, t := range all {
 		known[t.Name] = struct{}{}
 		n := m.nodes[t.Name]
 		if n == nil {
-			n = m.meet(t, now)
+			n, others = m.meet(t, now), true
 		}
 		if n.Ask != t.Ask {
 			n.Ask = t.Ask
@@ -31,9 +31,12 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 	for name, n := range m.nodes {
 		if _, ok := known[name]; !ok {
 			m.part(n)
+			others = true
 		}
 	}
-	m.assign()
+	if others {
+		m.assign()
+	}
 	heap.Init(&m.queue)
 }
 
@@ -76,9 +79,9 @@ func (m *Machine) part(n *node) {
 
 // assign decides whom this node watches, and how often.
 func (m *Machine) assign() {
-	var members []string
+	var members []member
 	if own := m.clusters[m.self.Cluster]; own != nil {
-		members = slices.Sorted(maps.Keys(own.nodes))
+		members = membersOf(slices.Sorted(maps.Keys(own.nodes)))
 	}
 	watched := 0
 	for cluster, c := range m.clusters {

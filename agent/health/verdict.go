@@ -48,7 +48,7 @@ func (m *Machine) say(s *said, v clustermesh.Verdict) {
 		return
 	}
 	s.verdict = v
-	m.out.Changes = append(m.out.Changes, Change{Verdict: v, Was: old.State})
+	m.out.Changes = append(m.out.Changes, Change{Verdict: v, Was: old.State, Lasted: m.now.Sub(old.Since)})
 }
 
 // gone and goneCluster publish that there is nothing to judge any more.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -49,6 +50,11 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	flags.StringVar(&f.maps, "maps", "default", "size of the maps: default is for 10,000 services (86 MB), small for 1,000 (8 MB)")
 	flags.Uint16Var(&f.config.ProbePort, "probe-port", bpf.DefaultProbePort, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
+	f.config.Knobs = health.DefaultKnobs()
+	flags.StringVar((*string)(&f.config.Failover), "failover", string(health.On), "what becomes of dead nodes and clusters: on routes around them, observe only reports them, off does not look")
+	flags.DurationVar(&f.config.Knobs.Interval, "probe-interval", f.config.Knobs.Interval, "time between two probes to each node that is watched; the third unanswered one is a suspicion")
+	flags.IntVar(&f.config.Knobs.Burst, "probe-burst", f.config.Knobs.Burst, "probes, 15ms apart, that must all be unanswered before a suspect is dead")
+	flags.IntVar(&f.config.Knobs.Budget, "probe-budget", f.config.Knobs.Budget, "probes a second that this node sends at most to confirm suspicions")
 	flags.BoolVar(&f.uninstall, "uninstall", false, "detach the programs, remove the maps, and end")
 	flags.StringVar(&f.config.MetricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
 	runDirFlag(flags, &f.config.RunDir)

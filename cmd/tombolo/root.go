@@ -19,6 +19,8 @@ func newRoot() *cobra.Command {
 		newSpeaker(),
 		newStatus(),
 		newServices(),
+		newEvents(),
+		newVerdict(),
 		newDrain(),
 		newUndrain(),
 		newDrains(),

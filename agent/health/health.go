@@ -1,0 +1,448 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/agent/health/probe"
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/internal/kept"
+)
+
+// Mode is what becomes of verdicts.
+type Mode string
+
+// The modes: verdicts move connections, are only shown, or are not made.
+const (
+	On      Mode = "on"
+	Observe Mode = "observe"
+	Off     Mode = "off"
+)
+
+// Config says for which node to judge, and how.
+type Config struct {
+	// Node is the name of this node, RunDir where it keeps what it must know when
+	// it comes back.
+	Node, RunDir string
+	Mode         Mode
+	Knobs        Knobs
+	// Port is the port of probes in the whole mesh.
+	Port uint16
+}
+
+// Validate says what is wrong with the configuration.
+func (c Config) Validate() error {
+	if !slices.Contains([]Mode{On, Observe, Off}, c.Mode) {
+		return fmt.Errorf("--failover %q: want on, observe or off", c.Mode)
+	}
+	return c.Knobs.Validate()
+}
+
+// Prober sends probes and takes replies in; probe.Prober is one.
+type Prober interface {
+	Send(probe.Target) (nonce uint64, err error)
+	Drain() (probe.Batch, error)
+	Readable() <-chan struct{}
+	Watch(context.Context) error
+	Close() error
+}
+
+// Pool gossips within the own cluster.
+type Pool interface {
+	// Broadcast lets all others have a payload soon. It never blocks.
+	Broadcast(payload []byte)
+	Received() <-chan Message
+}
+
+// Balancer is told what is down; loadbalancer.LoadBalancer is one.
+type Balancer interface {
+	SetClusterHealth(ctx context.Context, cluster uint16, h loadbalancer.Health) error
+	SetNodeHealth(ctx context.Context, cluster uint16, node string, h loadbalancer.Health) error
+}
+
+// Deps are what a Health works with. Pool may be nil: then this node watches all
+// others itself.
+type Deps struct {
+	Open     func(probe.Config) (Prober, error)
+	Balancer Balancer
+	Pool     Pool
+	Log      *slog.Logger
+}
+
+// Health runs a Machine.
+type Health struct {
+	config   Config
+	deps     Deps
+	snapshot atomic.Pointer[Snapshot]
+	hands    chan hand
+
+	// What follows is owned by Run.
+
+	view    *view.View
+	mesh    mesh
+	machine *Machine
+	probes  *probes
+	events  ring
+	wake    time.Time
+	// told are verdicts for the balancer, the oldest first.
+	told      []order
+	overrides []Override
+	// dirty: the records on disk are old; saved is when they were written.
+	dirty    bool
+	saved    time.Time
+	shown    time.Time
+	wasBlind bool
+	problem  error
+}
+
+// settling is how long a node that is new may need to answer for the first time.
+const settling = 10 * time.Second
+
+// saveEvery and showEvery bound how often what changes all the time is written.
+const (
+	saveEvery = time.Second
+	showEvery = 500 * time.Millisecond
+)
+
+// New returns a Health that does nothing before Run.
+func New(c Config, d Deps) *Health {
+	h := &Health{config: c, deps: d, hands: make(chan hand), view: view.New(c.Node)}
+	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
+	return h
+}
+
+// Run judges until ctx ends. In mode Off it only takes batches.
+func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
+	if h.config.Mode == Off {
+		h.snapshot.Store(&Snapshot{Mode: Off, Verdicts: []Verdict{}})
+		for {
+			select {
+			case <-batches:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	orders, done := make(chan order), make(chan struct{})
+	go func() { defer close(done); h.deliver(ctx, orders) }()
+	defer func() { cancel(); <-done; h.probes.close() }()
+	h.load()
+	var received <-chan Message
+	if h.deps.Pool != nil {
+		received = h.deps.Pool.Received()
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var heard []Message
+		var next order
+		var out chan<- order
+		if len(h.told) > 0 {
+			next, out = h.told[0], orders
+		}
+		select {
+		case <-ctx.Done():
+			return h.save()
+		case b := <-batches:
+			h.take(ctx, b)
+		case m := <-received:
+			heard = append(heard, m)
+		case <-h.probes.readable():
+		case <-timer.C:
+		case x := <-h.hands:
+			x.done <- h.byHand(x.Override)
+		case out <- next:
+			h.told = h.told[1:]
+			continue
+		}
+		h.step(heard)
+		timer.Reset(time.Until(h.wake))
+	}
+}
+
+// take takes what the store says in.
+func (h *Health) take(ctx context.Context, b view.Batch) {
+	c := h.view.Apply(view.Only(b, wanted...))
+	if len(c.Nodes)+len(c.Clusters)+len(c.Drains)+len(c.Peers) == 0 && !c.Connection {
+		return
+	}
+	m, ok := survey(h.view, h.config.Node)
+	if !ok {
+		return // what was known goes on
+	}
+	if h.machine == nil {
+		h.machine = NewMachine(h.config.Knobs, m.self)
+		h.machine.SetAlone(h.deps.Pool == nil)
+		h.recall()
+	}
+	if !slices.Equal(m.sources, h.mesh.sources) || h.probes == nil {
+		h.open(ctx, m.sources)
+	}
+	h.mesh = m
+	h.machine.SetFresh(m.fresh)
+	h.machine.SetTargets(time.Now(), m.targets)
+}
+
+// open opens sockets for the node's own addresses.
+func (h *Health) open(ctx context.Context, sources []netip.Addr) {
+	h.probes.close()
+	h.probes = nil
+	p, err := h.deps.Open(probe.Config{Sources: sources, Port: h.config.Port})
+	if h.problem = err; err != nil {
+		h.deps.Log.Error("nodes cannot be probed", "error", err)
+		return
+	}
+	h.probes = newProbes(ctx, p, h.deps.Log)
+}
+
+// step lets the machine judge what happened until now.
+func (h *Health) step(heard []Message) {
+	if h.wake = time.Now().Add(time.Second); h.machine == nil || h.probes == nil {
+		h.show(time.Now())
+		return
+	}
+	in, err := h.probes.drain()
+	if err != nil && h.problem == nil {
+		h.deps.Log.Error("replies to probes cannot be read", "error", err)
+	}
+	h.problem = err
+	in.Gossip = heard
+	out := h.machine.Step(in)
+	h.probes.send(out.Probes)
+	for _, payload := range out.Gossip {
+		if h.deps.Pool != nil {
+			h.deps.Pool.Broadcast(payload)
+		}
+	}
+	for _, c := range out.Changes {
+		h.changed(c, in.Now)
+	}
+	h.look(in.Now)
+	if h.dirty && in.Now.Sub(h.saved) >= saveEvery {
+		if err := h.save(); err != nil {
+			h.deps.Log.Warn("what is known of the mesh's nodes is not kept for a restart", "error", err)
+		}
+	}
+	if len(out.Changes) > 0 || in.Now.Sub(h.shown) >= showEvery {
+		h.show(in.Now)
+	}
+	h.wake = out.Wake
+}
+
+// changed hands a verdict on, and writes it down if it is news.
+func (h *Health) changed(c Change, now time.Time) {
+	h.dirty = true
+	who := Name{c.Cluster, c.Node}
+	if h.config.Mode == On {
+		h.told = append(h.told, order{cluster: h.mesh.ids[c.Cluster], node: c.Node, health: bits(c.Verdict)})
+	}
+	quiet := func(s clustermesh.VerdictState) bool {
+		return s == clustermesh.VerdictUp || s == clustermesh.VerdictSuspect || s == ""
+	}
+	if quiet(c.State) && quiet(c.Was) || c.State == c.Was && !c.Override {
+		return // a suspicion that came to nothing; one kind is back, and not all
+	}
+	to := string(c.State)
+	if to == "" {
+		to = "gone"
+	}
+	if c.Was == "" && c.State == clustermesh.VerdictUnmonitored || c.Was == clustermesh.VerdictUnmonitored && c.Lasted < settling {
+		return // it had not had the time to answer
+	}
+	h.tell(Event{Time: now, What: who.String(), From: string(c.Was), To: to, Reason: c.Reason, Evidence: c.Evidence, Observed: h.config.Mode == Observe})
+}
+
+// tell writes an event down.
+func (h *Health) tell(e Event) {
+	h.events.add(e)
+	log := h.deps.Log.Info
+	if e.To == string(clustermesh.VerdictDown) || e.To == Blind {
+		log = h.deps.Log.Warn
+	}
+	log("verdict", "what", e.What, "from", e.From, "to", e.To, "reason", e.Reason, "observed", e.Observed)
+}
+
+// Blind is the state of an agent that hears nobody; Sighted that of one that does again.
+const (
+	Blind   = "blind"
+	Sighted = "sighted"
+)
+
+// look tells when this node goes blind, and when it sees again.
+func (h *Health) look(now time.Time) {
+	if blind := !h.machine.Blind().IsZero(); blind != h.wasBlind {
+		h.wasBlind = blind
+		e := Event{Time: now, What: "this node", From: Blind, To: Sighted, Reason: "it hears others again and judges"}
+		if blind {
+			e.From, e.To, e.Reason = Sighted, Blind, blindReason
+		}
+		h.tell(e)
+	}
+}
+
+const blindReason = "it hears no other cluster and not even most of its own: it is cut off itself, and its verdicts stay as they are"
+
+// bits are what of a verdict the maps hold.
+func bits(v clustermesh.Verdict) (out loadbalancer.Health) {
+	switch {
+	case v.Node == "" && v.State == clustermesh.VerdictDown:
+		return loadbalancer.ClusterDown
+	case v.Node == "":
+		return 0
+	}
+	if v.AddressDown {
+		out |= loadbalancer.NodeDown
+	}
+	if v.PodsDown {
+		out |= loadbalancer.PodsDown
+	}
+	return out
+}
+
+// order is a verdict for the balancer.
+type order struct {
+	cluster uint16
+	node    string
+	health  loadbalancer.Health
+}
+
+// deliver hands verdicts to the balancer, which may let it wait.
+func (h *Health) deliver(ctx context.Context, orders <-chan order) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case o := <-orders:
+			if o.node == "" {
+				_ = h.deps.Balancer.SetClusterHealth(ctx, o.cluster, o.health) // only ctx ends it
+			} else {
+				_ = h.deps.Balancer.SetNodeHealth(ctx, o.cluster, o.node, o.health)
+			}
+		}
+	}
+}
+
+func (h *Health) path(name string) string { return filepath.Join(h.config.RunDir, name) }
+
+// load reads what was set by hand before a restart.
+func (h *Health) load() {
+	var err error
+	if h.overrides, _, err = kept.Read[[]Override](h.path("verdicts.json")); err != nil {
+		h.deps.Log.Warn("verdicts that were set by hand are lost", "error", err)
+	}
+}
+
+// recall gives a new machine what was known before a restart.
+func (h *Health) recall() {
+	records, _, err := kept.Read[[]Record](h.path("health.json"))
+	if err != nil {
+		h.deps.Log.Warn("what was known of the mesh's nodes is lost", "error", err)
+	}
+	h.machine.Remember(records)
+	for _, o := range h.overrides {
+		h.machine.SetOverride(Name{o.Cluster, o.Node}, o.State)
+	}
+}
+
+// save keeps what must be known after a restart.
+func (h *Health) save() error {
+	if h.machine == nil {
+		return nil
+	}
+	h.dirty, h.saved = false, time.Now()
+	return kept.Write(h.path("health.json"), h.machine.Records())
+}
+
+// probes joins the machine's numbers of probes with the prober's nonces.
+type probes struct {
+	prober Prober
+	cancel context.CancelFunc
+	done   chan struct{}
+	ids    map[uint64]uint64 // by nonce
+	order  []sent
+	unsent []uint64
+}
+
+type sent struct {
+	nonce uint64
+	at    time.Time
+}
+
+func newProbes(ctx context.Context, p Prober, log *slog.Logger) *probes {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &probes{prober: p, cancel: cancel, done: make(chan struct{}), ids: map[uint64]uint64{}}
+	go func() {
+		defer close(s.done)
+		if err := p.Watch(ctx); err != nil {
+			log.Error("replies to probes are read late", "error", err)
+		}
+	}()
+	return s
+}
+
+func (s *probes) readable() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.prober.Readable()
+}
+
+func (s *probes) close() {
+	if s != nil {
+		s.cancel()
+		<-s.done
+		_ = s.prober.Close() // nobody waits for its replies
+	}
+}
+
+// drain returns what came in.
+func (s *probes) drain() (Input, error) {
+	b, err := s.prober.Drain()
+	in := Input{Now: b.Through, Unsent: s.unsent}
+	s.unsent = nil
+	for _, r := range b.Replies {
+		if id, ok := s.ids[r.Nonce]; ok {
+			delete(s.ids, r.Nonce)
+			in.Replies = append(in.Replies, Reply{ID: id, Arrived: r.Arrived, Life: Life{BootID: r.BootID, Epoch: r.Epoch}})
+		}
+	}
+	return in, err
+}
+
+// send sends probes. That there is no way to a node is a silence of its; whatever
+// else keeps the kernel from sending is not.
+func (s *probes) send(all []Probe) {
+	now := time.Now()
+	for _, p := range all {
+		nonce, err := s.prober.Send(probe.Target{Address: p.To, Kind: kindOnWire[p.Kind]})
+		switch {
+		case err == nil:
+			s.ids[nonce] = p.ID
+			s.order = append(s.order, sent{nonce, now})
+		case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
+		default:
+			s.unsent = append(s.unsent, p.ID)
+		}
+	}
+	done := 0
+	for done < len(s.order) && now.Sub(s.order[done].at) > remember {
+		delete(s.ids, s.order[done].nonce)
+		done++
+	}
+	s.order = s.order[done:]
+}
+
+var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods}

@@ -1,0 +1,74 @@
+package health
+
+import (
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// Snapshot is what a Health thinks of the mesh. It is immutable.
+type Snapshot struct {
+	Mode Mode `json:"mode"`
+	// Verdicts are about clusters and their nodes, by name, each with
+	// the same in the shape of Kubernetes.
+	Verdicts []Verdict `json:"verdicts"`
+	// Blind is since when this node hears nobody; zero when it does.
+	Blind time.Time `json:"blind,omitzero"`
+	// Interval is between two probes to a node that is watched here; longer than it
+	// was asked to be where the budget does not suffice.
+	Interval time.Duration `json:"interval"`
+	Watched  int           `json:"watched"`
+	// Alone: without gossip, this node watches all others itself.
+	Alone bool `json:"alone,omitempty"`
+	// Unread counts what others gossip and this version does not understand.
+	Unread int `json:"unread"`
+	// Problem says why nobody is judged; empty when all is well.
+	Problem string `json:"problem,omitempty"`
+
+	events []Event
+}
+
+// Verdict is a verdict, and what belongs to it.
+type Verdict struct {
+	clustermesh.Verdict
+	Condition clustermesh.Condition `json:"condition"`
+	// Watched: this node watches it; RTT is how long a reply of it takes, zero when
+	// that is not known.
+	Watched bool          `json:"watched,omitempty"`
+	RTT     time.Duration `json:"rtt,omitempty"`
+}
+
+// Snapshot returns what is thought now.
+func (h *Health) Snapshot() *Snapshot { return h.snapshot.Load() }
+
+// Events returns the events after a number that Event.Seq had, the oldest first.
+func (s *Snapshot) Events(after uint64) []Event {
+	for i, e := range s.events {
+		if e.Seq > after {
+			return s.events[i:]
+		}
+	}
+	return nil
+}
+
+// show publishes a snapshot.
+func (h *Health) show(now time.Time) {
+	h.shown = now
+	s := &Snapshot{Mode: h.config.Mode, Verdicts: []Verdict{}, events: h.events.events}
+	if h.problem != nil {
+		s.Problem = h.problem.Error()
+	}
+	if m := h.machine; m != nil {
+		s.Blind, s.Interval, s.Alone, s.Unread = m.blind, m.interval, m.alone, m.unread
+		for _, v := range m.Verdicts() {
+			shown := Verdict{Verdict: v, Condition: v.Condition()}
+			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {
+				if shown.Watched, shown.RTT = n.watched, n.track[Address].rtt; n.watched {
+					s.Watched++
+				}
+			}
+			s.Verdicts = append(s.Verdicts, shown)
+		}
+	}
+	h.snapshot.Store(s)
+}

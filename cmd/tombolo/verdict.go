@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/internal/control"
+)
+
+func newVerdict() *cobra.Command {
+	var runDir string
+	var o output
+	c := &cobra.Command{
+		Use:   "verdict",
+		Short: "Shows what this node thinks of the clusters and nodes of the mesh; set and clear override it",
+		Long: `Shows what this node thinks of the clusters and nodes of the mesh: up, suspect,
+down, draining, or unmonitored (it never answered a probe, so that its death would
+not be noticed), why, and for how long.
+
+set and clear override it on this node alone; an override survives the agent's
+restart. To move connections away from something in every cluster, use tombolo
+drain.`,
+		Example: `  tombolo verdict
+  tombolo verdict set node west-2 down
+  tombolo verdict set cluster west up
+  tombolo verdict clear node west-2`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var s health.Snapshot
+			if err := control.NewClient(runDir, agent.Role).Get(c.Context(), "/verdicts", &s); err != nil {
+				return err
+			}
+			return o.print(c.OutOrStdout(), s, func(bool) table { return verdictTable(&s, time.Now()) })
+		},
+	}
+	o.add(c)
+	runDirFlag(c.PersistentFlags(), &runDir)
+	c.AddCommand(&cobra.Command{
+		Use:   "set {cluster | node} NAME {up | down}",
+		Short: "Sets a verdict by hand, on this node",
+		Args:  verdictArgs(3),
+		RunE: func(c *cobra.Command, args []string) error {
+			return setVerdict(c, runDir, args[0], args[1], args[2])
+		},
+	}, &cobra.Command{
+		Use:   "clear {cluster | node} NAME",
+		Short: "Takes back what was set by hand",
+		Args:  verdictArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return setVerdict(c, runDir, args[0], args[1], "")
+		},
+	})
+	return c
+}
+
+func setVerdict(c *cobra.Command, runDir, kind, name, state string) error {
+	query := url.Values{"kind": {kind}, "name": {name}, "state": {state}}
+	return control.NewClient(runDir, agent.Role).Post(c.Context(), "/verdicts?"+query.Encode(), &struct{}{})
+}
+
+// verdictArgs wants a kind, a name, and perhaps a state.
+func verdictArgs(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) != n && n == 3:
+			return fmt.Errorf("want cluster or node, a name, and up or down")
+		case len(args) != n:
+			return fmt.Errorf("want cluster or node, and a name")
+		case !slices.Contains([]string{"cluster", "node"}, args[0]):
+			return fmt.Errorf("%q can have no verdict: want cluster or node", args[0])
+		case n == 3 && !slices.Contains([]string{"up", "down"}, args[2]):
+			return fmt.Errorf("a verdict by hand is up or down, not %q", args[2])
+		}
+		return nil
+	}
+}
+
+func verdictTable(s *health.Snapshot, now time.Time) table {
+	t := table{header: []string{"CLUSTER", "NODE", "STATE", "FOR", "RTT", "WATCHED", "REASON"}}
+	for _, v := range s.Verdicts {
+		rtt, watched := "", ""
+		if v.RTT > 0 {
+			rtt = v.RTT.Round(time.Microsecond).String()
+		}
+		if v.Watched {
+			watched = "yes"
+		}
+		reason := v.Reason
+		if s.Mode == health.Observe && v.State == "down" {
+			reason = strings.TrimSuffix("only observed; "+reason, "; ")
+		}
+		t.add(v.Cluster, v.Node, string(v.State), age(now.Sub(v.Since)), rtt, watched, reason)
+	}
+	return t
+}
