@@ -22,6 +22,13 @@ type fault struct {
 	target netip.AddrPort
 	// trials bounds how often the fault is played; zero is no bound.
 	trials int
+	// clusters and nodes (of a cluster) are those of the lab, 2 when zero.
+	clusters, nodes int
+	// scenario: no row of the table; played only by tests and by name.
+	scenario bool
+	// verdicts bounds how many there may be in the maps of all nodes together;
+	// zero is no bound.
+	verdicts int
 	// before changes the lab before the load begins; nil does nothing.
 	before func(*trial) error
 	// play brings the fault about, and returns as soon as it is there, or when it
@@ -82,6 +89,27 @@ var faults = []fault{
 		play: reused, lasts: 6 * time.Second,
 		strange:  func(_ *trial, p echo.Pod) bool { return p.Pod == "other" },
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Pod == "west-1-b" },
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
+	{name: "one_way_partition", what: "only one of two clusters hears the other", scenario: true,
+		play: func(t *trial) error {
+			return t.cut(wrong.Fault{From: "east", To: "west", Direction: []wrong.Direction{wrong.In, wrong.Out}[t.n%2]})
+		}, lasts: 5 * time.Second,
+		lost:     func(_ *trial, p echo.Pod) bool { return p.Cluster == "west" },
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
+	{name: "split_cluster", what: "a cluster falls in two, and another reaches both parts", scenario: true, nodes: 3,
+		play: func(t *trial) error {
+			return errors.Join(t.cut(wrong.Fault{From: "east-3", To: "east-1"}), t.cut(wrong.Fault{From: "east-3", To: "east-2"}))
+		}, lasts: 5 * time.Second,
+		lost:     func(_ *trial, p echo.Pod) bool { return p.Node == "east-3" },
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
+	{name: "broken_uplink", what: "a node hears nobody, and convinces nobody", scenario: true, nodes: 3,
+		play:  func(t *trial) error { return t.cut(wrong.Fault{From: "west-2", Direction: wrong.In}) },
+		lasts: 5 * time.Second, verdicts: 5, // of each other node about this one
+		lost:     func(_ *trial, p echo.Pod) bool { return p.Node == "west-2" },
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
+	{name: "one_of_three_clusters", what: "one of three clusters dies", scenario: true, clusters: 3,
+		play: func(t *trial) error { return t.cut(wrong.Fault{From: "west"}) }, lasts: 5 * time.Second,
+		lost:     func(_ *trial, p echo.Pod) bool { return p.Cluster == "west" },
 		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
 	{name: "peer_node_power_off", what: "the same as node_power_off where kube-proxy's rules wait for the node's lease",
 		target: peerAddress, trials: 3, before: peerStarts, play: peerNotices, lasts: 65 * time.Second,

@@ -94,7 +94,7 @@ func wanted(names []string) (repeat int, chosen []fault, err error) {
 	var all []string
 	for _, f := range faults {
 		all = append(all, f.name)
-		if len(names) == 0 || slices.Contains(names, f.name) {
+		if len(names) == 0 && !f.scenario || slices.Contains(names, f.name) {
 			chosen = append(chosen, f)
 		}
 	}

@@ -50,6 +50,9 @@ func (f fault) hold(t *testing.T, o Outcome) {
 	if (f.harmless || f.kept) && o.Broken > 0 {
 		t.Errorf("%d long connections broke", o.Broken)
 	}
+	if f.verdicts > 0 && o.Verdicts > f.verdicts {
+		t.Errorf("%d verdicts stand in the maps of all nodes, want %d at most", o.Verdicts, f.verdicts)
+	}
 	if f.unnoticed && o.Verdicts > 0 {
 		t.Errorf("%d nodes and clusters were declared down", o.Verdicts)
 	}

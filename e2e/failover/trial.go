@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os/exec"
-	"strconv"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/deploy/lab"
 	"tombolo.io/tombolo/deploy/lab/echo"
 	"tombolo.io/tombolo/deploy/lab/objects"
@@ -57,7 +50,7 @@ type trial struct {
 
 // run plays one trial of a fault in a lab of its own.
 func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
-	l, err := lab.New(b.base, b.binary, plan.Config{Lab: b.name, Clusters: 2, Nodes: 2, Pods: 2, Router: "builtin", Family: b.family})
+	l, err := lab.New(b.base, b.binary, plan.Config{Lab: b.name, Clusters: cmp.Or(f.clusters, 2), Nodes: cmp.Or(f.nodes, 2), Pods: 2, Router: "builtin", Family: b.family})
 	if err != nil {
 		return o, err
 	}
@@ -113,55 +106,6 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	return o, steady(all, q.fault)
 }
 
-// watchVerdicts looks at the maps of every node from now on, ten times a second,
-// and tells at the end how many clusters and nodes were down at most.
-func (t *trial) watchVerdicts() (watched func() (int, error)) {
-	ctx, cancel := context.WithCancel(t.ctx)
-	type seen struct {
-		most int
-		err  error
-	}
-	end := make(chan seen, 1)
-	go func() {
-		var s seen
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for s.err == nil {
-			select {
-			case <-ctx.Done():
-				end <- s
-				return
-			case <-tick.C:
-			}
-			var n int
-			n, s.err = t.down()
-			s.most = max(s.most, n)
-		}
-		end <- s
-	}()
-	return func() (int, error) {
-		cancel()
-		s := <-end
-		return s.most, s.err
-	}
-}
-
-// down counts what the maps of all nodes hold for down.
-func (t *trial) down() (int, error) {
-	sum := 0
-	for _, m := range t.Machines() {
-		if m.Kind != plan.KindNode {
-			continue
-		}
-		clusters, nodes, err := bpf.DownAt(t.BPFFS(m.Name))
-		if err != nil {
-			return 0, fmt.Errorf("looking at the verdicts of %s: %w", m.Name, err)
-		}
-		sum += clusters + nodes
-	}
-	return sum, nil
-}
-
 func (b bench) target(l *lab.Lab) netip.AddrPort {
 	a := objects.EchoAddresses(l.Clusters[0])
 	if b.family == "ipv6" {
@@ -197,57 +141,4 @@ func (t *trial) wait(d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// load is a client in a pod.
-type load struct {
-	cmd    *exec.Cmd
-	stderr bytes.Buffer
-	done   chan error
-	all    []echo.Connection
-}
-
-func (t *trial) load(target netip.AddrPort) (*load, error) {
-	c, err := t.Command(client, []string{"tombolo", "connections", "--target", target.String(),
-		"--rate", strconv.Itoa(rate), "--hold", strconv.Itoa(hold), "--timeout", timeout.String()})
-	if err != nil {
-		return nil, err
-	}
-	l := &load{done: make(chan error, 1)}
-	out, in := io.Pipe()
-	if l.cmd, err = c.Child(nil, in, &l.stderr); err != nil {
-		return nil, fmt.Errorf("starting the load: %w", err)
-	}
-	cmd := l.cmd
-	go func() {
-		err := cmd.Wait()
-		in.CloseWithError(err) // nil becomes io.EOF
-	}()
-	go func() {
-		dec := json.NewDecoder(out)
-		for {
-			var c echo.Connection
-			if err := dec.Decode(&c); err != nil {
-				out.CloseWithError(err)
-				l.done <- err
-				return
-			}
-			l.all = append(l.all, c)
-		}
-	}()
-	return l, nil
-}
-
-// stop ends the load and returns what became of its connections; a second call
-// returns the same.
-func (l *load) stop() ([]echo.Connection, error) {
-	if l.cmd == nil {
-		return l.all, nil
-	}
-	l.cmd.Process.Signal(syscall.SIGTERM) // fails for one that ended by itself, which its output says
-	l.cmd = nil
-	if err := <-l.done; !errors.Is(err, io.EOF) {
-		return l.all, fmt.Errorf("the load ended: %w: %s", err, strings.TrimSpace(l.stderr.String()))
-	}
-	return l.all, nil
 }
