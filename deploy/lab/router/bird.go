@@ -38,6 +38,8 @@ func birdConf(c Config) string {
 		}
 		line("}")
 	}
+	// RFC 8326: who is about to leave is the last resort. FRR knows that by itself.
+	line("filter heed { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }")
 	line("template bgp session {")
 	line("  local as %d port %d;", c.ASN, c.Port)
 	line("  graceful restart on;")
@@ -51,7 +53,7 @@ func birdConf(c Config) string {
 		line("protocol bgp link%d from session {", i)
 		line("  source address %s;", l.Local)
 		line("  neighbor %s as %d;", l.Remote, l.ASN)
-		line("  %s { import all; export all; };", birdFamily(l.Remote))
+		line("  %s { import filter heed; export all; };", birdFamily(l.Remote))
 		line("}")
 	}
 	return b.String()
@@ -69,8 +71,8 @@ func birdNodes(line func(string, ...any), c Config, i int, p netip.Prefix) {
 	if c.Password != "" {
 		line("  password %q;", c.Password)
 	}
-	line("  ipv4 { import all; export all; };")
-	line("  ipv6 { import all; export all; };")
+	line("  ipv4 { import filter heed; export all; };")
+	line("  ipv6 { import filter heed; export all; };")
 	line("}")
 }
 

@@ -40,6 +40,9 @@ func configure(ctx context.Context, s *server.BgpServer, c router.Config, change
 	if err := watch(ctx, s, changes); err != nil {
 		return fmt.Errorf("watching the best paths: %w", err)
 	}
+	if err := heedShutdowns(ctx, s); err != nil {
+		return err
+	}
 	for _, p := range c.Networks {
 		path, err := originate(p)
 		if err != nil {
@@ -62,6 +65,30 @@ func configure(ctx context.Context, s *server.BgpServer, c router.Config, change
 		if err := s.AddPeer(ctx, &api.AddPeerRequest{Peer: link(c, l)}); err != nil {
 			return fmt.Errorf("adding the link to %s: %w", l.Remote, err)
 		}
+	}
+	return nil
+}
+
+// heedShutdowns makes a path with the community GRACEFUL_SHUTDOWN the last resort
+// (RFC 8326). The preference is 1 because the library takes 0 for none.
+func heedShutdowns(ctx context.Context, s *server.BgpServer) error {
+	const name = "graceful-shutdown"
+	set := &api.DefinedSet{DefinedType: api.DefinedType_COMMUNITY, Name: name, List: []string{"65535:0"}}
+	policy := &api.Policy{Name: name, Statements: []*api.Statement{{
+		Name:       name,
+		Conditions: &api.Conditions{CommunitySet: &api.MatchSet{Type: api.MatchSet_ANY, Name: name}},
+		Actions:    &api.Actions{RouteAction: api.RouteAction_ACCEPT, LocalPref: &api.LocalPrefAction{Value: 1}},
+	}}}
+	onImport := &api.PolicyAssignment{Name: "global", Direction: api.PolicyDirection_IMPORT,
+		Policies: []*api.Policy{policy}, DefaultAction: api.RouteAction_ACCEPT}
+	if err := s.AddDefinedSet(ctx, &api.AddDefinedSetRequest{DefinedSet: set}); err != nil {
+		return fmt.Errorf("adding the community of graceful shutdowns: %w", err)
+	}
+	if err := s.AddPolicy(ctx, &api.AddPolicyRequest{Policy: policy}); err != nil {
+		return fmt.Errorf("adding the policy of graceful shutdowns: %w", err)
+	}
+	if err := s.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: onImport}); err != nil {
+		return fmt.Errorf("heeding graceful shutdowns: %w", err)
 	}
 	return nil
 }
