@@ -54,7 +54,7 @@ func TestAPIServer(t *testing.T) {
 	root := newRoot()
 	root.SetArgs(args)
 	go func() { ended <- root.ExecuteContext(ctx) }()
-	untilReady(t, dir, ended)
+	untilWell(t, dir, ended)
 
 	if out, err := run(t, "status", "--run-dir", dir); err != nil || !strings.Contains(out, "apiserver  n1 ") {
 		t.Errorf("status: %v\n%s", err, out)
@@ -78,20 +78,22 @@ func TestAPIServer(t *testing.T) {
 	}
 }
 
-// untilReady asks until the API server is ready, or has ended.
-func untilReady(t *testing.T, dir string, ended <-chan error) {
+// untilWell asks until the API server does its work and has nothing to tell, or
+// has ended.
+func untilWell(t *testing.T, dir string, ended <-chan error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, err := control.NewClient(dir, apiserver.Role).Raw(t.Context(), "/readyz")
-		if err == nil {
+		var r control.Report
+		err := control.NewClient(dir, apiserver.Role).Get(t.Context(), "/status", &r)
+		if err == nil && r.Health == clustermesh.HealthOK && r.NotReady == "" {
 			return
 		}
 		select {
 		case <-tick.C:
 		case over := <-ended:
-			t.Fatalf("it ended with %v; %v", over, err)
+			t.Fatalf("it ended with %v; %v, %+v", over, err, r)
 		}
 	}
 }
