@@ -96,8 +96,10 @@ type Health struct {
 	probes  *probes
 	events  ring
 	wake    time.Time
-	// told are verdicts for the balancer, the oldest first.
+	// told are verdicts for the balancer, the oldest first; ordered is what it was
+	// told last or will be.
 	told      []order
+	ordered   map[Name]loadbalancer.Health
 	overrides []Override
 	// dirty: the records on disk are old; saved is when they were written.
 	dirty    bool
@@ -118,7 +120,7 @@ const (
 
 // New returns a Health that does nothing before Run.
 func New(c Config, d Deps) *Health {
-	h := &Health{config: c, deps: d, hands: make(chan hand), view: view.New(c.Node)}
+	h := &Health{config: c, deps: d, hands: make(chan hand), view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
 	return h
 }
@@ -191,6 +193,11 @@ func (h *Health) take(ctx context.Context, b view.Batch) {
 	if !slices.Equal(m.sources, h.mesh.sources) || h.probes == nil {
 		h.open(ctx, m.sources)
 	}
+	for name, id := range h.mesh.ids { // a cluster that is gone has verdicts to be taken back
+		if _, ok := m.ids[name]; !ok {
+			m.ids[name] = id
+		}
+	}
 	h.mesh = m
 	h.machine.SetFresh(m.fresh)
 	h.machine.SetTargets(time.Now(), m.targets)
@@ -246,9 +253,7 @@ func (h *Health) step(heard []Message) {
 func (h *Health) changed(c Change, now time.Time) {
 	h.dirty = true
 	who := Name{c.Cluster, c.Node}
-	if h.config.Mode == On {
-		h.told = append(h.told, order{cluster: h.mesh.ids[c.Cluster], node: c.Node, health: bits(c.Verdict)})
-	}
+	h.order(who, bits(c.Verdict))
 	quiet := func(s clustermesh.VerdictState) bool {
 		return s == clustermesh.VerdictUp || s == clustermesh.VerdictSuspect || s == ""
 	}
@@ -263,6 +268,16 @@ func (h *Health) changed(c Change, now time.Time) {
 		return // it had not had the time to answer
 	}
 	h.tell(Event{Time: now, What: who.String(), From: string(c.Was), To: to, Reason: c.Reason, Evidence: c.Evidence, Observed: h.config.Mode == Observe})
+}
+
+// order has the balancer told, if that is news to it.
+func (h *Health) order(who Name, b loadbalancer.Health) {
+	old, ok := h.ordered[who]
+	if h.config.Mode != On || ok && old == b {
+		return
+	}
+	h.ordered[who] = b
+	h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node, health: b})
 }
 
 // tell writes an event down.

@@ -1,0 +1,372 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/agent/health/probe"
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// wire is a prober whose nodes answer after a millisecond, those that are silent
+// aside.
+type wire struct {
+	mu       sync.Mutex
+	silent   map[netip.Addr]bool
+	refuse   error // of Send
+	nonce    uint64
+	waiting  []probe.Reply
+	readable chan struct{}
+	sent     int
+	closed   bool
+}
+
+func (w *wire) Send(t probe.Target) (uint64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nonce++
+	w.sent++
+	if w.refuse != nil {
+		return 0, w.refuse
+	}
+	if !w.silent[t.Address] {
+		now := time.Now()
+		w.waiting = append(w.waiting, probe.Reply{Nonce: w.nonce, Target: t, Sent: now, Arrived: now.Add(time.Millisecond)})
+		time.AfterFunc(time.Millisecond, func() {
+			select {
+			case w.readable <- struct{}{}:
+			default:
+			}
+		})
+	}
+	return w.nonce, nil
+}
+
+func (w *wire) Drain() (probe.Batch, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := probe.Batch{Through: time.Now()}
+	for len(w.waiting) > 0 && !w.waiting[0].Arrived.After(b.Through) {
+		b.Replies = append(b.Replies, w.waiting[0])
+		w.waiting = w.waiting[1:]
+	}
+	return b, nil
+}
+
+func (w *wire) Readable() <-chan struct{}       { return w.readable }
+func (w *wire) Watch(ctx context.Context) error { <-ctx.Done(); return nil }
+func (w *wire) Close() error                    { w.closed = true; return nil }
+
+// be has addresses fall silent, or answer again.
+func (w *wire) be(silent bool, all ...netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range all {
+		w.silent[a] = silent
+	}
+}
+
+// fail has Send fail from now on.
+func (w *wire) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuse = err
+}
+
+// listener is a balancer that writes down what it is told, and may let wait.
+type listener struct {
+	mu   sync.Mutex
+	told []string
+	hold chan struct{}
+}
+
+// heard returns what it was told since it was last asked.
+func (l *listener) heard() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	told := l.told
+	l.told = nil
+	return told
+}
+
+// wait has it wait with its next answers until the channel is closed.
+func (l *listener) wait(until chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hold = until
+}
+
+func (l *listener) SetClusterHealth(ctx context.Context, cluster uint16, h loadbalancer.Health) error {
+	return l.SetNodeHealth(ctx, cluster, "", h)
+}
+
+func (l *listener) SetNodeHealth(ctx context.Context, cluster uint16, node string, h loadbalancer.Health) error {
+	l.mu.Lock()
+	hold := l.hold
+	l.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, fmt.Sprintf("%d/%s %d", cluster, node, h))
+	return nil
+}
+
+// shell is a Health that runs in a bubble.
+type shell struct {
+	*Health
+	wire     *wire
+	balancer *listener
+	batches  chan view.Batch
+	stop     func()
+}
+
+func start(t *testing.T, c Config) *shell {
+	s := &shell{wire: &wire{silent: map[netip.Addr]bool{}, readable: make(chan struct{}, 1)}, balancer: &listener{}, batches: make(chan view.Batch)}
+	c.Node, c.Knobs = "east-1", DefaultKnobs()
+	s.Health = New(c, Deps{
+		Open: func(c probe.Config) (Prober, error) {
+			if len(c.Sources) != 1 || c.Sources[0] != addr(1, 1) {
+				t.Errorf("sources %v", c.Sources)
+			}
+			return s.wire, nil
+		},
+		Balancer: s.balancer, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, s.batches) }()
+	s.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	s.batches <- mesh2()
+	s.after(3 * time.Second)
+	return s
+}
+
+// after lets time pass.
+func (s *shell) after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func addr(cluster, node byte) netip.Addr { return netip.AddrFrom4([4]byte{172, 20, cluster, node}) }
+func pods(cluster, node byte) netip.Addr { return netip.AddrFrom4([4]byte{10, cluster, node, 1}) }
+
+// mesh2 is a batch with two clusters of two nodes.
+func mesh2() view.Batch {
+	var b view.Batch
+	put := func(area clustermesh.Area, cluster string, o clustermesh.Object) {
+		key := clustermesh.KeyOf(area, o)
+		key.Cluster = cluster
+		b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Put, Key: key.String(), Value: o, Revision: 1})
+	}
+	for i, name := range []string{"east", "west"} {
+		area, cluster := clustermesh.Export, ""
+		if i > 0 {
+			area, cluster = clustermesh.Mirror, name
+			put(area, cluster, &clustermesh.MirrorState{Phase: clustermesh.MirrorSynced})
+			put(clustermesh.Private, "", &clustermesh.Peer{Name: name})
+		}
+		put(area, cluster, &clustermesh.Cluster{Name: name, ID: uint16(i + 1)})
+		for n := byte(1); n <= 2; n++ {
+			put(area, cluster, &clustermesh.Node{
+				Name: fmt.Sprintf("%s-%d", name, n), Addresses: []netip.Addr{addr(byte(i+1), n)},
+				PodCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i + 1), n, 0}), 24)},
+			})
+		}
+	}
+	for _, area := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+		for _, k := range clustermesh.Tables(area) {
+			key := clustermesh.Key{Area: area, Kind: clustermesh.KindSynced, Name: string(k)}
+			b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Synced, Key: key.String()})
+		}
+	}
+	return b
+}
+
+// A node dies and comes back: the balancer is told, and people.
+func TestShell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.balancer.heard()
+		s.wire.be(true, addr(2, 2), pods(2, 2))
+		s.after(800 * time.Millisecond)
+		s.wire.be(false, addr(2, 2), pods(2, 2))
+		s.after(3 * time.Second)
+		if told := s.balancer.heard(); !slices.Contains(told, "2/west-2 3") || told[len(told)-1] != "2/west-2 0" {
+			t.Errorf("the balancer was told %v", told)
+		}
+		var got []string
+		for _, e := range s.Snapshot().Events(0) {
+			got = append(got, fmt.Sprintf("%d %s %s", e.Seq, e.What, e.To))
+		}
+		if want := []string{"1 west/west-2 down", "2 west/west-2 up"}; !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		if e := s.Snapshot().Events(0)[0]; len(e.Evidence) != 2 || len(s.Snapshot().Events(1)) != 1 {
+			t.Errorf("the first is %+v", e)
+		}
+	})
+}
+
+// Observed: people are told, the balancer is not.
+func TestShellObserves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: Observe})
+		defer s.stop()
+		s.wire.be(true, addr(2, 2), pods(2, 2))
+		s.after(800 * time.Millisecond)
+		if events, told := s.Snapshot().Events(0), s.balancer.heard(); len(events) != 1 || !events[0].Observed || len(told) != 0 {
+			t.Errorf("events %+v, told %v", events, told)
+		}
+	})
+}
+
+// Off: nobody is asked.
+func TestShellIsOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: Off})
+		defer s.stop()
+		if s.wire.sent != 0 || s.Snapshot().Mode != Off {
+			t.Errorf("%d were sent, mode %v", s.wire.sent, s.Snapshot().Mode)
+		}
+		if err := s.SetByHand(t.Context(), "node", "west-1", "down"); err == nil {
+			t.Error("a verdict was set")
+		}
+	})
+}
+
+// What cannot be sent is no silence, except where there is no route.
+func TestShellCannotSend(t *testing.T) {
+	for err, dead := range map[error]bool{unix.ENOBUFS: false, unix.EPERM: false, unix.ENETUNREACH: true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+			defer s.stop()
+			s.wire.fail(fmt.Errorf("probing: %w", err))
+			s.after(3 * time.Second)
+			down := slices.ContainsFunc(s.Snapshot().Verdicts, func(v Verdict) bool { return v.State == clustermesh.VerdictDown })
+			if down != dead {
+				t.Errorf("with %v somebody is down: %v", err, down)
+			}
+		})
+	}
+}
+
+// A balancer that is busy holds nobody up, and hears all in order.
+func TestShellDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.balancer.heard()
+		hold := make(chan struct{})
+		s.balancer.wait(hold)
+		s.wire.be(true, addr(2, 1), pods(2, 1), addr(2, 2), pods(2, 2))
+		s.after(time.Second)
+		if n := len(s.Snapshot().Events(0)); n != 3 {
+			t.Errorf("%d events", n)
+		}
+		close(hold)
+		synctest.Wait()
+		told := s.balancer.heard()
+		slices.Sort(told)
+		if got := strings.Join(slices.Compact(told), ", "); got != "2/ 1, 2/west-1 3, 2/west-2 3" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
+// By hand, over a restart; and who was down stays so over one.
+func TestShellRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := start(t, Config{RunDir: dir, Mode: On})
+		for _, name := range []string{"nix", "west/nix", "east/west-1"} {
+			if err := s.SetByHand(t.Context(), "node", name, "down"); err == nil {
+				t.Errorf("%s was taken", name)
+			}
+		}
+		if err := s.SetByHand(t.Context(), "node", "west-1", "down"); err != nil {
+			t.Fatal(err)
+		}
+		s.wire.be(true, addr(2, 2), pods(2, 2))
+		s.after(time.Second)
+		s.stop()
+		if !s.wire.closed {
+			t.Error("the prober is open")
+		}
+		again := start(t, Config{RunDir: dir, Mode: On})
+		if told := again.balancer.heard(); !slices.Contains(told, "2/west-1 3") || !slices.Contains(told, "2/west-2 3") {
+			t.Errorf("told %v", told)
+		}
+		if err := again.SetByHand(t.Context(), "node", "west/west-1", ""); err != nil {
+			t.Error(err)
+		}
+		again.after(time.Second)
+		if told := again.balancer.heard(); !slices.Contains(told, "2/west-1 0") {
+			t.Errorf("told %v", told)
+		}
+		again.stop()
+	})
+}
+
+func TestConfig(t *testing.T) {
+	good := Config{Mode: On, Knobs: DefaultKnobs()}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for flag, change := range map[string]func(*Config){
+		"--failover": func(c *Config) { c.Mode = "maybe" }, "--probe-interval": func(c *Config) { c.Knobs.Interval = time.Millisecond },
+		"--probe-burst": func(c *Config) { c.Knobs.Burst = 1 }, "--probe-budget": func(c *Config) { c.Knobs.Budget = 39 },
+	} {
+		c := good
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
+// The addresses to ask are of a family that both have.
+func TestAsk(t *testing.T) {
+	a := netip.MustParseAddr
+	n := &clustermesh.Node{Addresses: []netip.Addr{a("fd00::2"), a("172.20.1.2")},
+		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00:1::/64"), netip.MustParsePrefix("10.9.9.9/32")}}
+	for _, c := range []struct{ sources, want []netip.Addr }{
+		{[]netip.Addr{a("172.20.1.1")}, []netip.Addr{a("172.20.1.2"), a("10.1.2.1")}},
+		{[]netip.Addr{a("fd00::1")}, []netip.Addr{a("fd00::2"), a("fd00:1::1")}},
+	} {
+		if got := ask(c.sources, n); !slices.Equal(got[:], c.want) {
+			t.Errorf("from %v: %v, want %v", c.sources, got, c.want)
+		}
+	}
+	n.PodCIDRs = n.PodCIDRs[2:]
+	if got := ask([]netip.Addr{a("172.20.1.1")}, n)[Pods]; got != a("10.9.9.9") {
+		t.Errorf("a prefix of one address: %v", got)
+	}
+	if got := ask(nil, n); got[Address].IsValid() || got[Pods].IsValid() {
+		t.Errorf("without a source: %v", got)
+	}
+}
