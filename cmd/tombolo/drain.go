@@ -65,9 +65,9 @@ func newDrain() *cobra.Command {
 		Short: "Moves new connections away from something of this cluster, in every cluster",
 		Long: `Moves new connections away from something of this cluster, in every cluster:
 from all of it, from one of its nodes, or from its endpoints of one service.
-Connections that are there go on. A drained
-node, and all nodes of a drained cluster, withdraw the LoadBalancer IPs that they
-advertise, after they have asked their routers to prefer others.
+Connections that are there go on. A drained node, and all nodes of a drained
+cluster, withdraw the LoadBalancer IPs that they advertise, after they have asked
+their routers to prefer others.
 
 It first looks at what that costs, and refuses when a service would have no
 other backend or an address no other node; --dry-run only shows it. It runs on
