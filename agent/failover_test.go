@@ -1,0 +1,45 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// What is down, cut off, set by hand or not monitored is named; that a node is new
+// is not worth a line, nor are the nodes of a cluster that is named.
+func TestConcerns(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	verdict := func(cluster, node string, state clustermesh.VerdictState, age time.Duration) health.Verdict {
+		return health.Verdict{Verdict: clustermesh.Verdict{Cluster: cluster, Node: node, State: state, Since: now.Add(-age)}}
+	}
+	byHand := verdict("east", "east-3", clustermesh.VerdictUp, time.Hour)
+	byHand.Override = true
+	for _, c := range []struct {
+		what string
+		s    Failover
+		want []string
+	}{
+		{"off", Failover{Mode: health.Off}, []string{"failover is off"}},
+		{"all is well", Failover{Verdicts: []health.Verdict{verdict("east", "", "up", 0), verdict("east", "east-1", "suspect", time.Hour), verdict("east", "east-2", "draining", time.Hour)}}, nil},
+		{"new", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Second)}}, nil},
+		{"unmonitored", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Minute)}}, []string{"node east/east-1 is unmonitored since 1970-01-12"}},
+		{"by hand", Failover{Verdicts: []health.Verdict{byHand}}, []string{"node east/east-3 is up"}},
+		{"a cluster", Failover{Verdicts: []health.Verdict{verdict("west", "", "down", 0), verdict("west", "west-1", "down", 0), verdict("zoo", "z-1", "down", 0)}},
+			[]string{"cluster west is down", "node zoo/z-1 is down"}},
+		{"blind", Failover{Blind: now}, []string{"this node hears nobody"}},
+		{"no sockets", Failover{Problem: "no permission"}, []string{"other nodes cannot be judged: no permission"}},
+	} {
+		got := concerns(&c.s, now)
+		same := len(got) == len(c.want)
+		for i := range min(len(got), len(c.want)) {
+			same = same && strings.HasPrefix(got[i], c.want[i])
+		}
+		if !same {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
