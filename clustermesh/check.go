@@ -109,6 +109,17 @@ func (c *checker) count(field string, n, most int) {
 	}
 }
 
+// sortedLabels checks a sorted list of different labels.
+func (c *checker) sortedLabels(field string, labels []string, most int) {
+	c.count(field, len(labels), most)
+	for i, s := range labels {
+		c.label(field, s)
+		if i > 0 && labels[i-1] >= s {
+			c.fail(field, s, "must be sorted, each once")
+		}
+	}
+}
+
 func (c *checker) address(field string, a netip.Addr) {
 	if reason := notAddress(a); reason != "" {
 		c.fail(field, a, "%s", reason)

@@ -1,6 +1,9 @@
 package clustermesh
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Bounds of a cluster id. Zero means "no cluster"; the upper bound leaves an
 // identity (id << 16 | local number) inside 25 bits.
@@ -23,6 +26,18 @@ type Cluster struct {
 	ServiceCIDRs []netip.Prefix
 	// Capabilities name what this cluster's version can do, sorted.
 	Capabilities []string
+	// Peers are the names of the clusters that this one has as peers, sorted. It
+	// says so if its Capabilities have CapabilityPeers; see PeersWith.
+	Peers []string
+}
+
+// CapabilityPeers says that Cluster.Peers is told.
+const CapabilityPeers = "peers"
+
+// PeersWith says whether the cluster has another one as a peer. Of one that does
+// not tell it is assumed.
+func (cl *Cluster) PeersWith(name string) bool {
+	return !slices.Contains(cl.Capabilities, CapabilityPeers) || slices.Contains(cl.Peers, name)
 }
 
 // Node is a machine of a cluster.

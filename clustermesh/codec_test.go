@@ -23,7 +23,7 @@ func label(kv ...string) (m map[string]string) {
 func samples() map[string]Object {
 	east := Cluster{
 		Name: "east", ID: 1, PodCIDRs: prefixes("10.1.0.0/16", "fd01::/48"), NodeCIDRs: prefixes("192.168.1.0/24"),
-		ServiceCIDRs: prefixes("10.96.0.0/12"), Capabilities: []string{"identities", "slices"},
+		ServiceCIDRs: prefixes("10.96.0.0/12"), Capabilities: []string{"identities", "slices"}, Peers: []string{"north", "west"},
 	}
 	return map[string]Object{
 		"tombolo/v1/export/cluster": &east,

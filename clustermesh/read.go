@@ -62,6 +62,7 @@ func readCluster(c *checker, m *meshpb.Cluster) *Cluster {
 		NodeCIDRs:    each(m.GetNodeCidrs(), readPrefix),
 		ServiceCIDRs: each(m.GetServiceCidrs(), readPrefix),
 		Capabilities: m.GetCapabilities(),
+		Peers:        m.GetPeers(),
 	}
 }
 

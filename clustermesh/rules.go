@@ -19,13 +19,8 @@ func (cl *Cluster) check(c *checker) {
 	c.prefixes("pod CIDRs", cl.PodCIDRs, 256)
 	c.prefixes("node CIDRs", cl.NodeCIDRs, 256)
 	c.prefixes("service CIDRs", cl.ServiceCIDRs, 256)
-	c.count("capabilities", len(cl.Capabilities), 256)
-	for i, s := range cl.Capabilities {
-		c.label("capabilities", s)
-		if i > 0 && cl.Capabilities[i-1] >= s {
-			c.fail("capabilities", s, "must be sorted, each once")
-		}
-	}
+	c.sortedLabels("capabilities", cl.Capabilities, 256)
+	c.sortedLabels("peers", cl.Peers, MaxClusterID)
 }
 
 func (n *Node) check(c *checker) {
@@ -101,7 +96,7 @@ func (m *MirrorState) check(c *checker) {
 }
 
 func (cl *Cluster) isZero() bool {
-	return cl.Name == "" && cl.ID == 0 && len(cl.PodCIDRs)+len(cl.NodeCIDRs)+len(cl.ServiceCIDRs)+len(cl.Capabilities) == 0
+	return cl.Name == "" && cl.ID == 0 && len(cl.PodCIDRs)+len(cl.NodeCIDRs)+len(cl.ServiceCIDRs)+len(cl.Capabilities)+len(cl.Peers) == 0
 }
 
 func (p *ProcessStatus) check(c *checker) {

@@ -160,6 +160,9 @@ func singleRules() []rule {
 		{clusterKey, on(func(c *Cluster) {
 			c.Capabilities = repeat(257, func(i int) string { return fmt.Sprintf("c%03d", i) })
 		}), "capabilities (257)"},
+		{clusterKey, on(func(c *Cluster) { c.Peers = []string{"west", "north"} }), "peers (\"north\") must be sorted"},
+		{clusterKey, on(func(c *Cluster) { c.Peers = []string{""} }), "peers "},
+		{clusterKey, on(func(c *Cluster) { c.Peers = repeat(512, func(i int) string { return fmt.Sprintf("c%03d", i) }) }), "peers (512)"},
 
 		{nodeKey, on(func(n *Node) { n.Addresses = addrs("10.0.0.1", "10.0.0.1") }), "must not occur twice"},
 		{nodeKey, on(func(n *Node) { n.Addresses = ips(65) }), "addresses (65)"},

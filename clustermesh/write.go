@@ -59,6 +59,7 @@ func writeCluster(c *Cluster) *meshpb.Cluster {
 		NodeCidrs:    writePrefixes(c.NodeCIDRs),
 		ServiceCidrs: writePrefixes(c.ServiceCIDRs),
 		Capabilities: c.Capabilities,
+		Peers:        c.Peers,
 	}
 }
 

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -27,7 +28,9 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	}
 	var up, unmonitored int
 	var down []string
+	deaf := ""
 	for _, n := range c.nodes {
+		deaf = cmp.Or(deaf, n.Deaf)
 		switch {
 		case n.everAnswered() && n.allDown():
 			if n.watched {
@@ -50,6 +53,8 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)
 		}
 		v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
+	case deaf != "":
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, deaf
 	case up == 0:
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, fmt.Sprintf("none of its %d nodes ever answered a probe from here: is UDP to the port of probes let through?", unmonitored)
 	case len(down) > 0:

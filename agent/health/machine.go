@@ -39,6 +39,9 @@ type Target struct {
 	Name
 	// Ask are the addresses to ask, by kind; the zero Addr where there is none.
 	Ask [kinds]netip.Addr
+	// Deaf says why the node does not answer us, who then do not ask it; empty when
+	// nothing speaks against asking.
+	Deaf string
 	// Draining says why the node is drained, empty when it is not.
 	Draining string
 }

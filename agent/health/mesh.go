@@ -65,8 +65,12 @@ func (m *mesh) add(v *view.View, cluster, name string) {
 			all = "its cluster is " + text
 		}
 	}
+	deaf := m.deaf(v, cluster, name)
 	for n := range v.Nodes(cluster) {
-		t := Target{Name: Name{name, n.Name}, Ask: ask(m.sources, n), Draining: all}
+		t := Target{Name: Name{name, n.Name}, Deaf: deaf, Draining: all}
+		if deaf == "" {
+			t.Ask = ask(m.sources, n)
+		}
 		if text := drains[n.Name]; text != "" {
 			t.Draining = text
 		} else if n.Draining {
@@ -74,6 +78,15 @@ func (m *mesh) add(v *view.View, cluster, name string) {
 		}
 		m.targets = append(m.targets, t)
 	}
+}
+
+// deaf says why the nodes of a cluster answer no probes of ours: they do that for
+// nodes of their peers.
+func (m *mesh) deaf(v *view.View, cluster, name string) string {
+	if c := v.Cluster(cluster); cluster == view.Ours || c == nil || c.PeersWith(m.self.Cluster) {
+		return ""
+	}
+	return fmt.Sprintf("cluster %s has no ClusterPeer %s, so that its nodes do not answer probes from here: add one there", name, m.self.Cluster)
 }
 
 // sources are a node's own addresses, one of each family.

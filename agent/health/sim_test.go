@@ -3,6 +3,7 @@ package health
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -285,6 +286,51 @@ func TestUnmonitored(t *testing.T) {
 	for _, who := range []Name{{"b", ""}, node1("b", 3)} {
 		if got := w.state(node1("a", 1), who); got != clustermesh.VerdictUnmonitored {
 			t.Errorf("%v is %v", who, got)
+		}
+	}
+}
+
+// b no longer has a as a peer: its nodes fall silent, and a, which is told why, does
+// not take that for death, whether it hears of it before it suspects them or after.
+func TestPeeringEnds(t *testing.T) {
+	for _, late := range []time.Duration{0, 250 * time.Millisecond, 2 * time.Second} {
+		w := newWorld(t, 4, 4, 4)
+		w.settle()
+		silent := true
+		w.lost = func(from, to Name, _ Kind) bool { return silent && from.Cluster == "b" && to.Cluster == "a" }
+		w.run(late)
+		targets := slices.Clone(w.targets)
+		for i := range targets {
+			if targets[i].Cluster == "b" {
+				targets[i].Ask, targets[i].Deaf = [kinds]netip.Addr{}, "it does not peer with us"
+			}
+		}
+		tell := func(targets []Target) {
+			for i := 1; i <= 4; i++ {
+				w.agents[node1("a", i)].machine.SetTargets(w.now, targets)
+			}
+		}
+		tell(targets)
+		w.run(3 * time.Second)
+		for _, who := range []Name{{"b", ""}, node1("b", 3)} {
+			if got := w.state(node1("a", 1), who); got != clustermesh.VerdictUnmonitored {
+				t.Errorf("told after %v: %v is %v", late, who, got)
+			}
+		}
+		if late < time.Second {
+			for i := 1; i <= 4; i++ {
+				for who := range w.downs(node1("b", i)) {
+					if who.Cluster == "a" {
+						t.Errorf("told after %v: %v took b-%d for dead", late, who, i)
+					}
+				}
+			}
+		}
+		silent = false
+		tell(w.targets)
+		w.run(5 * time.Second)
+		if got := w.state(node1("a", 1), Name{Cluster: "b"}); got != clustermesh.VerdictUp {
+			t.Errorf("peering again: b is %v", got)
 		}
 	}
 }

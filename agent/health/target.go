@@ -3,6 +3,7 @@ package health
 import (
 	"container/heap"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -22,10 +23,9 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 			n, others = m.meet(t, now), true
 		}
 		if n.Ask != t.Ask {
-			n.Ask = t.Ask
-			n.due = now
+			m.readdress(n, t.Ask, now)
 		}
-		n.Draining = t.Draining
+		n.Draining, n.Deaf = t.Draining, t.Deaf
 		m.touch(t.Name)
 	}
 	for name, n := range m.nodes {
@@ -58,6 +58,21 @@ func (m *Machine) meet(t Target, now time.Time) *node {
 		heap.Push(&m.queue, n)
 	}
 	return n
+}
+
+// readdress takes in by which addresses a node is asked from now on. What is not
+// asked any more is not monitored, and so not down either.
+func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
+	n.Ask, n.due = ask, now
+	for k, a := range ask {
+		if !a.IsValid() {
+			n.track[k] = track{}
+		}
+	}
+	if !n.everAnswered() {
+		m.endBurst(n)
+		n.suspect, n.streak = time.Time{}, 0
+	}
 }
 
 // part forgets a node that exists no more.

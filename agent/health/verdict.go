@@ -86,6 +86,8 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 		}
 	case n.Draining != "":
 		v.State, v.Reason = clustermesh.VerdictDraining, n.Draining
+	case n.Deaf != "":
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, n.Deaf
 	case !n.everAnswered():
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, "it never answered a probe from here: is UDP to the port of probes let through?"
 	default:

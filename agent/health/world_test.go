@@ -15,12 +15,13 @@ import (
 // answer while they live, and a network between them that is cut and loses.
 type world struct {
 	*testing.T
-	now    time.Time
-	events events
-	order  int
-	random *rand.Rand
-	agents map[Name]*agentModel
-	byAddr map[netip.Addr]place
+	now     time.Time
+	events  events
+	order   int
+	random  *rand.Rand
+	targets []Target
+	agents  map[Name]*agentModel
+	byAddr  map[netip.Addr]place
 	// lost says of a packet from one node to another whether it is lost.
 	lost func(from, to Name, k Kind) bool
 	// latency is one way, between clusters; within one it is 100 µs.
@@ -97,6 +98,7 @@ func newWorld(t *testing.T, observers int, sizes ...int) *world {
 			w.agents[name] = a
 		}
 	}
+	w.targets = targets
 	fresh := map[string]bool{}
 	for c := range sizes {
 		fresh[string(rune('a'+c))] = true

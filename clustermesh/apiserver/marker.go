@@ -13,6 +13,7 @@ func (t *term) tidy(now time.Time) error {
 	for key := range t.sweep.pass(t.catalog, others, now) {
 		t.gone(key, false)
 	}
+	t.introduce()
 	if len(t.unmarked) == 0 || !t.catalog.synced() {
 		return nil
 	}

@@ -57,6 +57,15 @@ func (m *member) mirrored() []string {
 	return slices.DeleteFunc(m.keys(), func(k string) bool { return !strings.HasPrefix(k, "mirror/") })
 }
 
+// cluster is what the member says of itself.
+func (m *member) cluster() *clustermesh.Cluster {
+	o, err := clustermesh.DecodeAt(clustermesh.Root+"export/cluster", m.have["export/cluster"])
+	if err != nil {
+		m.Fatal(err)
+	}
+	return o.(*clustermesh.Cluster)
+}
+
 // From a manifest in west to east's mirror, and back out again.
 func TestMesh(t *testing.T) {
 	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
@@ -70,6 +79,9 @@ func TestMesh(t *testing.T) {
 		return east.service("export/services/shop/web").TableSize == 1021
 	})
 	east.well(east.server)
+	if c := east.cluster(); !c.PeersWith("west") || c.PeersWith("north") {
+		t.Errorf("east says of itself: %+v", c)
+	}
 	if st := east.server.Status(); len(st.Mirrors) != 1 || st.Mirrors[0].State.Phase != clustermesh.MirrorSynced {
 		t.Errorf("its mirrors: %+v", st.Mirrors)
 	}
@@ -84,6 +96,7 @@ func TestMesh(t *testing.T) {
 
 	east.remove("peer.yaml")
 	east.until("the mirror goes with the peer", func() bool { return len(east.mirrored()) == 0 })
+	east.until("it says so", func() bool { return !east.cluster().PeersWith("west") })
 	east.well(east.server)
 }
 

@@ -118,11 +118,6 @@ func (t *term) remember(kv etcd.KV) error {
 
 // pass stages everything, and finds what is stored and nobody wants.
 func (t *term) pass(now time.Time) error {
-	value, err := clustermesh.Encode(t.cluster)
-	if err != nil {
-		return err
-	}
-	t.writer.Put(clustermesh.KeyOf(clustermesh.Export, t.cluster).String(), value)
 	for _, k := range t.catalog.all() {
 		t.settle(k, false, now)
 	}

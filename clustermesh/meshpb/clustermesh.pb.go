@@ -333,13 +333,15 @@ func (x *Prefix) GetBits() uint32 {
 
 // Cluster is what a cluster says of itself.
 type Cluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Id            uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	PodCidrs      []*Prefix              `protobuf:"bytes,3,rep,name=pod_cidrs,json=podCidrs,proto3" json:"pod_cidrs,omitempty"`
-	NodeCidrs     []*Prefix              `protobuf:"bytes,4,rep,name=node_cidrs,json=nodeCidrs,proto3" json:"node_cidrs,omitempty"`
-	ServiceCidrs  []*Prefix              `protobuf:"bytes,5,rep,name=service_cidrs,json=serviceCidrs,proto3" json:"service_cidrs,omitempty"`
-	Capabilities  []string               `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Name         string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id           uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	PodCidrs     []*Prefix              `protobuf:"bytes,3,rep,name=pod_cidrs,json=podCidrs,proto3" json:"pod_cidrs,omitempty"`
+	NodeCidrs    []*Prefix              `protobuf:"bytes,4,rep,name=node_cidrs,json=nodeCidrs,proto3" json:"node_cidrs,omitempty"`
+	ServiceCidrs []*Prefix              `protobuf:"bytes,5,rep,name=service_cidrs,json=serviceCidrs,proto3" json:"service_cidrs,omitempty"`
+	Capabilities []string               `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	// Sorted; told by clusters whose capabilities name "peers".
+	Peers         []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +414,13 @@ func (x *Cluster) GetServiceCidrs() []*Prefix {
 func (x *Cluster) GetCapabilities() []string {
 	if x != nil {
 		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *Cluster) GetPeers() []string {
+	if x != nil {
+		return x.Peers
 	}
 	return nil
 }
@@ -1969,7 +1978,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x11clustermesh.proto\x12\x16tombolo.clustermesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
-	"\x04bits\x18\x02 \x01(\rR\x04bits\"\x92\x02\n" +
+	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xa8\x02\n" +
 	"\aCluster\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12;\n" +
@@ -1977,7 +1986,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\n" +
 	"node_cidrs\x18\x04 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\tnodeCidrs\x12C\n" +
 	"\rservice_cidrs\x18\x05 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fserviceCidrs\x12\"\n" +
-	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\"\x83\x03\n" +
+	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x14\n" +
+	"\x05peers\x18\a \x03(\tR\x05peers\"\x83\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\fR\taddresses\x12;\n" +

@@ -154,7 +154,13 @@ func (m *Mirrors) judge(ctx context.Context) error {
 				continue
 			}
 			p.refusal = Admit(m.cfg.Self, m.admitted, name, p.said)
-			if p.refusal != nil || !p.pass.dropped && sameCluster(p.pass.under, p.said) {
+			if p.refusal != nil {
+				continue
+			}
+			if !p.pass.dropped && sameCluster(p.pass.under, p.said) {
+				if err := m.know(name, p.said); err != nil {
+					return err
+				}
 				continue
 			}
 			changed = true
@@ -177,7 +183,7 @@ func (m *Mirrors) admit(ctx context.Context, name string, p *peer) error {
 	old := m.admitted[name]
 	switch {
 	case sameCluster(old, p.said):
-		return nil
+		return m.know(name, p.said)
 	case old != nil && old.ID != p.said.ID:
 		m.log.Warn("peer has another id; removing the mirror of the cluster that it was", "peer", name, "was", old.ID, "is", p.said.ID)
 		if err := m.clear(ctx, name); err != nil {
@@ -189,8 +195,13 @@ func (m *Mirrors) admit(ctx context.Context, name string, p *peer) error {
 			return err
 		}
 	}
-	m.admitted[name] = p.said
-	return m.put(inMirror(name, clustermesh.KindCluster, ""), p.said)
+	return m.know(name, p.said)
+}
+
+// know stages what a peer that joined says of itself.
+func (m *Mirrors) know(name string, c *clustermesh.Cluster) error {
+	m.admitted[name] = c
+	return m.put(inMirror(name, clustermesh.KindCluster, ""), c)
 }
 
 // evict removes from a mirror what its cluster, as it is now, may not say. It

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +75,38 @@ func TestMirror(t *testing.T) {
 	west.export(slice("cart/a=10.2.0.9"), service("shop"), slice("shop/c=10.2.0.3"))
 	west.withdraw("slices/shop/cart/b")
 	r.has("west", "cart/a=10.2.0.9 shop/c=10.2.0.3")
+}
+
+// Whom a peer peers with is mirrored, and no reason to take all of it in anew.
+func TestPeersOfPeer(t *testing.T) {
+	a := newAuthority(t)
+	west := newStore(a)
+	c := cluster("west", 2)
+	west.export(c, service("cart"), slice("cart/a=10.2.0.1"))
+	r := newRig(a)
+	r.lead(a.peerAt("west", west.address()))
+	r.phase("west", clustermesh.MirrorSynced, "")
+	said := func(peers ...string) bool {
+		m := r.view.Cluster("west")
+		return m != nil && slices.Equal(m.Peers, peers)
+	}
+	r.until("it peers with nobody", func() bool { return said() })
+	since := r.view.Mirror("west").Since
+	c.Peers = []string{"east", "north"}
+	west.export(c)
+	r.until("it peers with us", func() bool { return said("east", "north") })
+	c.Peers = []string{"north"}
+	west.export(c)
+	r.until("it does not any more", func() bool { return said("north") })
+	if got := r.view.Mirror("west").Since; !got.Equal(since) {
+		t.Errorf("it was mirrored anew at %v", got)
+	}
+	// Told to the next term too, that finds the old word in its mirror.
+	r.end()
+	c.Peers = []string{"east"}
+	west.export(c)
+	r.lead(a.peerAt("west", west.address()))
+	r.until("it peers with us again", func() bool { return said("east") })
 }
 
 func TestPeerRemovedAndLeftOver(t *testing.T) {

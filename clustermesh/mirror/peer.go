@@ -166,6 +166,8 @@ func sameState(a, b *clustermesh.MirrorState) bool {
 	return a.Phase == b.Phase && a.Reason == b.Reason && a.Epoch == b.Epoch && sameCluster(&a.Cluster, &b.Cluster)
 }
 
+// sameCluster reports whether two say the same of what their objects may be. Whom
+// they peer with has no part in that.
 func sameCluster(a, b *clustermesh.Cluster) bool {
 	if a == nil || b == nil {
 		return a == b
