@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/bpf"
@@ -132,7 +130,7 @@ func (w *watcher) report(s *Status) {
 		Epoch: used.Epoch, Identities: used.Identities,
 	}
 	for _, r := range s.Reasons {
-		p.Reasons = append(p.Reasons, printable(r))
+		p.Reasons = append(p.Reasons, clustermesh.Line(r))
 	}
 	value, err := clustermesh.Encode(p)
 	if err != nil {
@@ -188,18 +186,4 @@ func listed(n int, name func(int) string) []string {
 		out = append(out, fmt.Sprintf("and %d more of this kind", n-maxReasons))
 	}
 	return out
-}
-
-// printable is a reason as a stored text may be: one line, not too long.
-func printable(s string) string {
-	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s), "?")
-	if len(s) > 1000 {
-		s = strings.ToValidUTF8(s[:1000], "") + "…"
-	}
-	return s
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/mirror"
@@ -180,21 +179,7 @@ func (l *loop) report(s Status) *clustermesh.ProcessStatus {
 		Started: l.server.started.UTC().Truncate(time.Second), Health: s.Health,
 	}
 	for _, r := range s.Reasons {
-		p.Reasons = append(p.Reasons, printable(r))
+		p.Reasons = append(p.Reasons, clustermesh.Line(r))
 	}
 	return p
-}
-
-// printable is a reason as a stored text may be: one line, not too long.
-func printable(s string) string {
-	s = strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s), "?")
-	if len(s) > 1000 {
-		s = strings.ToValidUTF8(s[:1000], "") + "…"
-	}
-	return s
 }

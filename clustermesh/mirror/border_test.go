@@ -98,17 +98,7 @@ func TestFits(t *testing.T) {
 	}
 }
 
-func TestLine(t *testing.T) {
-	for in, want := range map[string]string{
-		"as it is":               "as it is",
-		"two\nlines\x00":         "two lines ",
-		"b\xffad":                "bad",
-		strings.Repeat("é", 600): strings.Repeat("é", 500),
-	} {
-		if got := line(in); got != want {
-			t.Errorf("line(%q) = %q, want %q", in, got, want)
-		}
-	}
+func TestWord(t *testing.T) {
 	if word("ok-1") != "ok-1" || word("no good") != "" || word(strings.Repeat("x", 254)) != "" {
 		t.Error("a word is kept as it is, and anything else is none")
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"tombolo.io/tombolo/clustermesh"
 )
@@ -123,7 +122,7 @@ var errNotRead = errors.New("it was not read yet")
 func (p *peer) describe(now time.Time) *clustermesh.MirrorState {
 	s := &clustermesh.MirrorState{Epoch: word(p.epoch), Revision: p.revision, Since: now}
 	phase, reason := p.phase()
-	s.Phase, s.Reason = phase, line(reason)
+	s.Phase, s.Reason = phase, clustermesh.Line(reason)
 	if p.said != nil {
 		s.Cluster = *p.said
 	} else if p.state != nil && p.state.Cluster.Name == p.config.Name {
@@ -136,20 +135,6 @@ func (p *peer) describe(now time.Time) *clustermesh.MirrorState {
 		s.Since = p.stale
 	}
 	return s
-}
-
-// maxLine bounds a reason; a stored one may have 1024 bytes.
-const maxLine = 1000
-
-// line makes a line that can be stored of a text of which a peer wrote parts.
-func line(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), maxLine)], "")
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // word returns what a peer gave as a word, or "" when it cannot be stored.
