@@ -36,7 +36,11 @@ func newRequests() *cobra.Command {
 			if err := load.Run(c.Context(), func(s echo.Sample) { all = append(all, s) }); err != nil {
 				return err
 			}
-			return writeReport(c.OutOrStdout(), echo.Summarize(all))
+			report := echo.Summarize(all)
+			if err := writeReport(c.OutOrStdout(), report); err != nil {
+				return err
+			}
+			return answered(target, report)
 		},
 	}
 	flags := c.Flags()
@@ -62,6 +66,15 @@ func stream(c *cobra.Command, load echo.Load) error {
 		}
 	})
 	return errors.Join(err, failed)
+}
+
+// answered says that nobody answered, if nobody did: a script that looks at the
+// exit status alone should not go on then.
+func answered(target string, r echo.Report) error {
+	if r.Requests == 0 || r.Failed < r.Requests {
+		return nil
+	}
+	return fmt.Errorf("none of %d requests to %s was answered", r.Requests, target)
 }
 
 func writeReport(w io.Writer, r echo.Report) error {

@@ -34,5 +34,6 @@ func newRoot() *cobra.Command {
 		newRequests(),
 		newConnections(),
 	)
+	explainArgs(root)
 	return root
 }
