@@ -36,7 +36,8 @@ demo: need-root build ## Builds, and plays the demo: two clusters on this machin
 .PHONY: test
 test: need-root deps build ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
-	$(GO) test -race -count=1 -timeout 30m ./...
+	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$')
+	$(GO) test -race -count=1 -timeout 30m -p 1 ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@.ci/leftovers after
 
 .PHONY: test-unit
