@@ -13,6 +13,7 @@ import (
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
@@ -95,6 +96,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	a.judge.Store(judge)
 	p := &parts{
 		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge,
+		pods:      pods.New(a.config.pods(kernel.BootID()), kernel, a.log),
 		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
 	return a.serve(ctx, socket, p)
@@ -108,6 +110,7 @@ type parts struct {
 	kernel    *bpf.Responder
 	responder *responder.Responder
 	judge     *health.Health
+	pods      *pods.Node
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
@@ -124,6 +127,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
 	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
+	g.Go(func() error { return p.pods.Run(ctx) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
 	attached := make(chan struct{})
 	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
@@ -30,6 +33,9 @@ type Config struct {
 	// for responder.None.
 	ProbePort uint16
 	Uplinks   []string
+	// PodsDir has a file for each pod that runs on the node; "pods" in RunDir when
+	// empty.
+	PodsDir string
 	// Failover is what becomes of verdicts about other nodes, Knobs by what they
 	// are judged.
 	Failover health.Mode
@@ -60,6 +66,10 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
 	}
 	return errors.Join(append(errs, c.health().Validate(), c.DataPath.Validate())...)
+}
+
+func (c Config) pods(boot bpf.BootID) pods.Config {
+	return pods.Config{Dir: cmp.Or(c.PodsDir, filepath.Join(c.RunDir, "pods")), RunDir: c.RunDir, Boot: boot.String()}
 }
 
 func (c Config) health() health.Config {

@@ -38,6 +38,7 @@ type Status struct {
 	Counters bpf.Counters `json:"counters"`
 	Probes   Probes       `json:"probes"`
 	Failover *Failover    `json:"failover"`
+	Pods     Pods         `json:"pods"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -100,6 +101,9 @@ func (w *watcher) publish() {
 	if s.Probes, err = probesOf(w.parts.responder.Snapshot(), w.parts.kernel); err != nil {
 		s.Reasons = append(s.Reasons, oneLine(err))
 	}
+	var unread []string
+	s.Pods, unread = podsOf(w.parts.pods.Snapshot())
+	s.Reasons = append(s.Reasons, unread...)
 	s.Failover = w.agent.failover()
 	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
 	if len(s.Reasons) > 0 {

@@ -1,0 +1,128 @@
+package pods
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxPods bounds how many files are looked at: several times what a node runs.
+const maxPods = 4096
+
+// directory is what is known of the files.
+type directory struct {
+	path string
+	// pods are the last good contents, by uid; known once there were any.
+	pods  map[string]Pod
+	known bool
+	// read is how each file was when it was read last, and bad why it was not.
+	read map[string]version
+	bad  map[string]error
+}
+
+// version tells a file from what was under its name before.
+type version struct {
+	inode    uint64
+	size     int64
+	modified time.Time
+}
+
+func newDirectory(path string, known map[string]Pod) *directory {
+	d := &directory{path: path, pods: known, known: len(known) > 0, read: map[string]version{}, bad: map[string]error{}}
+	if known == nil {
+		d.pods = map[string]Pod{}
+	}
+	return d
+}
+
+// errEmpty is why an empty directory is not believed.
+var errEmpty = errors.New("it has no file of a pod, which is not taken for the end of all: what was known goes on")
+
+// pass looks at all files. An error says that nothing could be learnt, and
+// nothing is forgotten then.
+func (d *directory) pass() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("reading which pods run here: %w", err)
+	}
+	found := map[string]struct{}{}
+	for _, e := range entries {
+		uid, ok := strings.CutSuffix(e.Name(), suffix)
+		if !ok || strings.HasPrefix(uid, ".") {
+			continue
+		}
+		if found[uid] = struct{}{}; len(found) > maxPods {
+			return fmt.Errorf("reading which pods run here: %s has more than %d files", d.path, maxPods)
+		}
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("reading which pods run here: %s: %w", d.path, errEmpty)
+	}
+	pods := maps.Clone(d.pods) // what was handed out is never changed
+	for uid := range found {
+		if !d.look(uid, pods) {
+			delete(found, uid) // it went since it was listed
+		}
+	}
+	for uid := range pods {
+		if _, ok := found[uid]; !ok {
+			delete(pods, uid)
+		}
+	}
+	for uid := range d.read {
+		if _, ok := found[uid]; !ok {
+			delete(d.read, uid)
+			delete(d.bad, uid)
+		}
+	}
+	d.pods, d.known = pods, true
+	return nil
+}
+
+// look takes the file of a pod in, if it is another than before, and reports
+// whether there is one.
+func (d *directory) look(uid string, pods map[string]Pod) bool {
+	path := filepath.Join(d.path, uid+suffix)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		d.bad[uid] = err
+		delete(d.read, uid)
+		return true
+	}
+	v := version{size: info.Size(), modified: info.ModTime()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		v.inode = st.Ino
+	}
+	if d.read[uid] == v {
+		return true
+	}
+	d.read[uid] = v
+	p, err := readPod(path, uid)
+	if err != nil {
+		d.bad[uid] = err
+		return true
+	}
+	delete(d.bad, uid)
+	pods[uid] = p
+	return true
+}
+
+// unread are the pods of whom nothing is known but that they have a file.
+func (d *directory) unread() map[string]struct{} {
+	out := map[string]struct{}{}
+	for uid := range d.bad {
+		if _, ok := d.pods[uid]; !ok {
+			out[uid] = struct{}{}
+		}
+	}
+	return out
+}
