@@ -69,6 +69,7 @@ var pure = map[string][]string{
 	"clustermesh/identity": {"clustermesh"},
 	"clustermesh/ipam":     {"clustermesh"},
 	"agent/maglev":         {},
+	"agent/outlier":        {"clustermesh"},
 	"bgp/advertise":        {"clustermesh", "clustermesh/global"},
 }
 

@@ -38,7 +38,7 @@ func samples() map[string]Object {
 			ClusterIPs: addrs("10.96.0.10", "fd96::10"), LoadBalancerIPs: addrs("198.51.100.7"), LoadBalancerClass: "tombolo.io/bgp",
 			ExternalPolicy: TrafficLocal, InternalPolicy: TrafficLocal, Global: true, Shared: true, Affinity: AffinityRemote,
 			Priority: 255, Weight: 65535, SessionAffinity: 3 * time.Hour, PublishNotReady: true, TableSize: 1021,
-			Distribution: PreferSameNode, Overprovisioning: 250,
+			Distribution: PreferSameNode, Overprovisioning: 250, Outliers: OutlierDetection{5, 10 * time.Second, time.Minute, 20},
 			Labels: label("app", "cart"), Created: at(1700000000, 0),
 		},
 		"tombolo/v1/mirror/east/slices/shop/cart/cart-x7.1": &EndpointSlice{

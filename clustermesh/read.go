@@ -101,6 +101,16 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		Labels:            m.GetLabels(),
 		Created:           readTime(c, "created", m.GetCreated()),
 	}
+	if o := m.GetOutliers(); o != nil {
+		c.enter("outliers", -1)
+		s.Outliers = OutlierDetection{
+			ConsecutiveFailures: narrow[uint16](c, "consecutive failures", o.GetConsecutiveFailures()),
+			BaseEjectionTime:    readDuration(c, "base ejection time", o.GetBaseEjectionTime()),
+			MaxEjectionTime:     readDuration(c, "max ejection time", o.GetMaxEjectionTime()),
+			MaxEjectionPercent:  narrow[uint8](c, "max ejection percent", o.GetMaxEjectionPercent()),
+		}
+		c.leave()
+	}
 	for i, p := range m.GetPorts() {
 		c.enter("ports", i)
 		s.Ports = append(s.Ports, ServicePort{

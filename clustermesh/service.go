@@ -113,6 +113,9 @@ type Service struct {
 	// passes none on while 72 of 100 live. Zero is DefaultOverprovisioning. It is
 	// this cluster's own wish.
 	Overprovisioning uint16
+	// Outliers says when backends that fail are left out, by each node for its own
+	// clients. It is this cluster's own wish.
+	Outliers OutlierDetection
 	// SessionAffinity keeps a client on one backend for this long: whole
 	// seconds, at most a day; zero is off.
 	SessionAffinity time.Duration

@@ -29,6 +29,9 @@ func (s *Service) check(c *checker) {
 		c.fail("overprovisioning", n, "must be zero or from %d to %d", MinOverprovisioning, MaxOverprovisioning)
 	}
 	atMost(c, "affinity", s.Affinity, AffinityRemote)
+	c.enter("outliers", -1)
+	s.Outliers.check(c)
+	c.leave()
 	c.seconds("session affinity", s.SessionAffinity, time.Second, 24*time.Hour)
 	if n := s.TableSize; n != 0 && (n < MinTableSize || n > MaxTableSize || !isPrime(n)) {
 		c.fail("table size", n, "must be zero or a prime from %d to %d", MinTableSize, MaxTableSize)

@@ -41,6 +41,8 @@ func TestDecodeRefusesWhatDoesNotFit(t *testing.T) {
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).InternalPolicy = 256 }, "internal policy"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Distribution = 256 }, "distribution"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Overprovisioning = 1 << 16 }, "overprovisioning"},
+		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Outliers.MaxEjectionPercent = 256 + 20 }, "outliers.max ejection percent (276) is out of range"},
+		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Outliers.BaseEjectionTime = nil }, "outliers.max ejection time"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Priority = 256 }, "priority (256)"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Weight = 65536 }, "weight (65536)"},
 		{serviceKey, func(m proto.Message) {
@@ -200,6 +202,7 @@ func randomService(r *rand.Rand) *Service {
 		ExternalPolicy: TrafficPolicy(r.IntN(2)), InternalPolicy: TrafficPolicy(r.IntN(2)),
 		Distribution: Distribution(r.IntN(3)), Overprovisioning: []uint16{0, 100, 140, 10000}[r.IntN(4)],
 		TableSize: []uint32{0, 251, 1021, 131071}[r.IntN(4)],
+		Outliers:  []OutlierDetection{{}, DefaultOutlierDetection(), {1000, time.Second, 24 * time.Hour, 1}}[r.IntN(3)],
 	}
 	for i := range r.IntN(26) {
 		if s.Labels == nil {

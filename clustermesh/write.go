@@ -97,9 +97,22 @@ func (s *Service) message() proto.Message {
 		PublishNotReady:   s.PublishNotReady,
 		Distribution:      meshpb.Distribution(s.Distribution),
 		Overprovisioning:  uint32(s.Overprovisioning),
+		Outliers:          writeOutliers(s.Outliers),
 		TableSize:         s.TableSize,
 		Labels:            s.Labels,
 		Created:           writeTime(s.Created),
+	}
+}
+
+func writeOutliers(o OutlierDetection) *meshpb.OutlierDetection {
+	if !o.On() {
+		return nil
+	}
+	return &meshpb.OutlierDetection{
+		ConsecutiveFailures: uint32(o.ConsecutiveFailures),
+		BaseEjectionTime:    writeDuration(o.BaseEjectionTime),
+		MaxEjectionTime:     writeDuration(o.MaxEjectionTime),
+		MaxEjectionPercent:  uint32(o.MaxEjectionPercent),
 	}
 }
 

@@ -13,9 +13,11 @@ type candidate struct {
 	Backend
 	m         *member
 	condition condition
-	// down is what our verdicts say, kept the share that is not drained.
-	down bool
-	kept Share
+	// down is what our verdicts say, ejected why it is, and empty if it is not;
+	// kept is the share that is not drained.
+	down    bool
+	ejected string
+	kept    Share
 	// rank is the place of the cluster: those of the lowest rank come first.
 	rank int
 	in   table
@@ -30,15 +32,18 @@ const (
 	inBackup
 )
 
-// The resorts, best first. Of those who are down there are as many again: they
-// come up only when all are.
+// The resorts, best first. Of those who are ejected there are as many again, of
+// those who are down, and of those who are both: they come up only when all that
+// would come before are so too.
 const (
 	serving = iota // ready, and not wholly drained
 	drained
 	ends
-	unbelieved // added when a verdict says that it is down
+	resorts // how many these are
 
-	nobody = 2 * unbelieved // who must not be used, whatever there is besides
+	ejected = resorts     // added for who is ejected
+	down    = 2 * resorts // added for who is down by our verdict
+	nobody  = 4 * resorts // who must not be used, whatever there is besides
 )
 
 // resort returns the place of a candidate among the resorts.
@@ -52,14 +57,17 @@ func (c *candidate) resort() int {
 	case c.kept == 0:
 		r = drained
 	}
+	if c.ejected != "" {
+		r += ejected
+	}
 	if c.down {
-		r += unbelieved
+		r += down
 	}
 	return r
 }
 
 // serves reports whether a resort is of those who are ready and not drained.
-func serves(resort int) bool { return resort == serving || resort == serving+unbelieved }
+func serves(resort int) bool { return resort < nobody && resort%resorts == serving }
 
 // usable reports whether a candidate is of a resort and in no table yet.
 func (c *candidate) usable(resort int) bool { return c.in == inNone && c.resort() == resort }
@@ -91,15 +99,15 @@ func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
 		}
 		part.common = true
 		from := len(out)
-		out = m.appendCandidates(out, part, clustermesh.EndpointPort{Name: name, Protocol: sp.Protocol}, v6)
+		out = m.appendCandidates(out, part, sp, name, v6)
 		out = append(out[:from], m.once(out[from:])...)
 	}
 	return out
 }
 
-// appendCandidates appends a cluster's endpoints behind a port of its slices,
-// whose number is still open.
-func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh.EndpointPort, v6 bool) []candidate {
+// appendCandidates appends a cluster's endpoints behind a service port, which has
+// this name there.
+func (m *merge) appendCandidates(out []candidate, part *member, sp clustermesh.ServicePort, name string, v6 bool) []candidate {
 	rank := rank(m.def.Affinity, part)
 	all := part.Slices
 	if !slices.IsSortedFunc(all, bySliceName) {
@@ -107,7 +115,7 @@ func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh
 	}
 	for _, s := range all {
 		at := slices.IndexFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
-			return p.Name == port.Name && p.Protocol == port.Protocol
+			return p.Name == name && p.Protocol == sp.Protocol
 		})
 		for i := range s.Endpoints {
 			e := &s.Endpoints[i]
@@ -122,6 +130,7 @@ func (m *merge) appendCandidates(out []candidate, part *member, port clustermesh
 				m.notes.leave(part, e, s.Ports[at].Port, StepAddress, "cluster "+part.lost[e.Address]+" has its address")
 			default:
 				out = append(out, m.candidate(part, e, s.Ports[at].Port, rank))
+				m.eject(&out[len(out)-1], sp)
 			}
 		}
 	}
@@ -148,6 +157,13 @@ func (m *merge) candidate(part *member, e *clustermesh.Endpoint, port uint16, ra
 	c.Serving, c.Terminating = c.condition > notReady, c.condition == ending
 	c.down, c.kept = m.in.Health.down(&c.Backend), m.in.Drains.kept(&c.Backend)
 	return c
+}
+
+// eject notes that a candidate of a service port is ejected, if it is.
+func (m *merge) eject(c *candidate, sp clustermesh.ServicePort) {
+	if len(m.in.Ejected) > 0 && sp.Protocol == clustermesh.TCP {
+		c.ejected = m.in.Ejected[Target{sp.Port, c.Cluster, netip.AddrPortFrom(c.Address, c.Port)}]
+	}
 }
 
 func bySliceName(a, b *clustermesh.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) }

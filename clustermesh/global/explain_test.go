@@ -109,6 +109,15 @@ func TestExplain(t *testing.T) {
 			`1 east+west: 2 of 2 bear 100, get 100, 0
 			 east/10.1.200.1 used primary 50.02 (down by verdict: node a, as all are, and not believed)
 			 west/10.2.0.1 used primary 49.98 (drained: cluster west: 99.9% of it is left; down by verdict: cluster west, as all are, and not believed)`},
+		{"who is ejected",
+			"east: 10.1.0.1, 10.1.0.2; ejected: east/10.1.0.1",
+			`1 east: 1 of 2 bear 70, get 100, 0
+			 east/10.1.0.2 used primary 100
+			 east/10.1.0.1 serving (ejected: it refuses)`},
+		{"an ejection that is not believed",
+			"east: 10.1.0.1; ejected: east/10.1.0.1",
+			`1 east: 1 of 1 bear 100, get 100, 0
+			 east/10.1.0.1 used primary 100 (ejected: it refuses, as all are, and not believed)`},
 		{"nobody",
 			"east: 10.1.0.1 unready; west: ",
 			`1 east: 0 of 1 bear 0, get 0, 0

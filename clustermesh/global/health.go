@@ -32,6 +32,15 @@ func (h *Health) down(b *Backend) bool {
 	return b.Node != "" && (b.OnNode && n.AddressDown || !b.OnNode && n.PodsDown)
 }
 
+// Target is a backend of one TCP port of a service: an address and port that
+// fails behind one port says nothing of another.
+type Target struct {
+	// Port is the service's.
+	Port    uint16
+	Cluster string
+	Address netip.AddrPort
+}
+
 // Pod is an endpoint by who it is: another pod under the same address is
 // another one.
 type Pod struct {

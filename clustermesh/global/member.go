@@ -152,8 +152,10 @@ func (m *member) whySpare() string {
 	switch {
 	case known == 0 || known&(1<<serving|1<<ends) != 0:
 		return ""
-	case known&(1<<unbelieved-1) != 0:
+	case known&(1<<resorts-1) != 0:
 		return "drained"
+	case known&(1<<down-1) != 0:
+		return "ejected"
 	}
 	return "down by verdict"
 }

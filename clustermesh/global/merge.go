@@ -26,7 +26,7 @@ func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p ==
 //   - Ready endpoints are used, as far as no verdict holds them down and they
 //     are not drained. For want of such in all clusters the drained are, then
 //     those that end but still serve; and if there are none either, verdicts
-//     are not believed, and the same is asked again without them.
+//     and ejections are not believed, and the same is asked again without them.
 //   - The clusters are in tiers. What counts is first the side that this
 //     cluster's affinity prefers, then the priority that each cluster gives its
 //     service, lower first. The primary table has the first tier, and as much of

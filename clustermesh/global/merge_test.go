@@ -234,6 +234,25 @@ func TestMerge(t *testing.T) {
 			`172.20.0.1:80: east/10.1.0.1:8080
 			 east 1/0/0
 			 west 1/0/0 (down by verdict)`},
+		{"who is ejected is left while another serves",
+			"east: 10.1.0.1, 10.1.0.2; west: 10.2.0.1; ejected: east/10.1.0.1, west/10.2.0.1",
+			`172.20.0.1:80: east/10.1.0.2:8080
+			 east 2/0/0
+			 west 1/0/0 (ejected)`},
+		{"only behind the port where it fails, and never UDP",
+			"east ports=http/TCP/80,alt/TCP/81,quic/UDP/80: 10.1.0.1, 10.1.0.2; ejected: east/10.1.0.1",
+			`172.20.0.1:80: east/10.1.0.2:8080
+			 172.20.0.1:81: east/10.1.0.1:8080 east/10.1.0.2:8080
+			 172.20.0.1:80: east/10.1.0.1:8080 east/10.1.0.2:8080
+			 east 2/0/0`},
+		{"when the others are down by verdict, who is ejected is back",
+			"east: 10.1.0.1, 10.1.0.2@a; ejected: east/10.1.0.1; down: east/a",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 2/0/0`},
+		{"when all are down, who is ejected is not back",
+			"east: 10.1.0.1@a, 10.1.0.2@a; ejected: east/10.1.0.1; down: east/a",
+			`172.20.0.1:80: east/10.1.0.2:8080
+			 east 2/0/0`},
 		{"who ends and lives comes before who is down",
 			"east: 10.1.0.1 ending; west: 10.2.0.1; down: west",
 			`172.20.0.1:80: east/10.1.0.1:8080!

@@ -111,7 +111,7 @@ func (m *merge) outcome(c *candidate, t *tier, best int) Outcome {
 		o.Reason = "terminating, and serves no more"
 	case c.condition == notReady:
 		o.Reason = "not ready"
-	case c.down && best < unbelieved:
+	case c.resort()/resorts > best/resorts:
 		o.Reason = m.whyDown(c)
 	case c.condition == ending:
 		o.Reason = "terminating, and others are ready"
@@ -133,7 +133,7 @@ func (m *merge) remark(c *candidate) string {
 	case c.kept < Whole:
 		what = fmt.Sprintf("%s: %g%% of it is left", m.whyDrained(c), percent(uint64(c.kept), uint64(Whole)))
 	}
-	if c.down {
+	if c.down || c.ejected != "" {
 		if what != "" {
 			what += "; "
 		}
@@ -142,9 +142,11 @@ func (m *merge) remark(c *candidate) string {
 	return what
 }
 
-// whyDown says which verdict is about a candidate.
+// whyDown says which verdict is about a candidate, or why it is ejected.
 func (m *merge) whyDown(c *candidate) string {
 	switch {
+	case !c.down:
+		return "ejected: " + c.ejected
 	case m.in.Health.Clusters[c.Cluster]:
 		return "down by verdict: cluster " + c.Cluster
 	case c.OnNode:

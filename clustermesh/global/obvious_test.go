@@ -77,6 +77,10 @@ func randomKnown(r *rand.Rand, in *Input) {
 			if chance(r, 10) {
 				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i}), ""}, true)
 			}
+			if chance(r, 30) {
+				address := netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i})
+				put(&in.Ejected, Target{uint16(80 + r.IntN(2)), name, netip.AddrPortFrom(address, uint16(8080+r.IntN(2)))}, "it refuses")
+			}
 		}
 	}
 }
@@ -232,7 +236,9 @@ type obviousBackend struct {
 	place int
 	kept  uint32
 	down  bool
-	state string // ready, ending or out
+	// ejected: connections from here fail to it
+	ejected bool
+	state   string // ready, ending or out
 }
 
 func (b obviousBackend) is(o obviousBackend) bool { return b.Compare(o.Backend) == 0 }
@@ -313,13 +319,18 @@ func obviousTable(in Input, own *clustermesh.Service, all, taken []obviousBacken
 
 // obviousKind asks one after the other: is there somebody of this kind?
 func obviousKind(all []obviousBackend) (kind func(obviousBackend) bool, isServing bool) {
-	for _, believe := range []bool{true, false} {
+	for _, believe := range []func(obviousBackend) bool{
+		func(b obviousBackend) bool { return !b.down && !b.ejected },
+		func(b obviousBackend) bool { return !b.down },
+		func(b obviousBackend) bool { return !b.ejected },
+		func(b obviousBackend) bool { return true },
+	} {
 		for i, of := range []func(b obviousBackend) bool{
 			func(b obviousBackend) bool { return b.state == "ready" && b.kept > 0 },
 			func(b obviousBackend) bool { return b.state == "ready" },
 			func(b obviousBackend) bool { return b.state == "ending" },
 		} {
-			kind := func(b obviousBackend) bool { return of(b) && !(believe && b.down) }
+			kind := func(b obviousBackend) bool { return of(b) && believe(b) }
 			if slices.ContainsFunc(all, kind) {
 				return kind, i == 0
 			}
@@ -397,6 +408,15 @@ func obviousDown(in Input, e Export, b Backend) bool {
 	return in.Health.Clusters[e.Cluster]
 }
 
+func obviousEjected(in Input, sp clustermesh.ServicePort, b Backend) bool {
+	for e := range in.Ejected {
+		if sp.Protocol == clustermesh.TCP && e.Port == sp.Port && e.Cluster == b.Cluster && e.Address == netip.AddrPortFrom(b.Address, b.Port) {
+			return true
+		}
+	}
+	return false
+}
+
 func obviousKept(in Input, e Export, b Backend) uint32 {
 	kept := 1000
 	take := func(s Share) { kept = max(0, min(kept, 1000-int(s))) }
@@ -444,7 +464,7 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 				b := Backend{Cluster: e.Cluster, ClusterID: e.ClusterID, Address: ep.Address, Port: number,
 					Node: ep.Node, Zone: ep.Zone, Weight: weight, Terminating: state == "ending"}
 				found[at] = obviousBackend{own: e.Cluster == in.Self, place: place, Backend: b, state: state,
-					kept: obviousKept(in, e, b), down: obviousDown(in, e, b)}
+					kept: obviousKept(in, e, b), down: obviousDown(in, e, b), ejected: obviousEjected(in, sp, b)}
 			}
 		}
 	}

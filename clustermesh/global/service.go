@@ -31,6 +31,10 @@ type Input struct {
 	// their cluster is stale: they are no endpoints any more, not even for want
 	// of others.
 	Withdrawn map[Pod]bool
+	// Ejected are backends of this service's TCP ports that take no connections from
+	// the node that looks, each with the reason for people. They are left out as
+	// those that Health holds down: while others serve.
+	Ejected map[Target]string
 	// Drains are what is being moved away from.
 	Drains Drains
 }

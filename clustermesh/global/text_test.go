@@ -28,6 +28,7 @@ import (
 //	down: CLUSTER, CLUSTER/NODE, CLUSTER/NODE!   the last of the node's own addresses
 //	drain: CLUSTER=N, CLUSTER/NODE=N, service@CLUSTER=N   in thousandths
 //	withdrawn: CLUSTER/ADDRESS
+//	ejected: CLUSTER/ADDRESS   its port 8080 behind port 80
 //	at: NODE/ZONE   where the one who looks is
 
 var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
@@ -95,6 +96,8 @@ func parseKnown(t *testing.T, in *Input, word, list string) bool {
 			in.Node, in.Zone = cluster, rest
 		case "withdrawn":
 			put(&in.Withdrawn, Pod{cluster, netip.MustParseAddr(rest), "uid-" + rest}, true)
+		case "ejected":
+			put(&in.Ejected, Target{80, cluster, netip.AddrPortFrom(netip.MustParseAddr(rest), 8080)}, "it refuses")
 		default:
 			return false
 		}

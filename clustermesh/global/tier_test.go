@@ -93,6 +93,7 @@ func TestSpill(t *testing.T) {
 		{"who ends counts as one that is not there", "east: " + pods("east", 5, 5, "ending") + ";" + west, "east 70 west 30"},
 		{"and who is gone", "east: " + pods("east", 5, 5, "gone") + ";" + west, "east 70 west 30"},
 		{"who is down", "east: 10.1.0.1@a, 10.1.0.2@b;" + west + "; down: east/a", "east 70 west 30"},
+		{"who is ejected", "east: 10.1.0.1, 10.1.0.2;" + west + "; ejected: east/10.1.0.2", "east 70 west 30"},
 		{"who is withdrawn", "east: 10.1.0.1, 10.1.0.2;" + west + "; withdrawn: east/10.1.0.2", "east 70 west 30"},
 		{"who is drained, and in part", "east: 10.1.0.1@a, 10.1.0.2@b, 10.1.0.3@c, 10.1.0.4@d;" + west + "; drain: east/a=1000, east/b=1000, east/c=500", "east 52.5 west 47.5"},
 		{"a family on its own", "east: 10.1.0.1 | fd01::1 unready, fd01::2;" + west, "east 100 | west/10.2.0.1:8080"},

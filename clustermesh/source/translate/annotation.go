@@ -21,6 +21,7 @@ const (
 	annotationWeight   = "weight"
 
 	annotationOverprovisioning = "overprovisioning-factor"
+	annotationOutliers         = "outlier-detection"
 )
 
 // defaultWeight is that of a cluster's endpoints when the service names none.
@@ -34,6 +35,7 @@ type wishes struct {
 	weight         uint16
 	// overprovisioning is in percent.
 	overprovisioning uint16
+	outliers         clustermesh.OutlierDetection
 }
 
 func (c *checker) wishes(annotations map[string]string) wishes {
@@ -64,6 +66,9 @@ func (c *checker) wishes(annotations map[string]string) wishes {
 	}
 	if v, ok := annotations[own+annotationOverprovisioning]; ok {
 		w.overprovisioning = c.factor(own+annotationOverprovisioning, v)
+	}
+	if v, ok := annotations[own+annotationOutliers]; ok {
+		w.outliers = c.outliers(own+annotationOutliers, v)
 	}
 	return w
 }

@@ -30,6 +30,7 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 		Priority:         w.priority,
 		Weight:           w.weight,
 		Overprovisioning: w.overprovisioning,
+		Outliers:         w.outliers,
 		SessionAffinity:  c.sessionAffinity(&s.Spec),
 		PublishNotReady:  s.Spec.PublishNotReadyAddresses,
 		Labels:           s.Labels,

@@ -86,6 +86,7 @@ metadata:
     tombolo.io/priority: "7"
     tombolo.io/weight: "0"
     tombolo.io/overprovisioning-factor: "1.25"
+    tombolo.io/outlier-detection: "consecutive_failures=5, max_ejection_percent=10"
 spec:
   type: LoadBalancer
   clusterIP: 10.96.0.10
@@ -109,6 +110,8 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				LoadBalancerClass: "tombolo.io/bgp",
 				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
 				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
+				Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
+					MaxEjectionTime: 300 * time.Second, MaxEjectionPercent: 10},
 				SessionAffinity: time.Minute, PublishNotReady: true,
 				Ports: []clustermesh.ServicePort{
 					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080},
@@ -127,6 +130,36 @@ metadata: {name: web, namespace: shop, annotations: {service.cilium.io/affinity:
 spec: {clusterIP: None, trafficDistribution: PreferClose}`,
 			want: &clustermesh.Service{Name: web, Weight: 100, Affinity: clustermesh.AffinityRemote, Overprovisioning: 200,
 				Distribution: clustermesh.PreferSameZone},
+		},
+		{name: "outlier detection as it is usual", yaml: `
+metadata: {name: web, namespace: shop, annotations: {tombolo.io/outlier-detection: "true"}}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Outliers: clustermesh.DefaultOutlierDetection()},
+		},
+		{name: "a long ejection needs no longer maximum", yaml: `
+metadata: {name: web, namespace: shop, annotations: {tombolo.io/outlier-detection: " base_ejection_time = 10m"}}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 3,
+				BaseEjectionTime: 10 * time.Minute, MaxEjectionTime: 10 * time.Minute, MaxEjectionPercent: 50}},
+		},
+		{name: "no outlier detection", yaml: `
+metadata: {name: web, namespace: shop, annotations: {tombolo.io/outlier-detection: "False"}}`,
+			want: &clustermesh.Service{Name: web, Weight: 100},
+		},
+		{name: "wrong settings of outlier detection", yaml: `
+metadata:
+  name: web
+  namespace: shop
+  annotations: {tombolo.io/outlier-detection: "consecutive_5xx=3,consecutive_failures=0,base_ejection_time=500ms,max_ejection_percent=51,max_ejection_percent=5,max_ejection_percent=6"}`,
+			mistakes: `
+metadata.annotations["tombolo.io/outlier-detection"]: "consecutive_5xx" is not "true", "false" or a list of consecutive_failures, base_ejection_time, max_ejection_time and max_ejection_percent, each with =VALUE
+metadata.annotations["tombolo.io/outlier-detection"]: "consecutive_failures=0" is not a whole number from 1 to 1000
+metadata.annotations["tombolo.io/outlier-detection"]: "base_ejection_time=500ms" is not a duration of whole seconds from 1s to 24h
+metadata.annotations["tombolo.io/outlier-detection"]: "max_ejection_percent=51" is not a whole number from 1 to 50
+metadata.annotations["tombolo.io/outlier-detection"]: "max_ejection_percent" is not to be named twice
+metadata.annotations["tombolo.io/outlier-detection"]: "max_ejection_percent" is not to be named twice`,
+		},
+		{name: "a maximum below the first ejection", yaml: `
+metadata: {name: web, namespace: shop, annotations: {tombolo.io/outlier-detection: "max_ejection_time=10s"}}`,
+			mistakes: `metadata.annotations["tombolo.io/outlier-detection"]: "max_ejection_time=10s" is not as long as base_ejection_time=30s`,
 		},
 		{name: "ours hold against Cilium's", yaml: `
 metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "true", tombolo.io/global: "false"}}`,
