@@ -19,6 +19,7 @@ EMIT(probe_kind);
 EMIT(probe_outcome);
 EMIT(probe_type);
 struct probe *emit_probe __attribute__((unused));
+struct probe_seen *emit_probe_seen __attribute__((unused));
 
 #define HOPS 64 // of a reply
 
@@ -122,6 +123,20 @@ static __always_inline bool within_limit(struct probe_asker *asker, __u64 now)
 	return within;
 }
 
+// asker_of returns the bucket of whoever asks, or nothing for a stranger.
+static __always_inline struct probe_asker *asker_of(const struct datagram *d, const struct probe *p)
+{
+	struct probe_asker *asker = bpf_map_lookup_elem(&probes, &d->source);
+	__u32 zero = 0;
+
+	if (asker)
+		return asker;
+	for (int i = 0; i < (int)sizeof(p->boot_id); i++)
+		if (p->boot_id[i] != probe_boot_id[i])
+			return NULL;
+	return bpf_map_lookup_elem(&probe_guests, &zero);
+}
+
 // judge decides whether a datagram is answered, and reads the probe in it.
 static __always_inline enum probe_outcome judge(struct __sk_buff *skb, const struct datagram *d, struct probe *p)
 {
@@ -134,7 +149,7 @@ static __always_inline enum probe_outcome judge(struct __sk_buff *skb, const str
 		return PROBE_MALFORMED;
 	if (!is_target(&d->destination, p->kind))
 		return PROBE_ELSEWHERE;
-	asker = bpf_map_lookup_elem(&probes, &d->source);
+	asker = asker_of(d, p);
 	if (!asker)
 		return PROBE_STRANGER;
 	return within_limit(asker, bpf_ktime_get_ns()) ? PROBE_ANSWERED : PROBE_LIMITED;
@@ -164,6 +179,31 @@ static __always_inline long store_probe(struct __sk_buff *skb, const struct data
 	return bpf_skb_store_bytes(skb, d->at + sizeof(struct udphdr), after, sizeof(*after), 0) ||
 	       bpf_l4_csum_replace(skb, d->at + offsetof(struct udphdr, check), 0, diff, BPF_F_MARK_MANGLED_0) ||
 	       bpf_skb_store_bytes(skb, d->at, ports, sizeof(ports), 0);
+}
+
+static __always_inline __be64 time_now(void)
+{
+	__u32 zero = 0;
+	__u64 *offset = bpf_map_lookup_elem(&probe_clock, &zero);
+	__u64 o = offset ? READ_ONCE(*offset) : 0;
+
+	return o ? bpf_cpu_to_be64(bpf_ktime_get_boot_ns() + o) : 0; // 5.8
+}
+
+// store_seen fills in what follows the probe, where there is room for it.
+static __always_inline long store_seen(struct __sk_buff *skb, const struct datagram *d)
+{
+	const __u32 at = d->at + sizeof(struct udphdr) + sizeof(struct probe);
+	struct probe_seen before, after = { .source = d->source, .time = time_now() };
+	__s64 diff;
+
+	if (d->room < sizeof(struct udphdr) + sizeof(struct probe) + sizeof(after))
+		return 0;
+	if (bpf_skb_load_bytes(skb, at, &before, sizeof(before)))
+		return -1;
+	diff = bpf_csum_diff((__be32 *)&before, sizeof(before), (__be32 *)&after, sizeof(after), 0);
+	return bpf_skb_store_bytes(skb, at, &after, sizeof(after), 0) ||
+	       bpf_l4_csum_replace(skb, d->at + offsetof(struct udphdr, check), 0, diff, BPF_F_MARK_MANGLED_0);
 }
 
 static __always_inline long store_v4(struct __sk_buff *skb, const struct datagram *d)
@@ -208,7 +248,7 @@ static __always_inline long turn_round(struct __sk_buff *skb, const struct datag
 	struct probe reply = *request;
 
 	fill_in(&reply, d);
-	return store_probe(skb, d, request, &reply) ||
+	return store_probe(skb, d, request, &reply) || store_seen(skb, d) ||
 	       (address_is_v4(&d->destination) ? store_v4(skb, d) : store_v6(skb, d)) || swap_macs(skb);
 }
 

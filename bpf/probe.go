@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 	"unsafe"
 )
 
@@ -87,6 +88,8 @@ type Probe struct {
 	// What follows is zero in a request. Target is the address that was asked,
 	// as the one who answers saw it.
 	Target netip.Addr
+	// BootID is the node's. A request may name it to be answered although its
+	// source is no node's address.
 	BootID BootID
 	// Epoch is the endpoint epoch of the node.
 	Epoch uint64
@@ -99,6 +102,36 @@ const (
 	probeMagic   = 0x746d626f
 	probeVersion = 1
 )
+
+// Seen is what follows a probe that has room for it, filled in by the one who
+// answers. One of an earlier version leaves it as it was.
+type Seen struct {
+	// Source is the address from which the request came, invalid when the reply
+	// does not say. Another than it was sent from is the work of a NAT.
+	Source netip.Addr
+	// Time is what the clock of the node showed; zero when it does not know.
+	Time time.Time
+}
+
+// SeenSize is how many bytes must follow a request for the reply to have a Seen.
+const SeenSize = int(unsafe.Sizeof(responderProbeSeen{}))
+
+// ParseSeen reads what follows a probe in a datagram. Without it, or from one who
+// does not fill it in, it is the zero value.
+func ParseSeen(datagram []byte) (s Seen) {
+	var c responderProbeSeen
+	if len(datagram) < ProbeSize+SeenSize {
+		return s
+	}
+	copy((*[SeenSize]byte)(unsafe.Pointer(&c))[:], datagram[ProbeSize:])
+	if c.Source.Word != [4]uint32{} {
+		s.Source = addr(c.Source.Word)
+	}
+	if ns := bigEndian64(c.Time); ns != 0 {
+		s.Time = time.Unix(0, int64(ns))
+	}
+	return s
+}
 
 // ErrNoProbe is returned by ParseProbe for bytes that are not a probe of this
 // version.

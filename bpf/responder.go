@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // probeLayout is the version of the responder's maps, as layout is that of the
@@ -39,8 +40,8 @@ const (
 )
 
 // Responder is the program that answers probes, and its maps, loaded by one
-// process. It is not safe for concurrent use, except that Counters, Epoch and
-// SetEpoch may be called at any time before Close.
+// process. It is not safe for concurrent use, except that Counters, Epoch,
+// SetEpoch and SetClock may be called at any time before Close.
 type Responder struct {
 	cfg      ResponderConfig
 	root     string // of its pins
@@ -50,6 +51,7 @@ type Responder struct {
 	maps     mapSet
 	program  *ebpf.Program
 	epoch    memory
+	clock    memory
 	// filtered are the devices that have, or may have, a filter of ours; nil
 	// until they were looked for.
 	filtered map[int]bool
@@ -130,6 +132,9 @@ func (r *Responder) openMaps(specs map[string]*ebpf.MapSpec) error {
 	if r.epoch, err = mapMemory(set[responderMapProbeEpoch]); err != nil {
 		return fmt.Errorf("map %q: %w", responderMapProbeEpoch, err)
 	}
+	if r.clock, err = mapMemory(set[responderMapProbeClock]); err != nil {
+		return fmt.Errorf("map %q: %w", responderMapProbeClock, err)
+	}
 	if !restored {
 		// What was here before is not known: the time is another number than
 		// it ever had.
@@ -171,6 +176,20 @@ func (r *Responder) Epoch() uint64 { return r.epoch.load(0) }
 
 // SetEpoch stores the endpoint epoch.
 func (r *Responder) SetEpoch(epoch uint64) { r.epoch.store(0, epoch) }
+
+// SetClock tells the kernel what time it is, for replies that tell it.
+func (r *Responder) SetClock() error {
+	var boot unix.Timespec
+	before := time.Now()
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		return fmt.Errorf("reading the time since boot: %w", err)
+	}
+	r.setClock(before.UnixNano() - boot.Nano())
+	return nil
+}
+
+// setClock stores what to add to the time since boot, in nanoseconds.
+func (r *Responder) setClock(offset int64) { r.clock.store(0, uint64(offset)) }
 
 // SetAskers makes these addresses those that may ask.
 func (r *Responder) SetAskers(addresses []netip.Addr) error {
@@ -288,6 +307,9 @@ func (r *Responder) Close() error {
 	var errs []error
 	if r.epoch.bytes != nil {
 		errs = append(errs, r.epoch.close())
+	}
+	if r.clock.bytes != nil {
+		errs = append(errs, r.clock.close())
 	}
 	if r.program != nil {
 		errs = append(errs, r.program.Close())

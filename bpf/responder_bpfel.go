@@ -59,6 +59,15 @@ const (
 	responderProbeOutcomePROBE_OUTCOMES  responderProbeOutcome = 7
 )
 
+type responderProbeSeen struct {
+	_      structs.HostLayout
+	Source struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+	Time uint64
+}
+
 type responderProbeTarget struct {
 	_       structs.HostLayout
 	Prefix  uint32
@@ -79,14 +88,17 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	responderMapProbeClock       = "probe_clock"
 	responderMapProbeCounters    = "probe_counters"
 	responderMapProbeEpoch       = "probe_epoch"
+	responderMapProbeGuests      = "probe_guests"
 	responderMapProbeTargets     = "probe_targets"
 	responderMapProbes           = "probes"
 	responderProgAnswerProbe     = "answer_probe"
 	responderVarEmitProbe        = "emit_probe"
 	responderVarEmitProbeKind    = "emit_probe_kind"
 	responderVarEmitProbeOutcome = "emit_probe_outcome"
+	responderVarEmitProbeSeen    = "emit_probe_seen"
 	responderVarEmitProbeType    = "emit_probe_type"
 	responderVarProbeBootId      = "probe_boot_id"
 	responderVarProbeBurst       = "probe_burst"
@@ -143,8 +155,10 @@ type responderProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type responderMapSpecs struct {
+	ProbeClock    *ebpf.MapSpec `ebpf:"probe_clock"`
 	ProbeCounters *ebpf.MapSpec `ebpf:"probe_counters"`
 	ProbeEpoch    *ebpf.MapSpec `ebpf:"probe_epoch"`
+	ProbeGuests   *ebpf.MapSpec `ebpf:"probe_guests"`
 	ProbeTargets  *ebpf.MapSpec `ebpf:"probe_targets"`
 	Probes        *ebpf.MapSpec `ebpf:"probes"`
 }
@@ -156,6 +170,7 @@ type responderVariableSpecs struct {
 	EmitProbe        *ebpf.VariableSpec `ebpf:"emit_probe"`
 	EmitProbeKind    *ebpf.VariableSpec `ebpf:"emit_probe_kind"`
 	EmitProbeOutcome *ebpf.VariableSpec `ebpf:"emit_probe_outcome"`
+	EmitProbeSeen    *ebpf.VariableSpec `ebpf:"emit_probe_seen"`
 	EmitProbeType    *ebpf.VariableSpec `ebpf:"emit_probe_type"`
 	ProbeBootId      *ebpf.VariableSpec `ebpf:"probe_boot_id"`
 	ProbeBurst       *ebpf.VariableSpec `ebpf:"probe_burst"`
@@ -183,16 +198,20 @@ func (o *responderObjects) Close() error {
 //
 // It can be passed to loadResponderObjects or ebpf.CollectionSpec.LoadAndAssign.
 type responderMaps struct {
+	ProbeClock    *ebpf.Map `ebpf:"probe_clock"`
 	ProbeCounters *ebpf.Map `ebpf:"probe_counters"`
 	ProbeEpoch    *ebpf.Map `ebpf:"probe_epoch"`
+	ProbeGuests   *ebpf.Map `ebpf:"probe_guests"`
 	ProbeTargets  *ebpf.Map `ebpf:"probe_targets"`
 	Probes        *ebpf.Map `ebpf:"probes"`
 }
 
 func (m *responderMaps) Close() error {
 	return _ResponderClose(
+		m.ProbeClock,
 		m.ProbeCounters,
 		m.ProbeEpoch,
+		m.ProbeGuests,
 		m.ProbeTargets,
 		m.Probes,
 	)
@@ -205,6 +224,7 @@ type responderVariables struct {
 	EmitProbe        *ebpf.Variable `ebpf:"emit_probe"`
 	EmitProbeKind    *ebpf.Variable `ebpf:"emit_probe_kind"`
 	EmitProbeOutcome *ebpf.Variable `ebpf:"emit_probe_outcome"`
+	EmitProbeSeen    *ebpf.Variable `ebpf:"emit_probe_seen"`
 	EmitProbeType    *ebpf.Variable `ebpf:"emit_probe_type"`
 	ProbeBootId      *ebpf.Variable `ebpf:"probe_boot_id"`
 	ProbeBurst       *ebpf.Variable `ebpf:"probe_burst"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -76,9 +77,24 @@ func (u *uplinked) attach(t *testing.T, r *Responder, devices ...string) []Uplin
 	return got
 }
 
-// ask sends one probe from the asker, and returns what comes back. Whether the
-// kernel answers is known at once: on a veth a packet arrives within the call
-// that sends it, but for neighbour discovery, after which it is sent again.
+// patience is how long a test waits for what should be so: on a busy machine
+// neighbours are discovered late, and the kernel detaches when it finds the time.
+const patience = 10 * time.Second
+
+// until asks until a question has the wanted answer, and returns the last one.
+func (u *uplinked) until(t *testing.T, kind ProbeKind, to netip.Addr, wanted func(Probe, error) bool) (Probe, error) {
+	t.Helper()
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for deadline := time.Now().Add(patience); ; <-pause.C {
+		got, err := u.ask(t, kind, to)
+		if wanted(got, err) || time.Now().After(deadline) {
+			return got, err
+		}
+	}
+}
+
+// ask sends one probe from the asker, and returns what comes back within 0.3 s.
 func (u *uplinked) ask(t *testing.T, kind ProbeKind, to netip.Addr) (Probe, error) {
 	t.Helper()
 	var got Probe
@@ -127,7 +143,8 @@ func (u *uplinked) answers(t *testing.T, when string, epoch uint64) {
 	}
 	for to, kind := range map[netip.Addr]ProbeKind{node4: ProbeNode, node6: ProbeNode, pod4: ProbePods, pod6: ProbePods} {
 		want := Probe{Reply: true, Kind: kind, Nonce: 5, Target: to, BootID: boot, Epoch: epoch}
-		if got, err := u.ask(t, kind, to); err != nil || got != want {
+		got, err := u.until(t, kind, to, func(p Probe, err error) bool { return err == nil && p == want })
+		if err != nil || got != want {
 			t.Errorf("%s: %v of %v: %+v, %v, want %+v", when, to, kind, got, err, want)
 		}
 	}
@@ -136,7 +153,8 @@ func (u *uplinked) answers(t *testing.T, when string, epoch uint64) {
 func (u *uplinked) silent(t *testing.T, when string) {
 	t.Helper()
 	for to, kind := range map[netip.Addr]ProbeKind{node4: ProbeNode, pod6: ProbePods} {
-		if got, err := u.ask(t, kind, to); err == nil {
+		got, err := u.until(t, kind, to, func(_ Probe, err error) bool { return err != nil })
+		if err == nil {
 			t.Errorf("%s: %v of %v: %+v", when, to, kind, got)
 		}
 	}

@@ -113,6 +113,7 @@ func (r *Responder) Run(ctx context.Context, batches <-chan view.Batch) error {
 // again.
 func (r *Responder) settle() time.Duration {
 	r.want = desire(r.view, r.config.Node)
+	r.try("clock", r.kernel.SetClock())
 	r.try("askers", r.setAskers())
 	if n := r.want.node; n != nil {
 		r.try("local", r.kernel.SetLocal(n.Addresses, n.PodCIDRs))
@@ -204,7 +205,7 @@ func (r *Responder) try(what string, err error) {
 
 func (r *Responder) publish() {
 	s := &Snapshot{Uplinks: r.uplinks, Askers: r.askers}
-	for _, what := range []string{"askers", "local", "uplinks"} {
+	for _, what := range []string{"askers", "local", "clock", "uplinks"} {
 		if err := r.failed[what]; err != nil {
 			s.Problem = errors.Join(s.Problem, fmt.Errorf("answering probes: %w", err))
 		}

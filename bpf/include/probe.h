@@ -19,8 +19,8 @@ enum probe_kind {
 	PROBE_PODS = 2, // an address of the prefixes of its pods
 };
 
-// The payload of a UDP datagram, request and reply alike, in network order.
-// More bytes may follow, which come back as they are.
+// The payload of a UDP datagram, request and reply alike, in network order. A
+// struct probe_seen may follow; what is behind it comes back as it is.
 struct probe {
 	__be32 magic;
 	__u8 version;
@@ -31,8 +31,15 @@ struct probe {
 
 	// Padding of zeros in a request; what answers fills it in.
 	struct address target; // the address that was asked
-	__u8 boot_id[16];
+	__u8 boot_id[16];      // in a request: the node's, from an asker that may not ask else
 	__be64 epoch;
+};
+
+// What follows a probe that has the room, zeros in a request: what only the one
+// who answers can tell of the way and of itself.
+struct probe_seen {
+	struct address source; // from which the request came
+	__be64 time;           // of the node's clock, in nanoseconds since 1970; 0 if not known
 };
 
 // Who may ask, by address. An asker's bucket is kept as the time at which it
@@ -51,6 +58,15 @@ struct {
 	__type(key, struct address);
 	__type(value, struct probe_asker);
 } probes SEC(".maps");
+
+// The bucket that those share who name the node's boot id instead. The mesh knows
+// it, from the node's object or an earlier reply, and nobody else who is not there.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct probe_asker);
+} probe_guests SEC(".maps");
 
 struct probe_target {
 	__u32 prefix; // bits, of 128
@@ -74,6 +90,16 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } probe_epoch SEC(".maps");
+
+// What to add to the time since boot to have that since 1970, in nanoseconds; 0
+// while it is not known.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} probe_clock SEC(".maps");
 
 // What became of the datagrams to the port of probes. Those that are not
 // answered go their way, but for the two that are dropped.
