@@ -1,6 +1,7 @@
 package clustermesh
 
 import (
+	"crypto/ed25519"
 	"net/netip"
 	"slices"
 )
@@ -29,6 +30,8 @@ type Cluster struct {
 	// Peers are the names of the clusters that this one has as peers, sorted. It
 	// says so if its Capabilities have CapabilityPeers; see PeersWith.
 	Peers []string
+	// Seal is the public half of the cluster's Seal, empty while it has none.
+	Seal ed25519.PublicKey
 }
 
 // CapabilityPeers says that Cluster.Peers is told.

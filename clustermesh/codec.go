@@ -122,6 +122,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindBGPPeers:   reader(readBGPPeer),
 	KindBGPAdverts: reader(readAdvertisement),
 	KindDrains:     reader(readDrain),
+	KindSeal:       reader(readSeal),
 }
 
 func reader[M any, P interface {
@@ -180,6 +181,9 @@ func (*BGPAdvertisement) Kind() Kind { return KindBGPAdverts }
 // Kind implements Object.
 func (*Drain) Kind() Kind { return KindDrains }
 
+// Kind implements Object.
+func (*Seal) Kind() Kind { return KindSeal }
+
 func (*Cluster) keyName() string            { return "" }
 func (n *Node) keyName() string             { return n.Name }
 func (s *Service) keyName() string          { return s.Name.String() }
@@ -188,6 +192,7 @@ func (i *Identity) keyName() string         { return strconv.FormatUint(uint64(i
 func (e *EndpointIdentity) keyName() string { return e.Address.String() }
 func (*Synced) keyName() string             { return "" }
 func (*MirrorState) keyName() string        { return "" }
+func (*Seal) keyName() string               { return "" }
 func (p *ProcessStatus) keyName() string    { return p.Role + "/" + p.Node }
 func (p *Peer) keyName() string             { return p.Name }
 func (p *BGPPeer) keyName() string          { return p.Name }

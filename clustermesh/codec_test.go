@@ -24,6 +24,7 @@ func samples() map[string]Object {
 	east := Cluster{
 		Name: "east", ID: 1, PodCIDRs: prefixes("10.1.0.0/16", "fd01::/48"), NodeCIDRs: prefixes("192.168.1.0/24"),
 		ServiceCIDRs: prefixes("10.96.0.0/12"), Capabilities: []string{"identities", "slices"}, Peers: []string{"north", "west"},
+		Seal: bytes.Repeat([]byte{7}, 32),
 	}
 	return map[string]Object{
 		"tombolo/v1/export/cluster": &east,
@@ -66,6 +67,7 @@ func samples() map[string]Object {
 			What: DrainService, Name: "shop/cart", Moved: 750, Since: at(1700000000, 0), Deadline: at(1700000060, 0), Ended: true,
 			Returning: at(1700000090, 5), Over: 30 * time.Second, Reason: "cordoned",
 		},
+		"tombolo/v1/private/seal": &Seal{Seed: bytes.Repeat([]byte{9}, 32)},
 		"tombolo/v1/private/peers/west": &Peer{
 			Name: "west", Endpoints: []string{"https://192.0.2.1:2379", "https://[fd00::1]:2379"},
 			TLS: TLSFiles{"/etc/ca.pem", "/etc/cert.pem", "/etc/key.pem"},

@@ -27,10 +27,11 @@ const (
 // Kind is the table that a key belongs to, as it is written in the key.
 type Kind string
 
-// The kinds. KindCluster and KindState are single keys, not tables.
+// The kinds. KindCluster, KindState and KindSeal are single keys, not tables.
 const (
 	KindCluster    Kind = "cluster"
 	KindState      Kind = "state"
+	KindSeal       Kind = "seal"
 	KindNodes      Kind = "nodes"
 	KindServices   Kind = "services"
 	KindSlices     Kind = "slices"
@@ -56,6 +57,7 @@ type place struct {
 var layout = map[Kind]place{
 	KindCluster:    {0, []Area{Export, Mirror}},
 	KindState:      {0, []Area{Mirror}},
+	KindSeal:       {0, []Area{Private}},
 	KindNodes:      {1, []Area{Export, Private, Mirror}},
 	KindServices:   {2, []Area{Export, Private, Mirror}},
 	KindSlices:     {3, []Area{Export, Private, Mirror}},
@@ -122,7 +124,7 @@ func (k Key) Prefix() string {
 // for what needs none: markers themselves, single keys and status.
 func (k Key) Marker() (Key, bool) {
 	switch k.Kind {
-	case KindCluster, KindState, KindSynced, KindProcess:
+	case KindCluster, KindState, KindSeal, KindSynced, KindProcess:
 		return Key{}, false
 	}
 	return Key{Area: k.Area, Cluster: k.Cluster, Kind: KindSynced, Name: string(k.Kind)}, true

@@ -63,8 +63,11 @@ func readCluster(c *checker, m *meshpb.Cluster) *Cluster {
 		ServiceCIDRs: each(m.GetServiceCidrs(), readPrefix),
 		Capabilities: m.GetCapabilities(),
 		Peers:        m.GetPeers(),
+		Seal:         m.GetSeal(),
 	}
 }
+
+func readSeal(_ *checker, m *meshpb.Seal) *Seal { return &Seal{Seed: m.GetSeed()} }
 
 func readNode(c *checker, m *meshpb.Node) *Node {
 	return &Node{

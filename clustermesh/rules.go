@@ -1,6 +1,7 @@
 package clustermesh
 
 import (
+	"crypto/ed25519"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -21,6 +22,9 @@ func (cl *Cluster) check(c *checker) {
 	c.prefixes("service CIDRs", cl.ServiceCIDRs, 256)
 	c.sortedLabels("capabilities", cl.Capabilities, 256)
 	c.sortedLabels("peers", cl.Peers, MaxClusterID)
+	if len(cl.Seal) > 0 {
+		c.size("seal", len(cl.Seal), ed25519.PublicKeySize)
+	}
 }
 
 func (n *Node) check(c *checker) {
@@ -96,7 +100,7 @@ func (m *MirrorState) check(c *checker) {
 }
 
 func (cl *Cluster) isZero() bool {
-	return cl.Name == "" && cl.ID == 0 && len(cl.PodCIDRs)+len(cl.NodeCIDRs)+len(cl.ServiceCIDRs)+len(cl.Capabilities)+len(cl.Peers) == 0
+	return cl.Name == "" && cl.ID == 0 && len(cl.PodCIDRs)+len(cl.NodeCIDRs)+len(cl.ServiceCIDRs)+len(cl.Capabilities)+len(cl.Peers)+len(cl.Seal) == 0
 }
 
 func (p *ProcessStatus) check(c *checker) {

@@ -60,8 +60,11 @@ func writeCluster(c *Cluster) *meshpb.Cluster {
 		ServiceCidrs: writePrefixes(c.ServiceCIDRs),
 		Capabilities: c.Capabilities,
 		Peers:        c.Peers,
+		Seal:         c.Seal,
 	}
 }
+
+func (s *Seal) message() proto.Message { return &meshpb.Seal{Seed: s.Seed} }
 
 func (n *Node) message() proto.Message {
 	return &meshpb.Node{

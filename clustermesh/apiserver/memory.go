@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -14,12 +15,13 @@ type memory struct {
 	sizes      map[clustermesh.ServiceName]uint32
 	identities []*clustermesh.Identity
 	drains     map[string]*clustermesh.Drain
+	seal       *clustermesh.Seal
 }
 
 // remembered returns what a term gave out.
 func (t *term) remembered() memory {
 	ids, _ := t.identities.registry.All()
-	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains}
+	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains, seal: t.seal}
 }
 
 // recall takes in what was given out before the store was lost, which shows in
@@ -28,6 +30,7 @@ func (t *term) recall(m memory, now time.Time) error {
 	if m.epoch == "" || m.epoch == t.epoch {
 		return nil
 	}
+	t.seal = cmp.Or(t.seal, m.seal)
 	for name, size := range m.sizes {
 		t.sizes[name] = max(t.sizes[name], size)
 	}

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -66,6 +67,17 @@ func (m *member) cluster() *clustermesh.Cluster {
 	return o.(*clustermesh.Cluster)
 }
 
+// seal is the member's.
+func (m *member) seal() *clustermesh.Seal {
+	m.Helper()
+	m.until("it has a seal", func() bool { return m.have["private/seal"] != nil })
+	o, err := clustermesh.DecodeAt(clustermesh.Root+"private/seal", m.have["private/seal"])
+	if err != nil {
+		m.Fatal(err)
+	}
+	return o.(*clustermesh.Seal)
+}
+
 // From a manifest in west to east's mirror, and back out again.
 func TestMesh(t *testing.T) {
 	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
@@ -82,6 +94,10 @@ func TestMesh(t *testing.T) {
 	if c := east.cluster(); !c.PeersWith("west") || c.PeersWith("north") {
 		t.Errorf("east says of itself: %+v", c)
 	}
+	east.until("west's seal is mirrored, and only its public half", func() bool {
+		o, err := clustermesh.DecodeAt(clustermesh.Root+"mirror/west/cluster", east.have["mirror/west/cluster"])
+		return err == nil && bytes.Equal(o.(*clustermesh.Cluster).Seal, west.seal().Public())
+	})
 	if st := east.server.Status(); len(st.Mirrors) != 1 || st.Mirrors[0].State.Phase != clustermesh.MirrorSynced {
 		t.Errorf("its mirrors: %+v", st.Mirrors)
 	}

@@ -25,6 +25,8 @@ type term struct {
 	source, epoch string
 	placements    *placements
 	identities    *identities
+	// seal is the cluster's, nil until it is known or made.
+	seal *clustermesh.Seal
 	// relearning is nil once identities are given out.
 	relearning *relearning
 	sweep      *sweep
@@ -76,6 +78,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindPeers) + "/",
 		prefix(clustermesh.Export) + string(clustermesh.KindDrains) + "/",
+		prefix(clustermesh.Private) + string(clustermesh.KindSeal),
 	} {
 		if _, err := c.List(ctx, p, t.remember); err != nil {
 			return fmt.Errorf("learning what was given out: %w", err)
@@ -109,6 +112,8 @@ func (t *term) remember(kv etcd.KV) error {
 		t.sizes[o.Name] = max(t.sizes[o.Name], o.TableSize)
 	case *clustermesh.Peer:
 		t.peers[kv.Key] = o
+	case *clustermesh.Seal:
+		t.seal = o
 	case *clustermesh.Drain:
 		t.drains[kv.Key] = o
 		t.census.add(kv.Key, 1)
@@ -133,7 +138,7 @@ func (t *term) pass(now time.Time) error {
 func (t *term) unwanted(prefix string) {
 	for key := range t.writer.Stored(prefix) {
 		k, err := clustermesh.ParseKey(key)
-		if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster || t.waits(k)) || t.wanted(key) {
+		if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster || k.Kind == clustermesh.KindSeal || t.waits(k)) || t.wanted(key) {
 			continue
 		}
 		t.sweep.add(key)

@@ -341,7 +341,9 @@ type Cluster struct {
 	ServiceCidrs []*Prefix              `protobuf:"bytes,5,rep,name=service_cidrs,json=serviceCidrs,proto3" json:"service_cidrs,omitempty"`
 	Capabilities []string               `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Sorted; told by clusters whose capabilities name "peers".
-	Peers         []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	Peers []string `protobuf:"bytes,7,rep,name=peers,proto3" json:"peers,omitempty"`
+	// The public half of the cluster's seal: an Ed25519 key of 32 bytes, or empty.
+	Seal          []byte `protobuf:"bytes,8,opt,name=seal,proto3" json:"seal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -425,6 +427,59 @@ func (x *Cluster) GetPeers() []string {
 	return nil
 }
 
+func (x *Cluster) GetSeal() []byte {
+	if x != nil {
+		return x.Seal
+	}
+	return nil
+}
+
+// Seal is by what a cluster's agents prove to others whose they are.
+type Seal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The private half: an Ed25519 seed of 32 bytes.
+	Seed          []byte `protobuf:"bytes,1,opt,name=seed,proto3" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seal) Reset() {
+	*x = Seal{}
+	mi := &file_clustermesh_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seal) ProtoMessage() {}
+
+func (x *Seal) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seal.ProtoReflect.Descriptor instead.
+func (*Seal) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Seal) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
 // Node is a machine of a cluster.
 type Node struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -443,7 +498,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +510,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +523,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+	return file_clustermesh_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Node) GetName() string {
@@ -566,7 +621,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +633,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +646,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{3}
+	return file_clustermesh_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Service) GetNamespace() string {
@@ -761,7 +816,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +828,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +841,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{4}
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -831,7 +886,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +898,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +911,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+	return file_clustermesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ServicePort) GetName() string {
@@ -901,7 +956,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +968,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +981,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -977,7 +1032,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1044,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1057,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1042,7 +1097,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1109,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1122,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1130,7 +1185,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1197,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1210,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1186,7 +1241,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1253,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1266,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -1261,7 +1316,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1273,7 +1328,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1286,7 +1341,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Synced) GetSource() string {
@@ -1325,7 +1380,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1392,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1405,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -1414,7 +1469,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1481,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1494,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -1512,7 +1567,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1579,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1592,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Peer) GetName() string {
@@ -1586,7 +1641,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1653,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1666,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -1640,7 +1695,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1707,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1720,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Requirement) GetKey() string {
@@ -1712,7 +1767,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1779,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1792,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -1855,7 +1910,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1922,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1935,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -1958,7 +2013,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2025,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2038,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2056,7 +2111,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x11clustermesh.proto\x12\x16tombolo.clustermesh.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"6\n" +
 	"\x06Prefix\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
-	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xa8\x02\n" +
+	"\x04bits\x18\x02 \x01(\rR\x04bits\"\xbc\x02\n" +
 	"\aCluster\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12;\n" +
@@ -2065,7 +2120,10 @@ const file_clustermesh_proto_rawDesc = "" +
 	"node_cidrs\x18\x04 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\tnodeCidrs\x12C\n" +
 	"\rservice_cidrs\x18\x05 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fserviceCidrs\x12\"\n" +
 	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x14\n" +
-	"\x05peers\x18\a \x03(\tR\x05peers\"\x83\x03\n" +
+	"\x05peers\x18\a \x03(\tR\x05peers\x12\x12\n" +
+	"\x04seal\x18\b \x01(\fR\x04seal\"\x1a\n" +
+	"\x04Seal\x12\x12\n" +
+	"\x04seed\x18\x01 \x01(\fR\x04seed\"\x83\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\fR\taddresses\x12;\n" +
@@ -2256,7 +2314,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2265,70 +2323,71 @@ var file_clustermesh_proto_goTypes = []any{
 	(Family)(0),                   // 4: tombolo.clustermesh.v1.Family
 	(*Prefix)(nil),                // 5: tombolo.clustermesh.v1.Prefix
 	(*Cluster)(nil),               // 6: tombolo.clustermesh.v1.Cluster
-	(*Node)(nil),                  // 7: tombolo.clustermesh.v1.Node
-	(*Service)(nil),               // 8: tombolo.clustermesh.v1.Service
-	(*OutlierDetection)(nil),      // 9: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 10: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 11: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 12: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 13: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 14: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 15: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 16: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 17: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 18: tombolo.clustermesh.v1.ProcessStatus
-	(*Peer)(nil),                  // 19: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 20: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 21: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 22: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 23: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 24: tombolo.clustermesh.v1.Drain
-	nil,                           // 25: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 26: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 27: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 28: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*Seal)(nil),                  // 7: tombolo.clustermesh.v1.Seal
+	(*Node)(nil),                  // 8: tombolo.clustermesh.v1.Node
+	(*Service)(nil),               // 9: tombolo.clustermesh.v1.Service
+	(*OutlierDetection)(nil),      // 10: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 11: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 12: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 13: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 14: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 15: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 16: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 17: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 18: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 19: tombolo.clustermesh.v1.ProcessStatus
+	(*Peer)(nil),                  // 20: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 21: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 22: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 23: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 24: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 25: tombolo.clustermesh.v1.Drain
+	nil,                           // 26: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 27: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 28: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 29: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	25, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	26, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	10, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	29, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	26, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	30, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	30, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	27, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	31, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	9,  // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	29, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	29, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	12, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	13, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	27, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	30, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	30, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	30, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	28, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	31, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	30, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	14, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	28, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	21, // 25: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	29, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	29, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	29, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	29, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	20, // 30: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	31, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	29, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	22, // 25: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	30, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	30, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	30, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	30, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	21, // 30: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 31: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	20, // 32: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	20, // 33: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	30, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	30, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	30, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	29, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	21, // 32: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	21, // 33: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	31, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	31, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	31, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	30, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
 	38, // [38:38] is the sub-list for method output_type
 	38, // [38:38] is the sub-list for method input_type
 	38, // [38:38] is the sub-list for extension type_name
@@ -2347,7 +2406,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -132,6 +132,9 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 	case clustermesh.KindState:
 		p.state, _ = e.Value.(*clustermesh.MirrorState)
 		c.Clusters.add(k.Cluster)
+	case clustermesh.KindSeal:
+		v.seal, _ = e.Value.(*clustermesh.Seal)
+		c.Clusters.add(k.Cluster)
 	case clustermesh.KindNodes:
 		zone := v.zone()
 		store(p.nodes, k.Name, e)

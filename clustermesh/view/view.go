@@ -30,6 +30,7 @@ type View struct {
 	// one of them changed.
 	drained *drains
 
+	seal     *clustermesh.Seal
 	bgpPeers map[string]*clustermesh.BGPPeer
 	adverts  map[string]*clustermesh.BGPAdvertisement
 	invalid  map[string]error
@@ -94,6 +95,9 @@ func New(node string) *View {
 // Self returns what the reader's own cluster says of itself, nil while that is
 // not known.
 func (v *View) Self() *clustermesh.Cluster { return v.Cluster(Ours) }
+
+// Seal returns our own cluster's, nil while it is not known.
+func (v *View) Seal() *clustermesh.Seal { return v.seal }
 
 // Cluster returns what a cluster says of itself, nil while that is not known.
 func (v *View) Cluster(cluster string) *clustermesh.Cluster {
