@@ -47,6 +47,10 @@ type Backend struct {
 	Node    uint32
 	// Zone is a number of the caller's.
 	Zone uint32
+	// Failures and Resets count connections in a row that failed to open, and that
+	// were reset before a byte came. The programs count them, for services with
+	// Outliers; what is given to Write is not looked at.
+	Failures, Resets uint32
 	// Generation tells apart what had the same number one after the other. Write
 	// counts it up; what is given to Write is not looked at.
 	Generation uint32
@@ -77,6 +81,8 @@ func (b *Backends) Read(n uint32) Backend {
 		Cluster:    uint16(c.Head >> 48),
 		Node:       c.Node,
 		Zone:       c.Zone,
+		Failures:   c.Failures,
+		Resets:     c.Resets,
 		Generation: uint32(c.Head),
 	}
 }
@@ -112,6 +118,14 @@ func (b *Backends) SetState(n uint32, s State) {
 	h := b.mem.load(at)
 	b.mem.store(at, h&^(0xff<<32)|uint64(s)<<32)
 }
+
+// Forgive forgets the failures of backend n.
+func (b *Backends) Forgive(n uint32) {
+	b.mem.store(n*backendWords+backendRuns, 0)
+}
+
+// backendRuns is the word of a backend that holds both its runs of failures.
+const backendRuns = uint32(unsafe.Offsetof(mapsBackend{}.Failures) / 8)
 
 func head(generation uint32, s State, k Kind, cluster uint16) uint64 {
 	return uint64(generation) | uint64(s)<<32 | uint64(k)<<40 | uint64(cluster)<<48

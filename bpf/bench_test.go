@@ -13,7 +13,8 @@ import (
 )
 
 // A TCP connect() to a frontend, and straight to its backend without any
-// program attached and with them, in turns: medians, and what the frontend costs.
+// program attached and with them, in turns: medians, and what the frontend costs;
+// last, of a service that is told of failures.
 func BenchmarkConnect(b *testing.B) {
 	for _, services := range []int{1, 1000, 10000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) { benchmarkConnect(b, services) })
@@ -36,6 +37,7 @@ func benchmarkConnect(b *testing.B, services int) {
 	backend := env.Serve(b, netip.MustParseAddrPort("127.0.0.1:0"), "x")
 	outside.Serve(b, backend, "x")
 	frontend := fill(b, d, backend, services)
+	watched := watchToo(b, d, services)
 	if err := d.Attach(); err != nil {
 		b.Fatal(err)
 	}
@@ -48,6 +50,7 @@ func benchmarkConnect(b *testing.B, services int) {
 		{name: "without", place: outside, to: backend},
 		{name: "direct", place: env.Place, to: backend},
 		{name: "frontend", place: env.Place, to: frontend},
+		{name: "watched", place: env.Place, to: watched},
 	}
 	for b.Loop() {
 		for i := range ways {
@@ -63,6 +66,7 @@ func benchmarkConnect(b *testing.B, services int) {
 		b.ReportMetric(median(i), w.name+"-ns")
 	}
 	b.ReportMetric(median(2)-median(0), "over-ns")
+	b.ReportMetric(median(3)-median(2), "watch-ns")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -90,6 +94,29 @@ func fill(b *testing.B, d *Datapath, backend netip.AddrPort, services int) netip
 		b.Fatal(err)
 	}
 	return last.Address
+}
+
+// watchToo makes a service with the backends of the last one, which is told of
+// failures, and returns its frontend.
+func watchToo(b *testing.B, d *Datapath, services int) netip.AddrPort {
+	b.Helper()
+	n := uint32(services + 1)
+	last := d.Services.Read(n - 1)
+	slots := make([]uint32, last.Primary.Size)
+	for i, old := range d.Slots.Read(last.Primary) {
+		slots[i] = old + 10
+		be := d.Backends.Read(old)
+		be.Service = n
+		d.Backends.Write(old+10, be)
+	}
+	extent := Extent{Offset: last.Primary.Offset + last.Primary.Size, Size: last.Primary.Size}
+	d.Slots.Write(extent.Offset, slots)
+	d.Services.Write(n, Service{Primary: extent, Outliers: true})
+	f := tcp("10.97.0.1:80")
+	if err := d.Frontends.Put(map[Frontend]uint32{f: n}); err != nil {
+		b.Fatal(err)
+	}
+	return f.Address
 }
 
 // timeConnect measures connect() alone. The socket is reset, not closed, so

@@ -21,8 +21,10 @@ const (
 	connectMapClusterHealth = "cluster_health"
 	connectMapCounters      = "counters"
 	connectMapDatagrams     = "datagrams"
+	connectMapFailures      = "failures"
 	connectMapFrontends     = "frontends"
 	connectMapNodeHealth    = "node_health"
+	connectMapOpenings      = "openings"
 	connectMapServices      = "services"
 	connectMapSlots         = "slots"
 	connectMapSockets       = "sockets"
@@ -86,8 +88,10 @@ type connectMapSpecs struct {
 	ClusterHealth *ebpf.MapSpec `ebpf:"cluster_health"`
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
+	Failures      *ebpf.MapSpec `ebpf:"failures"`
 	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
+	Openings      *ebpf.MapSpec `ebpf:"openings"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
@@ -125,8 +129,10 @@ type connectMaps struct {
 	ClusterHealth *ebpf.Map `ebpf:"cluster_health"`
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Datagrams     *ebpf.Map `ebpf:"datagrams"`
+	Failures      *ebpf.Map `ebpf:"failures"`
 	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
+	Openings      *ebpf.Map `ebpf:"openings"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
@@ -139,8 +145,10 @@ func (m *connectMaps) Close() error {
 		m.ClusterHealth,
 		m.Counters,
 		m.Datagrams,
+		m.Failures,
 		m.Frontends,
 		m.NodeHealth,
+		m.Openings,
 		m.Services,
 		m.Slots,
 		m.Sockets,

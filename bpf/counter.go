@@ -26,6 +26,10 @@ type Counters struct {
 	// OutOfMemory counts clients refused because the kernel had no memory for
 	// their socket's storage.
 	OutOfMemory uint64
+	// FailedRefused, FailedSilent and FailedReset count connections to backends of
+	// services with Outliers that failed, by FailureCause; FailuresLost those that
+	// nobody was told of, because nobody read.
+	FailedRefused, FailedSilent, FailedReset, FailuresLost uint64
 }
 
 func readCounters(m *ebpf.Map) (Counters, error) {
@@ -41,6 +45,11 @@ func readCounters(m *ebpf.Map) (Counters, error) {
 		mapsCounterCOUNTER_STALE:         &c.Stale,
 		mapsCounterCOUNTER_OTHER_KEY:     &c.OtherKey,
 		mapsCounterCOUNTER_OUT_OF_MEMORY: &c.OutOfMemory,
+
+		mapsCounterCOUNTER_FAILED_REFUSED: &c.FailedRefused,
+		mapsCounterCOUNTER_FAILED_SILENT:  &c.FailedSilent,
+		mapsCounterCOUNTER_FAILED_RESET:   &c.FailedReset,
+		mapsCounterCOUNTER_FAILURES_LOST:  &c.FailuresLost,
 	} {
 		n, err := sumPerCPU(m, uint32(which))
 		if err != nil {

@@ -24,6 +24,15 @@
 // sendmsg6; the socket's storage keeps each socket with its backend, and
 // recvmsg4 and recvmsg6 give the answer back the address the client had sent to.
 //
+// # What becomes of a connection
+//
+// Of a service that wants to know (Service.Outliers), connect() notes with the
+// socket to which backend it was led, and opening (sock_ops.c) sees how that goes:
+// a reset in answer to the SYN, no answer after a second, a reset before a byte
+// came. Failures in a row are counted with the backend, in whichever process's
+// absence, and told through a ring ([Failures]); a success ends the run. Nothing is
+// done about it here.
+//
 // # Writing while programs read
 //
 // The arrays are mapped into the writer's memory: [Services], [Slots],

@@ -29,7 +29,8 @@ func (f Foreign) String() string {
 	return fmt.Sprintf("%s: program %q (id %d) on %s", f.Hook, f.Name, f.Program, f.Cgroup)
 }
 
-// Foreign returns the programs of others that see the same calls as ours.
+// Foreign returns the programs of others that see the same calls as ours, where
+// ours act on them.
 func (d *Datapath) Foreign() ([]Foreign, error) {
 	ours := make(map[ebpf.ProgramID]bool)
 	for _, h := range hooks {
@@ -59,6 +60,9 @@ func foreignAt(dir string, ours map[ebpf.ProgramID]bool) ([]Foreign, error) {
 	defer cgroup.Close()
 	var all []Foreign
 	for _, h := range hooks {
+		if h.listens {
+			continue
+		}
 		res, err := link.QueryPrograms(link.QueryOptions{Target: int(cgroup.Fd()), Attach: h.attach})
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@
 #include "include/counter.h"
 #include "include/frontend.h"
 #include "include/health.h"
+#include "include/opening.h"
 #include "include/service.h"
 #include "include/slot.h"
 #include "include/socket.h"
@@ -14,6 +15,8 @@ EMIT(affinity_client);
 EMIT(backend_kind);
 EMIT(backend_state);
 EMIT(counter);
+EMIT(failure_cause);
 EMIT(health_bits);
 EMIT(scope);
 EMIT(service_flags);
+struct failure *emit_failure __attribute__((unused));

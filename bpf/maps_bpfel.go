@@ -46,6 +46,8 @@ type mapsBackend struct {
 	Protocol uint8
 	Pad      uint8
 	Zone     uint32
+	Failures uint32
+	Resets   uint32
 }
 
 type mapsBackendKind uint32
@@ -78,17 +80,43 @@ type mapsConversations struct {
 type mapsCounter uint32
 
 const (
-	mapsCounterCOUNTER_SELECTED      mapsCounter = 0
-	mapsCounterCOUNTER_AFFINITY      mapsCounter = 1
-	mapsCounterCOUNTER_STICKY        mapsCounter = 2
-	mapsCounterCOUNTER_REHASHED      mapsCounter = 3
-	mapsCounterCOUNTER_BACKUP        mapsCounter = 4
-	mapsCounterCOUNTER_PANIC         mapsCounter = 5
-	mapsCounterCOUNTER_REFUSED       mapsCounter = 6
-	mapsCounterCOUNTER_STALE         mapsCounter = 7
-	mapsCounterCOUNTER_OTHER_KEY     mapsCounter = 8
-	mapsCounterCOUNTER_OUT_OF_MEMORY mapsCounter = 9
-	mapsCounterCOUNTER_COUNT         mapsCounter = 10
+	mapsCounterCOUNTER_SELECTED       mapsCounter = 0
+	mapsCounterCOUNTER_AFFINITY       mapsCounter = 1
+	mapsCounterCOUNTER_STICKY         mapsCounter = 2
+	mapsCounterCOUNTER_REHASHED       mapsCounter = 3
+	mapsCounterCOUNTER_BACKUP         mapsCounter = 4
+	mapsCounterCOUNTER_PANIC          mapsCounter = 5
+	mapsCounterCOUNTER_REFUSED        mapsCounter = 6
+	mapsCounterCOUNTER_STALE          mapsCounter = 7
+	mapsCounterCOUNTER_OTHER_KEY      mapsCounter = 8
+	mapsCounterCOUNTER_OUT_OF_MEMORY  mapsCounter = 9
+	mapsCounterCOUNTER_FAILED_REFUSED mapsCounter = 10
+	mapsCounterCOUNTER_FAILED_SILENT  mapsCounter = 11
+	mapsCounterCOUNTER_FAILED_RESET   mapsCounter = 12
+	mapsCounterCOUNTER_FAILURES_LOST  mapsCounter = 13
+	mapsCounterCOUNTER_COUNT          mapsCounter = 14
+)
+
+type mapsFailure struct {
+	_       structs.HostLayout
+	Address struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+	Service uint32
+	Run     uint32
+	Cause   uint32
+	Cluster uint16
+	Port    uint16
+}
+
+type mapsFailureCause uint32
+
+const (
+	mapsFailureCauseFAILURE_REFUSED mapsFailureCause = 0
+	mapsFailureCauseFAILURE_SILENT  mapsFailureCause = 1
+	mapsFailureCauseFAILURE_RESET   mapsFailureCause = 2
+	mapsFailureCauseFAILURE_CAUSES  mapsFailureCause = 3
 )
 
 type mapsFlow struct {
@@ -132,6 +160,12 @@ const (
 	mapsHealthBitsHEALTH_PODS_DOWN mapsHealthBits = 2
 )
 
+type mapsOpening struct {
+	_         structs.HostLayout
+	Reference uint64
+	Failed    uint64
+}
+
 type mapsScope uint32
 
 const (
@@ -151,6 +185,7 @@ type mapsServiceFlags uint32
 
 const (
 	mapsServiceFlagsSERVICE_AFFINITY mapsServiceFlags = 1
+	mapsServiceFlagsSERVICE_OUTLIERS mapsServiceFlags = 2
 )
 
 type mapsSlots struct {
@@ -167,8 +202,10 @@ const (
 	mapsMapClusterHealth      = "cluster_health"
 	mapsMapCounters           = "counters"
 	mapsMapDatagrams          = "datagrams"
+	mapsMapFailures           = "failures"
 	mapsMapFrontends          = "frontends"
 	mapsMapNodeHealth         = "node_health"
+	mapsMapOpenings           = "openings"
 	mapsMapServices           = "services"
 	mapsMapSlots              = "slots"
 	mapsMapSockets            = "sockets"
@@ -176,6 +213,8 @@ const (
 	mapsVarEmitBackendKind    = "emit_backend_kind"
 	mapsVarEmitBackendState   = "emit_backend_state"
 	mapsVarEmitCounter        = "emit_counter"
+	mapsVarEmitFailure        = "emit_failure"
+	mapsVarEmitFailureCause   = "emit_failure_cause"
 	mapsVarEmitHealthBits     = "emit_health_bits"
 	mapsVarEmitScope          = "emit_scope"
 	mapsVarEmitServiceFlags   = "emit_service_flags"
@@ -234,8 +273,10 @@ type mapsMapSpecs struct {
 	ClusterHealth *ebpf.MapSpec `ebpf:"cluster_health"`
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
+	Failures      *ebpf.MapSpec `ebpf:"failures"`
 	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
+	Openings      *ebpf.MapSpec `ebpf:"openings"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
@@ -249,6 +290,8 @@ type mapsVariableSpecs struct {
 	EmitBackendKind    *ebpf.VariableSpec `ebpf:"emit_backend_kind"`
 	EmitBackendState   *ebpf.VariableSpec `ebpf:"emit_backend_state"`
 	EmitCounter        *ebpf.VariableSpec `ebpf:"emit_counter"`
+	EmitFailure        *ebpf.VariableSpec `ebpf:"emit_failure"`
+	EmitFailureCause   *ebpf.VariableSpec `ebpf:"emit_failure_cause"`
 	EmitHealthBits     *ebpf.VariableSpec `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.VariableSpec `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.VariableSpec `ebpf:"emit_service_flags"`
@@ -279,8 +322,10 @@ type mapsMaps struct {
 	ClusterHealth *ebpf.Map `ebpf:"cluster_health"`
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Datagrams     *ebpf.Map `ebpf:"datagrams"`
+	Failures      *ebpf.Map `ebpf:"failures"`
 	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
+	Openings      *ebpf.Map `ebpf:"openings"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
@@ -293,8 +338,10 @@ func (m *mapsMaps) Close() error {
 		m.ClusterHealth,
 		m.Counters,
 		m.Datagrams,
+		m.Failures,
 		m.Frontends,
 		m.NodeHealth,
+		m.Openings,
 		m.Services,
 		m.Slots,
 		m.Sockets,
@@ -309,6 +356,8 @@ type mapsVariables struct {
 	EmitBackendKind    *ebpf.Variable `ebpf:"emit_backend_kind"`
 	EmitBackendState   *ebpf.Variable `ebpf:"emit_backend_state"`
 	EmitCounter        *ebpf.Variable `ebpf:"emit_counter"`
+	EmitFailure        *ebpf.Variable `ebpf:"emit_failure"`
+	EmitFailureCause   *ebpf.Variable `ebpf:"emit_failure_cause"`
 	EmitHealthBits     *ebpf.Variable `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.Variable `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.Variable `ebpf:"emit_service_flags"`

@@ -15,19 +15,23 @@ import (
 type hook struct {
 	name   string // of the program, and of its link's pin
 	attach ebpf.AttachType
+	// listens: it only looks on, so that programs of others are no rivals.
+	listens bool
 }
 
 // hooks are attached and swapped in this order, and detached in the reverse:
-// answers are translated before the first question is.
+// answers are translated before the first question is, and what becomes of
+// connections is heard before the first is led.
 var hooks = []hook{
-	{"getpeername4", ebpf.AttachCgroupInet4GetPeername},
-	{"getpeername6", ebpf.AttachCgroupInet6GetPeername},
-	{"recvmsg4", ebpf.AttachCGroupUDP4Recvmsg},
-	{"recvmsg6", ebpf.AttachCGroupUDP6Recvmsg},
-	{"connect4", ebpf.AttachCGroupInet4Connect},
-	{"connect6", ebpf.AttachCGroupInet6Connect},
-	{"sendmsg4", ebpf.AttachCGroupUDP4Sendmsg},
-	{"sendmsg6", ebpf.AttachCGroupUDP6Sendmsg},
+	{name: "getpeername4", attach: ebpf.AttachCgroupInet4GetPeername},
+	{name: "getpeername6", attach: ebpf.AttachCgroupInet6GetPeername},
+	{name: "recvmsg4", attach: ebpf.AttachCGroupUDP4Recvmsg},
+	{name: "recvmsg6", attach: ebpf.AttachCGroupUDP6Recvmsg},
+	{name: "opening", attach: ebpf.AttachCGroupSockOps, listens: true},
+	{name: "connect4", attach: ebpf.AttachCGroupInet4Connect},
+	{name: "connect6", attach: ebpf.AttachCGroupInet6Connect},
+	{name: "sendmsg4", attach: ebpf.AttachCGroupUDP4Sendmsg},
+	{name: "sendmsg6", attach: ebpf.AttachCGroupUDP6Sendmsg},
 }
 
 // programs are loaded, by name.
@@ -38,7 +42,7 @@ type programs map[string]*ebpf.Program
 func loadPrograms(set mapSet, sizes Sizes, retval bool) (programs, error) {
 	progs := make(programs, len(hooks))
 	for _, load := range []func() (*ebpf.CollectionSpec, error){
-		loadGetpeername, loadRecvmsg, loadConnect, loadSendmsg,
+		loadGetpeername, loadRecvmsg, loadSockops, loadConnect, loadSendmsg,
 	} {
 		spec, err := load()
 		if err == nil {

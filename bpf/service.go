@@ -22,6 +22,8 @@ type Service struct {
 	// Affinity keeps a client with its backend for this long after it last
 	// connected, in whole seconds; zero is off.
 	Affinity time.Duration
+	// Outliers: connections to its backends that fail are counted and told.
+	Outliers bool
 	// Owner is a number of the caller's by which it knows its own entries again
 	// after a restart; 0 is nobody's.
 	Owner uint64
@@ -40,9 +42,11 @@ func (s *Services) Len() uint32 { return uint32(len(s.mem.words)) / serviceWords
 func (s *Services) Read(n uint32) Service {
 	at := n * serviceWords
 	service := Service{Primary: extentOf(s.mem.load(at)), Backup: extentOf(s.mem.load(at + 1)), Owner: s.mem.load(at + 3)}
-	if settings := s.mem.load(at + 2); uint32(settings)&uint32(mapsServiceFlagsSERVICE_AFFINITY) != 0 {
+	settings := s.mem.load(at + 2)
+	if settings&affinityFlag != 0 {
 		service.Affinity = time.Duration(settings>>32) * time.Second
 	}
+	service.Outliers = settings&outliersFlag != 0
 	return service
 }
 
@@ -51,15 +55,24 @@ func (s *Services) Read(n uint32) Service {
 func (s *Services) Write(n uint32, service Service) {
 	at := n * serviceWords
 	s.mem.store(at+3, service.Owner)
-	s.mem.store(at+2, settings(service.Affinity))
+	s.mem.store(at+2, service.settings())
 	s.mem.store(at+1, service.Backup.word())
 	s.mem.store(at, service.Primary.word())
 }
 
-func settings(affinity time.Duration) uint64 {
-	if affinity <= 0 {
-		return 0
+const (
+	affinityFlag = uint64(mapsServiceFlagsSERVICE_AFFINITY)
+	outliersFlag = uint64(mapsServiceFlagsSERVICE_OUTLIERS)
+)
+
+// settings returns the word of that name.
+func (s Service) settings() (word uint64) {
+	if s.Affinity > 0 {
+		seconds := min((s.Affinity+time.Second-1)/time.Second, 1<<31)
+		word = uint64(seconds)<<32 | affinityFlag
 	}
-	seconds := min((affinity+time.Second-1)/time.Second, 1<<31)
-	return uint64(seconds)<<32 | uint64(mapsServiceFlagsSERVICE_AFFINITY)
+	if s.Outliers {
+		word |= outliersFlag
+	}
+	return word
 }

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 // connect(): the socket of a client of a service is connected to a backend.
 #include "include/balance.h"
+#include "include/opening.h"
 
 static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct address address, struct flow *flow)
 {
@@ -14,6 +15,7 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 		if (ctx->sk)
 			bpf_sk_storage_delete(&sockets, ctx->sk);
 		socket_speaks_directly(ctx, &address);
+		opening_forget(ctx);
 		return VERDICT_PASS;
 	}
 	if (!flow_begin(flow, &key, service, choose(ctx, &key, service)))
@@ -26,6 +28,7 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 	if (!kept)
 		return refuse(ERR_NOMEM);
 	*kept = *flow;
+	opening_watch(ctx, service, flow->reference);
 	return VERDICT_REWRITE;
 }
 

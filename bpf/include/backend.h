@@ -31,6 +31,10 @@ struct backend {
 	__u8 protocol;
 	__u8 pad;
 	__u32 zone;
+	// Connections that failed to open, and that were reset before a byte came,
+	// in a row: counted by the programs while the service is SERVICE_OUTLIERS.
+	__u32 failures;
+	__u32 resets;
 };
 
 struct {

@@ -15,6 +15,10 @@ enum counter {
 	COUNTER_STALE,         // a slot led to a backend of another service; not used
 	COUNTER_OTHER_KEY,     // a frontend entry that held another key; looked up once more
 	COUNTER_OUT_OF_MEMORY, // no memory for the socket's storage; refused
+	COUNTER_FAILED_REFUSED, // connections to backends that failed, by failure_cause
+	COUNTER_FAILED_SILENT,
+	COUNTER_FAILED_RESET,
+	COUNTER_FAILURES_LOST, // failures that user space was not told of: it is slow, or dead
 	COUNTER_COUNT,
 };
 

@@ -12,6 +12,9 @@
 #define ERR_NOMEM 12
 #define ERR_REFUSED 111
 
+// From socket.h, likewise.
+#define AF_INET 2
+
 // READ_ONCE and WRITE_ONCE make one load or store of the full width. What user
 // space writes through a mapping is read in no other way.
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
