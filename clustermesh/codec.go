@@ -123,6 +123,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindBGPAdverts: reader(readAdvertisement),
 	KindDrains:     reader(readDrain),
 	KindSeal:       reader(readSeal),
+	KindGossip:     reader(readKeyring),
 }
 
 func reader[M any, P interface {
@@ -184,6 +185,9 @@ func (*Drain) Kind() Kind { return KindDrains }
 // Kind implements Object.
 func (*Seal) Kind() Kind { return KindSeal }
 
+// Kind implements Object.
+func (*Keyring) Kind() Kind { return KindGossip }
+
 func (*Cluster) keyName() string            { return "" }
 func (n *Node) keyName() string             { return n.Name }
 func (s *Service) keyName() string          { return s.Name.String() }
@@ -198,3 +202,4 @@ func (p *Peer) keyName() string             { return p.Name }
 func (p *BGPPeer) keyName() string          { return p.Name }
 func (a *BGPAdvertisement) keyName() string { return a.Name }
 func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Name }
+func (*Keyring) keyName() string            { return "" }

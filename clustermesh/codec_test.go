@@ -62,12 +62,16 @@ func samples() map[string]Object {
 		"tombolo/v1/status/agent/n1": &ProcessStatus{
 			Role: "agent", Node: "n1", Version: "v0.1", Started: at(1700000000, 7), Health: HealthDegraded, Reasons: []string{"etcd away"},
 			Epoch: "e", Identities: []Identity{{ID: 65537, Labels: label("app", "cart")}, {ID: 65538, Labels: label("app", "web")}},
+			GossipKeys: []string{"0a1b2c3d", "4e5f6071"},
 		},
 		"tombolo/v1/mirror/east/drains/service/shop/cart": &Drain{
 			What: DrainService, Name: "shop/cart", Moved: 750, Since: at(1700000000, 0), Deadline: at(1700000060, 0), Ended: true,
 			Returning: at(1700000090, 5), Over: 30 * time.Second, Reason: "cordoned",
 		},
 		"tombolo/v1/private/seal": &Seal{Seed: bytes.Repeat([]byte{9}, 32)},
+		"tombolo/v1/private/gossip": &Keyring{
+			Keys: []GossipKey{{GossipSecret{1, 2}, at(1700000000, 7)}, {GossipSecret{31: 3}, at(1700000060, 0)}}, Use: 1,
+		},
 		"tombolo/v1/private/peers/west": &Peer{
 			Name: "west", Endpoints: []string{"https://192.0.2.1:2379", "https://[fd00::1]:2379"},
 			TLS: TLSFiles{"/etc/ca.pem", "/etc/cert.pem", "/etc/key.pem"},

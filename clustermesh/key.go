@@ -27,7 +27,7 @@ const (
 // Kind is the table that a key belongs to, as it is written in the key.
 type Kind string
 
-// The kinds. KindCluster, KindState and KindSeal are single keys, not tables.
+// The kinds. KindCluster, KindState, KindSeal and KindGossip are single keys, not tables.
 const (
 	KindCluster    Kind = "cluster"
 	KindState      Kind = "state"
@@ -42,6 +42,7 @@ const (
 	KindBGPPeers   Kind = "bgp/peers"
 	KindBGPAdverts Kind = "bgp/advertisements"
 	KindDrains     Kind = "drains"
+	KindGossip     Kind = "gossip"
 	KindProcess    Kind = "process"
 )
 
@@ -67,6 +68,7 @@ var layout = map[Kind]place{
 	KindPeers:      {1, []Area{Private}},
 	KindBGPPeers:   {1, []Area{Private}},
 	KindBGPAdverts: {1, []Area{Private}},
+	KindGossip:     {0, []Area{Private}},
 }
 
 // Tables returns the kinds that are tables of an area, sorted: those that have
@@ -124,7 +126,7 @@ func (k Key) Prefix() string {
 // for what needs none: markers themselves, single keys and status.
 func (k Key) Marker() (Key, bool) {
 	switch k.Kind {
-	case KindCluster, KindState, KindSeal, KindSynced, KindProcess:
+	case KindCluster, KindState, KindSeal, KindGossip, KindSynced, KindProcess:
 		return Key{}, false
 	}
 	return Key{Area: k.Area, Cluster: k.Cluster, Kind: KindSynced, Name: string(k.Kind)}, true

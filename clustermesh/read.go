@@ -183,6 +183,7 @@ func readProcess(c *checker, m *meshpb.ProcessStatus) *ProcessStatus {
 		Role: m.GetRole(), Node: m.GetNode(), Version: m.GetVersion(), Started: readTime(c, "started", m.GetStarted()),
 		Health: Health(m.GetHealth()), Reasons: m.GetReasons(),
 		Epoch: m.GetEpoch(), Identities: each(m.GetIdentities(), func(i *meshpb.Identity) Identity { return *readIdentity(c, i) }),
+		GossipKeys: m.GetGossipKeys(),
 	}
 }
 
@@ -242,4 +243,14 @@ func readDrain(c *checker, m *meshpb.Drain) *Drain {
 		Returning: readTime(c, "returning", m.GetReturning()), Over: readDuration(c, "over", m.GetOver()),
 		Reason: m.GetReason(),
 	}
+}
+
+func readKeyring(c *checker, m *meshpb.Keyring) *Keyring {
+	return &Keyring{Use: narrow[uint8](c, "use", m.GetUse()), Keys: each(m.GetKeys(), func(g *meshpb.GossipKey) GossipKey {
+		out := GossipKey{Since: readTime(c, "since", g.GetSince())}
+		if len(g.GetSecret()) == len(out.Secret) {
+			copy(out.Secret[:], g.GetSecret())
+		}
+		return out
+	})}
 }

@@ -118,6 +118,10 @@ func (p *ProcessStatus) check(c *checker) {
 		c.text("reasons", r)
 	}
 	c.token("epoch", p.Epoch)
+	c.count("gossip keys", len(p.GossipKeys), 2*MaxGossipKeys)
+	for _, id := range p.GossipKeys[:min(len(p.GossipKeys), 2*MaxGossipKeys)] {
+		c.required("gossip keys", id)
+	}
 	c.count("identities", len(p.Identities), MaxReportedIdentities)
 	for i := range p.Identities[:min(len(p.Identities), MaxReportedIdentities)] {
 		p.Identities[i].check(c)

@@ -64,6 +64,9 @@ type ProcessStatus struct {
 	// have, by number, at most MaxReportedIdentities. Whoever gives numbers out
 	// after the store was lost learns from them which are in use.
 	Identities []Identity
+	// GossipKeys are, in an agent's report, the ids of the keys that it decrypts
+	// gossip with, the one that it encrypts with first; none when it does not gossip.
+	GossipKeys []string
 }
 
 // RoleAgent is the role of the agents, in ProcessStatus and in its key.

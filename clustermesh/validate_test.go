@@ -31,6 +31,7 @@ const (
 	stateKey   = "tombolo/v1/mirror/east/state"
 	processKey = "tombolo/v1/status/agent/n1"
 	drainKey   = "tombolo/v1/mirror/east/drains/service/shop/cart"
+	ringKey    = "tombolo/v1/private/gossip"
 	peerKey    = "tombolo/v1/private/peers/west"
 	routerKey  = "tombolo/v1/private/bgp/peers/tor"
 	advertKey  = "tombolo/v1/private/bgp/advertisements/all"
@@ -58,6 +59,16 @@ func rules() []rule {
 	add(drainKey, "over ", on(func(d *Drain) { d.Over = -1 }))
 	add(drainKey, "ended ", on(func(d *Drain) { d.Deadline = time.Time{} }))
 	add(drainKey, "reason ", on(func(d *Drain) { d.Reason = "a\nb" }))
+	add(ringKey, "use ", on(func(k *Keyring) { k.Use = 2 }))
+	add(ringKey, "keys ", on(func(k *Keyring) { k.Keys, k.Use = nil, 0 }))
+	add(ringKey, "keys ", on(func(k *Keyring) {
+		k.Keys = repeat(MaxGossipKeys+1, func(i int) GossipKey { return GossipKey{GossipSecret{byte(i + 1)}, k.Keys[0].Since} })
+	}))
+	add(ringKey, "keys[0].secret ", on(func(k *Keyring) { k.Keys[0].Secret = GossipSecret{} }))
+	add(ringKey, "keys[1].secret ", on(func(k *Keyring) { k.Keys[1].Secret = k.Keys[0].Secret }))
+	add(ringKey, "keys[1].since ", on(func(k *Keyring) { k.Keys[1].Since = time.Time{} }))
+	add(processKey, "gossip keys ", on(func(p *ProcessStatus) { p.GossipKeys[0] = "" }))
+	add(processKey, "gossip keys ", on(func(p *ProcessStatus) { p.GossipKeys = repeat(9, func(int) string { return "a" }) }))
 	for _, bad := range []string{"", "East", "-a", "a-", "a.b", "a_b", strings.Repeat("a", 64), "a/b", "é"} {
 		add(clusterKey, "name ", on(func(c *Cluster) { c.Name = bad }))
 		add(serviceKey, "namespace ", on(func(s *Service) { s.Name.Namespace = bad }))

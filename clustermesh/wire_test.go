@@ -59,6 +59,8 @@ func TestDecodeRefusesWhatDoesNotFit(t *testing.T) {
 		{stateKey, func(m proto.Message) { m.(*meshpb.MirrorState).Since = &timestamppb.Timestamp{Nanos: -1} }, "since"},
 		{processKey, func(m proto.Message) { m.(*meshpb.ProcessStatus).Started = &timestamppb.Timestamp{Nanos: -1} }, "started"},
 		{drainKey, func(m proto.Message) { m.(*meshpb.Drain).Moved = 1<<16 + 500 }, "moved (66036) is out of range"},
+		{ringKey, func(m proto.Message) { m.(*meshpb.Keyring).Use = 257 }, "use (257) is out of range"},
+		{ringKey, func(m proto.Message) { m.(*meshpb.Keyring).Keys[0].Secret = make([]byte, 31) }, "keys[0].secret"},
 		{routerKey, func(m proto.Message) { m.(*meshpb.BGPPeer).Port = 65715 }, "port (65715)"},
 		{routerKey, func(m proto.Message) { m.(*meshpb.BGPPeer).Multihop = 257 }, "multihop (257)"},
 		{routerKey, func(m proto.Message) { m.(*meshpb.BGPPeer).Families[0] = 256 }, "families"},

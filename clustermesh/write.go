@@ -171,6 +171,7 @@ func (p *ProcessStatus) message() proto.Message {
 		Role: p.Role, Node: p.Node, Version: p.Version, Started: writeTime(p.Started),
 		Health: string(p.Health), Reasons: p.Reasons,
 		Epoch: p.Epoch, Identities: each(p.Identities, writeIdentity),
+		GossipKeys: p.GossipKeys,
 	}
 }
 
@@ -230,4 +231,10 @@ func (d *Drain) message() proto.Message {
 		Deadline: writeTime(d.Deadline), Ended: d.Ended, Returning: writeTime(d.Returning), Over: writeDuration(d.Over),
 		Reason: d.Reason,
 	}
+}
+
+func (k *Keyring) message() proto.Message {
+	return &meshpb.Keyring{Use: uint32(k.Use), Keys: each(k.Keys, func(g GossipKey) *meshpb.GossipKey {
+		return &meshpb.GossipKey{Secret: g.Secret[:], Since: writeTime(g.Since)}
+	})}
 }

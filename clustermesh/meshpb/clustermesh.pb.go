@@ -1462,7 +1462,10 @@ type ProcessStatus struct {
 	// The epoch of the store as the process knows it.
 	Epoch string `protobuf:"bytes,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Of an agent: the identities of the pods on its node.
-	Identities    []*Identity `protobuf:"bytes,8,rep,name=identities,proto3" json:"identities,omitempty"`
+	Identities []*Identity `protobuf:"bytes,8,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Of an agent: the ids of the keys of gossip that it has, the one that it
+	// encrypts with first.
+	GossipKeys    []string `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1549,6 +1552,13 @@ func (x *ProcessStatus) GetEpoch() string {
 func (x *ProcessStatus) GetIdentities() []*Identity {
 	if x != nil {
 		return x.Identities
+	}
+	return nil
+}
+
+func (x *ProcessStatus) GetGossipKeys() []string {
+	if x != nil {
+		return x.GossipKeys
 	}
 	return nil
 }
@@ -2104,6 +2114,115 @@ func (x *Drain) GetReason() string {
 	return ""
 }
 
+// Keyring holds the keys of a cluster's gossip.
+type Keyring struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest first.
+	Keys []*GossipKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Which of them encrypts.
+	Use           uint32 `protobuf:"varint,2,opt,name=use,proto3" json:"use,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Keyring) Reset() {
+	*x = Keyring{}
+	mi := &file_clustermesh_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Keyring) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Keyring) ProtoMessage() {}
+
+func (x *Keyring) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
+func (*Keyring) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Keyring) GetKeys() []*GossipKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Keyring) GetUse() uint32 {
+	if x != nil {
+		return x.Use
+	}
+	return 0
+}
+
+// GossipKey is a key of gossip.
+type GossipKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 bytes.
+	Secret        []byte                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GossipKey) Reset() {
+	*x = GossipKey{}
+	mi := &file_clustermesh_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GossipKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GossipKey) ProtoMessage() {}
+
+func (x *GossipKey) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
+func (*GossipKey) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GossipKey) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *GossipKey) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 var File_clustermesh_proto protoreflect.FileDescriptor
 
 const file_clustermesh_proto_rawDesc = "" +
@@ -2217,7 +2336,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
-	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\x91\x02\n" +
+	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\xb2\x02\n" +
 	"\rProcessStatus\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -2228,7 +2347,9 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05epoch\x18\a \x01(\tR\x05epoch\x12@\n" +
 	"\n" +
 	"identities\x18\b \x03(\v2 .tombolo.clustermesh.v1.IdentityR\n" +
-	"identities\"\x89\x01\n" +
+	"identities\x12\x1f\n" +
+	"\vgossip_keys\x18\t \x03(\tR\n" +
+	"gossipKeys\"\x89\x01\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tendpoints\x18\x02 \x03(\tR\tendpoints\x12\x17\n" +
@@ -2280,7 +2401,13 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05ended\x18\x06 \x01(\bR\x05ended\x128\n" +
 	"\treturning\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\treturning\x12-\n" +
 	"\x04over\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04over\x12\x16\n" +
-	"\x06reason\x18\t \x01(\tR\x06reason*F\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\"R\n" +
+	"\aKeyring\x125\n" +
+	"\x04keys\x18\x01 \x03(\v2!.tombolo.clustermesh.v1.GossipKeyR\x04keys\x12\x10\n" +
+	"\x03use\x18\x02 \x01(\rR\x03use\"U\n" +
+	"\tGossipKey\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\fR\x06secret\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since*F\n" +
 	"\bAffinity\x12\x11\n" +
 	"\rAFFINITY_NONE\x10\x00\x12\x12\n" +
 	"\x0eAFFINITY_LOCAL\x10\x01\x12\x13\n" +
@@ -2314,7 +2441,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2342,57 +2469,61 @@ var file_clustermesh_proto_goTypes = []any{
 	(*BGPPeer)(nil),               // 23: tombolo.clustermesh.v1.BGPPeer
 	(*BGPAdvertisement)(nil),      // 24: tombolo.clustermesh.v1.BGPAdvertisement
 	(*Drain)(nil),                 // 25: tombolo.clustermesh.v1.Drain
-	nil,                           // 26: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 27: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 28: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 29: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(*Keyring)(nil),               // 26: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 27: tombolo.clustermesh.v1.GossipKey
+	nil,                           // 28: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 29: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 30: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 31: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	26, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	28, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
 	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	30, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	27, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	31, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	32, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	29, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	33, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	30, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	30, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	32, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	32, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
 	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
 	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	28, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	31, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	30, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	33, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	31, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	33, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
 	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	29, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	31, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
 	22, // 25: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	30, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	30, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	30, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	30, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	32, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	32, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	32, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	32, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
 	21, // 30: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 31: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
 	21, // 32: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
 	21, // 33: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	31, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	31, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	31, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	30, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	33, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	33, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	33, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	32, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	27, // 38: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	33, // 39: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -2406,7 +2537,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
