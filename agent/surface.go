@@ -94,7 +94,10 @@ func (s *Status) counters() []control.Sample {
 			Counter: true, Value: float64(n.value), Labels: []string{"outcome", n.outcome},
 		})
 	}
-	return out
+	return append(out, control.Sample{
+		Name: "tombolo_datapath_spilled_sockets_total", Help: "Connected sockets that found no room in the map of sockets.",
+		Counter: true, Value: float64(c.Spilled),
+	})
 }
 
 func truth(b bool) float64 {

@@ -35,10 +35,13 @@ type Sizes struct {
 	// Affinity is how many clients' session affinities are remembered; of more,
 	// those longest unused are forgotten.
 	Affinity uint32
+	// Sockets is how many connected sockets there are places for, a power of
+	// two. More are connected as well, at a higher cost for each.
+	Sockets uint32
 }
 
 // DefaultSizes has room for 10,000 services of 10 backends and tables of 1021
-// slots, several ports each or a few much larger ones: about 87 MB.
+// slots, several ports each or a few much larger ones: about 91 MB.
 func DefaultSizes() Sizes {
 	return Sizes{
 		Frontends: 1 << 16,
@@ -48,6 +51,7 @@ func DefaultSizes() Sizes {
 		Slots:     1 << 24,
 		Clusters:  512,
 		Affinity:  1 << 16,
+		Sockets:   1 << 16,
 	}
 }
 
@@ -62,6 +66,7 @@ func SmallSizes() Sizes {
 		Slots:     5 << 18,
 		Clusters:  512,
 		Affinity:  1 << 12,
+		Sockets:   1 << 12,
 	}
 }
 
@@ -72,6 +77,7 @@ func (s Sizes) Memory() uint64 {
 		8*uint64(backendWords)*uint64(s.Backends) +
 		8*uint64(serviceWords)*uint64(s.Services) +
 		8*(uint64(s.Nodes)+uint64(s.Clusters)) +
+		8*uint64(1+socketWords)*uint64(s.Sockets) +
 		bucket*uint64(s.Frontends) +
 		(bucket+lru)*uint64(s.Affinity)
 }
@@ -108,6 +114,7 @@ func (s Sizes) validate() error {
 		{"slots", s.Slots, 1 << 8, 1 << 28},
 		{"clusters", s.Clusters, 1, 1 << 16},
 		{"affinity", s.Affinity, 1, 1 << 24},
+		{"sockets", s.Sockets, socketWays, 1 << 24},
 	} {
 		if f.value < f.low || f.value > f.high {
 			errs = append(errs, fmt.Errorf("size of %s: %d is not within %d and %d", f.name, f.value, f.low, f.high))
@@ -115,6 +122,9 @@ func (s Sizes) validate() error {
 	}
 	if s.Slots%2 != 0 {
 		errs = append(errs, fmt.Errorf("size of slots: %d is odd, and two share a value", s.Slots))
+	}
+	if s.Sockets&(s.Sockets-1) != 0 {
+		errs = append(errs, fmt.Errorf("size of sockets: %d is no power of two", s.Sockets))
 	}
 	return errors.Join(errs...)
 }
@@ -129,5 +139,7 @@ func (s Sizes) entries() map[string]uint32 {
 		mapsMapClusterHealth: s.Clusters,
 		mapsMapNodeHealth:    s.Nodes,
 		mapsMapAffinity:      s.Affinity,
+		mapsMapSockets:       s.Sockets,
+		mapsMapSocketSets:    s.Sockets / socketWays,
 	}
 }

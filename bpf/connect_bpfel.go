@@ -27,10 +27,13 @@ const (
 	connectMapOpenings      = "openings"
 	connectMapServices      = "services"
 	connectMapSlots         = "slots"
+	connectMapSocketSets    = "socket_sets"
+	connectMapSocketSpill   = "socket_spill"
 	connectMapSockets       = "sockets"
 	connectProgConnect4     = "connect4"
 	connectProgConnect6     = "connect6"
 	connectVarCanSetRetval  = "can_set_retval"
+	connectVarSocketMask    = "socket_mask"
 )
 
 // loadConnect returns the embedded CollectionSpec for connect.
@@ -94,6 +97,8 @@ type connectMapSpecs struct {
 	Openings      *ebpf.MapSpec `ebpf:"openings"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
+	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.MapSpec `ebpf:"socket_spill"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
@@ -102,6 +107,7 @@ type connectMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type connectVariableSpecs struct {
 	CanSetRetval *ebpf.VariableSpec `ebpf:"can_set_retval"`
+	SocketMask   *ebpf.VariableSpec `ebpf:"socket_mask"`
 }
 
 // connectObjects contains all objects after they have been loaded into the kernel.
@@ -135,6 +141,8 @@ type connectMaps struct {
 	Openings      *ebpf.Map `ebpf:"openings"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
+	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.Map `ebpf:"socket_spill"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
@@ -151,6 +159,8 @@ func (m *connectMaps) Close() error {
 		m.Openings,
 		m.Services,
 		m.Slots,
+		m.SocketSets,
+		m.SocketSpill,
 		m.Sockets,
 	)
 }
@@ -160,6 +170,7 @@ func (m *connectMaps) Close() error {
 // It can be passed to loadConnectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type connectVariables struct {
 	CanSetRetval *ebpf.Variable `ebpf:"can_set_retval"`
+	SocketMask   *ebpf.Variable `ebpf:"socket_mask"`
 }
 
 // connectPrograms contains all programs after they have been loaded into the kernel.

@@ -23,8 +23,11 @@ type Counters struct {
 	Stale uint64
 	// OtherKey counts frontend entries that held another key. It should be 0.
 	OtherKey uint64
-	// OutOfMemory counts clients refused because the kernel had no memory for
-	// their socket's storage.
+	// Spilled counts sockets that found no room in the map of sockets; what is
+	// to be known of them lies in their own storage.
+	Spilled uint64
+	// OutOfMemory counts clients refused because the kernel had no memory to keep
+	// what is to be known of their socket.
 	OutOfMemory uint64
 	// FailedRefused, FailedSilent and FailedReset count connections to backends of
 	// services with Outliers that failed, by FailureCause; FailuresLost those that
@@ -44,6 +47,7 @@ func readCounters(m *ebpf.Map) (Counters, error) {
 		mapsCounterCOUNTER_REFUSED:       &c.Refused,
 		mapsCounterCOUNTER_STALE:         &c.Stale,
 		mapsCounterCOUNTER_OTHER_KEY:     &c.OtherKey,
+		mapsCounterCOUNTER_SPILLED:       &c.Spilled,
 		mapsCounterCOUNTER_OUT_OF_MEMORY: &c.OutOfMemory,
 
 		mapsCounterCOUNTER_FAILED_REFUSED: &c.FailedRefused,

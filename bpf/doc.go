@@ -15,13 +15,14 @@
 // then the neighbours, then the backup table, and in the end the first choice in
 // spite of all (select.h). Under session affinity the client's network namespace
 // is asked first for the backend that it had (affinity.h). The program writes
-// the backend's address over the frontend's, and notes both in the socket's
-// storage (socket.h), where getpeername finds them again. From here on it is a
-// plain connection to the backend: no packet is ever translated. When there is no
-// backend, connect() fails at once with ECONNREFUSED.
+// the backend's address over the frontend's, and notes both under the socket's
+// cookie (socket.h), where getpeername finds them again until the socket is closed
+// (sock_release). From here on it is a plain connection to the backend: no packet
+// is ever translated. When there is no backend, connect() fails at once with
+// ECONNREFUSED.
 //
 // A datagram that is sent with an address takes the same way through sendmsg4 or
-// sendmsg6; the socket's storage keeps each socket with its backend, and
+// sendmsg6; the socket's storage (datagram.h) keeps it with its backend, and
 // recvmsg4 and recvmsg6 give the answer back the address the client had sent to.
 //
 // # What becomes of a connection

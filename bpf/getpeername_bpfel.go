@@ -19,12 +19,14 @@ const (
 	getpeernameMapBackends      = "backends"
 	getpeernameMapClusterHealth = "cluster_health"
 	getpeernameMapCounters      = "counters"
-	getpeernameMapDatagrams     = "datagrams"
 	getpeernameMapFrontends     = "frontends"
 	getpeernameMapNodeHealth    = "node_health"
+	getpeernameMapSocketSets    = "socket_sets"
+	getpeernameMapSocketSpill   = "socket_spill"
 	getpeernameMapSockets       = "sockets"
 	getpeernameProgGetpeername4 = "getpeername4"
 	getpeernameProgGetpeername6 = "getpeername6"
+	getpeernameVarSocketMask    = "socket_mask"
 )
 
 // loadGetpeername returns the embedded CollectionSpec for getpeername.
@@ -80,9 +82,10 @@ type getpeernameMapSpecs struct {
 	Backends      *ebpf.MapSpec `ebpf:"backends"`
 	ClusterHealth *ebpf.MapSpec `ebpf:"cluster_health"`
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
-	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
 	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
+	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.MapSpec `ebpf:"socket_spill"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
@@ -90,6 +93,7 @@ type getpeernameMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type getpeernameVariableSpecs struct {
+	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
 }
 
 // getpeernameObjects contains all objects after they have been loaded into the kernel.
@@ -115,9 +119,10 @@ type getpeernameMaps struct {
 	Backends      *ebpf.Map `ebpf:"backends"`
 	ClusterHealth *ebpf.Map `ebpf:"cluster_health"`
 	Counters      *ebpf.Map `ebpf:"counters"`
-	Datagrams     *ebpf.Map `ebpf:"datagrams"`
 	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
+	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.Map `ebpf:"socket_spill"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
@@ -126,9 +131,10 @@ func (m *getpeernameMaps) Close() error {
 		m.Backends,
 		m.ClusterHealth,
 		m.Counters,
-		m.Datagrams,
 		m.Frontends,
 		m.NodeHealth,
+		m.SocketSets,
+		m.SocketSpill,
 		m.Sockets,
 	)
 }
@@ -137,6 +143,7 @@ func (m *getpeernameMaps) Close() error {
 //
 // It can be passed to loadGetpeernameObjects or ebpf.CollectionSpec.LoadAndAssign.
 type getpeernameVariables struct {
+	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
 }
 
 // getpeernamePrograms contains all programs after they have been loaded into the kernel.

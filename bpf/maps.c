@@ -4,6 +4,7 @@
 // No program: the maps and the types that Go sees.
 #include "include/affinity.h"
 #include "include/counter.h"
+#include "include/datagram.h"
 #include "include/frontend.h"
 #include "include/health.h"
 #include "include/opening.h"

@@ -74,7 +74,21 @@ type mapsConversations struct {
 	}
 	Clock uint32
 	Used  [8]uint32
-	Flow  [8]mapsFlow
+	Flow  [8]struct {
+		_        structs.HostLayout
+		Frontend struct {
+			_    structs.HostLayout
+			Word [4]uint32
+		}
+		Backend struct {
+			_    structs.HostLayout
+			Word [4]uint32
+		}
+		FrontendPort uint16
+		BackendPort  uint16
+		Service      uint32
+		Reference    uint64
+	}
 }
 
 type mapsCounter uint32
@@ -89,12 +103,13 @@ const (
 	mapsCounterCOUNTER_REFUSED        mapsCounter = 6
 	mapsCounterCOUNTER_STALE          mapsCounter = 7
 	mapsCounterCOUNTER_OTHER_KEY      mapsCounter = 8
-	mapsCounterCOUNTER_OUT_OF_MEMORY  mapsCounter = 9
-	mapsCounterCOUNTER_FAILED_REFUSED mapsCounter = 10
-	mapsCounterCOUNTER_FAILED_SILENT  mapsCounter = 11
-	mapsCounterCOUNTER_FAILED_RESET   mapsCounter = 12
-	mapsCounterCOUNTER_FAILURES_LOST  mapsCounter = 13
-	mapsCounterCOUNTER_COUNT          mapsCounter = 14
+	mapsCounterCOUNTER_SPILLED        mapsCounter = 9
+	mapsCounterCOUNTER_OUT_OF_MEMORY  mapsCounter = 10
+	mapsCounterCOUNTER_FAILED_REFUSED mapsCounter = 11
+	mapsCounterCOUNTER_FAILED_SILENT  mapsCounter = 12
+	mapsCounterCOUNTER_FAILED_RESET   mapsCounter = 13
+	mapsCounterCOUNTER_FAILURES_LOST  mapsCounter = 14
+	mapsCounterCOUNTER_COUNT          mapsCounter = 15
 )
 
 type mapsFailure struct {
@@ -118,22 +133,6 @@ const (
 	mapsFailureCauseFAILURE_RESET   mapsFailureCause = 2
 	mapsFailureCauseFAILURE_CAUSES  mapsFailureCause = 3
 )
-
-type mapsFlow struct {
-	_        structs.HostLayout
-	Frontend struct {
-		_    structs.HostLayout
-		Word [4]uint32
-	}
-	Backend struct {
-		_    structs.HostLayout
-		Word [4]uint32
-	}
-	FrontendPort uint16
-	BackendPort  uint16
-	Service      uint32
-	Reference    uint64
-}
 
 type mapsFrontend struct {
 	_       structs.HostLayout
@@ -193,6 +192,31 @@ type mapsSlots struct {
 	Backend [2]uint32
 }
 
+type mapsSocket struct {
+	_     structs.HostLayout
+	Netns uint64
+	Flow  struct {
+		_        structs.HostLayout
+		Frontend struct {
+			_    structs.HostLayout
+			Word [4]uint32
+		}
+		Backend struct {
+			_    structs.HostLayout
+			Word [4]uint32
+		}
+		FrontendPort uint16
+		BackendPort  uint16
+		Service      uint32
+		Reference    uint64
+	}
+}
+
+type mapsSocketSet struct {
+	_      structs.HostLayout
+	Cookie [8]uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -208,6 +232,8 @@ const (
 	mapsMapOpenings           = "openings"
 	mapsMapServices           = "services"
 	mapsMapSlots              = "slots"
+	mapsMapSocketSets         = "socket_sets"
+	mapsMapSocketSpill        = "socket_spill"
 	mapsMapSockets            = "sockets"
 	mapsVarEmitAffinityClient = "emit_affinity_client"
 	mapsVarEmitBackendKind    = "emit_backend_kind"
@@ -218,6 +244,7 @@ const (
 	mapsVarEmitHealthBits     = "emit_health_bits"
 	mapsVarEmitScope          = "emit_scope"
 	mapsVarEmitServiceFlags   = "emit_service_flags"
+	mapsVarSocketMask         = "socket_mask"
 )
 
 // loadMaps returns the embedded CollectionSpec for maps.
@@ -279,6 +306,8 @@ type mapsMapSpecs struct {
 	Openings      *ebpf.MapSpec `ebpf:"openings"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
+	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.MapSpec `ebpf:"socket_spill"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
@@ -295,6 +324,7 @@ type mapsVariableSpecs struct {
 	EmitHealthBits     *ebpf.VariableSpec `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.VariableSpec `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.VariableSpec `ebpf:"emit_service_flags"`
+	SocketMask         *ebpf.VariableSpec `ebpf:"socket_mask"`
 }
 
 // mapsObjects contains all objects after they have been loaded into the kernel.
@@ -328,6 +358,8 @@ type mapsMaps struct {
 	Openings      *ebpf.Map `ebpf:"openings"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
+	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.Map `ebpf:"socket_spill"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
@@ -344,6 +376,8 @@ func (m *mapsMaps) Close() error {
 		m.Openings,
 		m.Services,
 		m.Slots,
+		m.SocketSets,
+		m.SocketSpill,
 		m.Sockets,
 	)
 }
@@ -361,6 +395,7 @@ type mapsVariables struct {
 	EmitHealthBits     *ebpf.Variable `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.Variable `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.Variable `ebpf:"emit_service_flags"`
+	SocketMask         *ebpf.Variable `ebpf:"socket_mask"`
 }
 
 // mapsPrograms contains all programs after they have been loaded into the kernel.

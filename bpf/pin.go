@@ -15,7 +15,7 @@ import (
 
 // layout is the version of the maps' layout, part of the pins' path. It changes
 // with every change that an older or newer program could misread.
-const layout = "v1"
+const layout = "v2"
 
 // ErrInUse is returned when another process has the same pins loaded.
 var ErrInUse = errors.New("in use by another process")

@@ -20,9 +20,10 @@ type hook struct {
 }
 
 // hooks are attached and swapped in this order, and detached in the reverse:
-// answers are translated before the first question is, and what becomes of
-// connections is heard before the first is led.
+// what is noted of a socket is forgotten, answers are translated, and what becomes
+// of connections is heard, before the first is led.
 var hooks = []hook{
+	{name: "sock_release", attach: ebpf.AttachCgroupInetSockRelease, listens: true},
 	{name: "getpeername4", attach: ebpf.AttachCgroupInet4GetPeername},
 	{name: "getpeername6", attach: ebpf.AttachCgroupInet6GetPeername},
 	{name: "recvmsg4", attach: ebpf.AttachCGroupUDP4Recvmsg},
@@ -42,7 +43,7 @@ type programs map[string]*ebpf.Program
 func loadPrograms(set mapSet, sizes Sizes, retval bool) (programs, error) {
 	progs := make(programs, len(hooks))
 	for _, load := range []func() (*ebpf.CollectionSpec, error){
-		loadGetpeername, loadRecvmsg, loadSockops, loadConnect, loadSendmsg,
+		loadRelease, loadGetpeername, loadRecvmsg, loadSockops, loadConnect, loadSendmsg,
 	} {
 		spec, err := load()
 		if err == nil {
@@ -64,9 +65,11 @@ func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval
 			replace[name] = m
 		}
 	}
-	if v := spec.Variables["can_set_retval"]; v != nil {
-		if err := v.Set(retval); err != nil {
-			return err
+	for name, value := range map[string]any{"can_set_retval": retval, "socket_mask": sizes.Sockets/socketWays - 1} {
+		if v := spec.Variables[name]; v != nil {
+			if err := v.Set(value); err != nil {
+				return err
+			}
 		}
 	}
 	loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})

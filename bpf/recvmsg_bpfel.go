@@ -22,9 +22,12 @@ const (
 	recvmsgMapDatagrams     = "datagrams"
 	recvmsgMapFrontends     = "frontends"
 	recvmsgMapNodeHealth    = "node_health"
+	recvmsgMapSocketSets    = "socket_sets"
+	recvmsgMapSocketSpill   = "socket_spill"
 	recvmsgMapSockets       = "sockets"
 	recvmsgProgRecvmsg4     = "recvmsg4"
 	recvmsgProgRecvmsg6     = "recvmsg6"
+	recvmsgVarSocketMask    = "socket_mask"
 )
 
 // loadRecvmsg returns the embedded CollectionSpec for recvmsg.
@@ -83,6 +86,8 @@ type recvmsgMapSpecs struct {
 	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
 	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
+	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.MapSpec `ebpf:"socket_spill"`
 	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
@@ -90,6 +95,7 @@ type recvmsgMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recvmsgVariableSpecs struct {
+	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
 }
 
 // recvmsgObjects contains all objects after they have been loaded into the kernel.
@@ -118,6 +124,8 @@ type recvmsgMaps struct {
 	Datagrams     *ebpf.Map `ebpf:"datagrams"`
 	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
+	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.Map `ebpf:"socket_spill"`
 	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
@@ -129,6 +137,8 @@ func (m *recvmsgMaps) Close() error {
 		m.Datagrams,
 		m.Frontends,
 		m.NodeHealth,
+		m.SocketSets,
+		m.SocketSpill,
 		m.Sockets,
 	)
 }
@@ -137,6 +147,7 @@ func (m *recvmsgMaps) Close() error {
 //
 // It can be passed to loadRecvmsgObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recvmsgVariables struct {
+	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
 }
 
 // recvmsgPrograms contains all programs after they have been loaded into the kernel.

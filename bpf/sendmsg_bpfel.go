@@ -25,7 +25,6 @@ const (
 	sendmsgMapNodeHealth    = "node_health"
 	sendmsgMapServices      = "services"
 	sendmsgMapSlots         = "slots"
-	sendmsgMapSockets       = "sockets"
 	sendmsgProgSendmsg4     = "sendmsg4"
 	sendmsgProgSendmsg6     = "sendmsg6"
 	sendmsgVarCanSetRetval  = "can_set_retval"
@@ -90,7 +89,6 @@ type sendmsgMapSpecs struct {
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
-	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
 // sendmsgVariableSpecs contains global variables before they are loaded into the kernel.
@@ -129,7 +127,6 @@ type sendmsgMaps struct {
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
-	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
 func (m *sendmsgMaps) Close() error {
@@ -143,7 +140,6 @@ func (m *sendmsgMaps) Close() error {
 		m.NodeHealth,
 		m.Services,
 		m.Slots,
-		m.Sockets,
 	)
 }
 

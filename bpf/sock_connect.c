@@ -3,43 +3,41 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 // connect(): the socket of a client of a service is connected to a backend.
 #include "include/balance.h"
+#include "include/datagram.h"
 #include "include/opening.h"
+#include "include/socket.h"
 
-static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct address address, struct flow *flow)
+static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct address address, struct socket *s)
 {
 	struct frontend_key key = frontend_of(ctx, address);
 	__u32 service = frontend_service(&key);
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 
 	if (!service) {
-		// A UDP socket can be connected again; what it was told before is void.
+		socket_forget(cookie);
 		if (ctx->sk)
-			bpf_sk_storage_delete(&sockets, ctx->sk);
-		socket_speaks_directly(ctx, &address);
+			bpf_sk_storage_delete(&socket_spill, ctx->sk);
+		datagrams_go_directly(ctx, &address);
 		opening_forget(ctx);
 		return VERDICT_PASS;
 	}
-	if (!flow_begin(flow, &key, service, choose(ctx, &key, service)))
+	if (!flow_begin(&s->flow, &key, service, choose(ctx, &key, service, cookie)))
 		return refuse(ERR_REFUSED);
-	if (!ctx->sk)
-		return VERDICT_PASS;
-
-	struct flow *kept = bpf_sk_storage_get(&sockets, ctx->sk, flow, BPF_SK_STORAGE_GET_F_CREATE);
-
-	if (!kept)
+	s->netns = bpf_get_netns_cookie(ctx); // Linux 5.7
+	if (!socket_keep(ctx, cookie, s))
 		return refuse(ERR_NOMEM);
-	*kept = *flow;
-	opening_watch(ctx, service, flow->reference);
+	opening_watch(ctx, service, s->flow.reference);
 	return VERDICT_REWRITE;
 }
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
-	struct flow flow;
-	enum verdict verdict = connect_to(ctx, address_load4(ctx), &flow);
+	struct socket s;
+	enum verdict verdict = connect_to(ctx, address_load4(ctx), &s);
 
 	if (verdict == VERDICT_REWRITE)
-		address_store4(ctx, &flow.backend, flow.backend_port);
+		address_store4(ctx, &s.flow.backend, s.flow.backend_port);
 	return verdict != VERDICT_REFUSE;
 }
 
@@ -47,11 +45,11 @@ int connect4(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
-	struct flow flow;
-	enum verdict verdict = connect_to(ctx, address_load6(ctx), &flow);
+	struct socket s;
+	enum verdict verdict = connect_to(ctx, address_load6(ctx), &s);
 
 	if (verdict == VERDICT_REWRITE)
-		address_store6(ctx, &flow.backend, flow.backend_port);
+		address_store6(ctx, &s.flow.backend, s.flow.backend_port);
 	return verdict != VERDICT_REFUSE;
 }
 

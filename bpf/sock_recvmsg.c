@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 // recvfrom() and recvmsg(): a datagram from a backend shows the frontend as its
 // source, to which the client had sent.
+#include "include/datagram.h"
 #include "include/socket.h"
 
 // answers finds the conversation, of a connected socket or not, in which this
@@ -13,13 +14,9 @@ static __always_inline bool answers(struct bpf_sock_addr *ctx, struct address so
 
 	if (!ctx->sk)
 		return false;
-
-	struct flow *connected = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
-
-	if (connected && flow_is_from(connected, &source, port)) {
-		*flow = *connected;
+	// What a socket was connected to counts while it is.
+	if (ctx->sk->dst_port == port && socket_flow(ctx, &source, port, flow))
 		return true;
-	}
 
 	struct conversations *c = bpf_sk_storage_get(&datagrams, ctx->sk, NULL, 0);
 

@@ -5,6 +5,7 @@
 // the backend with which the socket already talks under this frontend, or to a
 // new one.
 #include "include/balance.h"
+#include "include/datagram.h"
 
 // flow_goes_on says whether the conversation's backend still may be used.
 static __always_inline bool flow_goes_on(const struct flow *f, const struct frontend_key *key, __u32 service)
@@ -22,7 +23,7 @@ static __always_inline enum verdict send_to(struct bpf_sock_addr *ctx, struct ad
 	__u32 service = frontend_service(&key);
 
 	if (!service || !ctx->sk) {
-		socket_speaks_directly(ctx, &address);
+		datagrams_go_directly(ctx, &address);
 		return VERDICT_PASS;
 	}
 
@@ -35,7 +36,7 @@ static __always_inline enum verdict send_to(struct bpf_sock_addr *ctx, struct ad
 		count(COUNTER_STICKY);
 		return VERDICT_REWRITE;
 	}
-	if (!flow_begin(flow, &key, service, choose(ctx, &key, service)))
+	if (!flow_begin(flow, &key, service, choose(ctx, &key, service, bpf_get_socket_cookie(ctx))))
 		return refuse(ERR_REFUSED);
 	conversations_put(c, &key, flow);
 	return VERDICT_REWRITE;

@@ -189,6 +189,8 @@ func TestMemory(t *testing.T) {
 func TestSizes(t *testing.T) {
 	for name, change := range map[string]func(*Sizes){
 		"odd slots":      func(s *Sizes) { s.Slots++ },
+		"odd sockets":    func(s *Sizes) { s.Sockets = 1000 },
+		"no sockets":     func(s *Sizes) { s.Sockets = 0 },
 		"no services":    func(s *Sizes) { s.Services = 0 },
 		"too many slots": func(s *Sizes) { s.Slots = 1 << 29 },
 	} {

@@ -112,7 +112,7 @@ func (k *kernelMaps) awaitPrograms() {
 func testSizes() bpf.Sizes {
 	return bpf.Sizes{
 		Frontends: 64, Services: testLimits.Services, Backends: testLimits.Backends, Nodes: testLimits.Nodes,
-		Slots: testLimits.Slots, Clusters: 512, Affinity: 16,
+		Slots: testLimits.Slots, Clusters: 512, Affinity: 16, Sockets: 1 << 6,
 	}
 }
 

@@ -3,9 +3,8 @@
 #pragma once
 
 #include "affinity.h"
-#include "frontend.h"
+#include "flow.h"
 #include "select.h"
-#include "socket.h"
 
 // Whether the kernel has bpf_set_retval for these hooks (Linux 5.18; set by the
 // loader). Without it a refusal is EPERM.
@@ -69,7 +68,7 @@ static __always_inline __u64 choose_affine(struct bpf_sock_addr *ctx, const stru
 // choose returns a reference to the backend for this socket and frontend, or 0
 // when the service has none. No source port is known yet, so the socket's
 // cookie stands for it.
-static __always_inline __u64 choose(struct bpf_sock_addr *ctx, const struct frontend_key *key, __u32 service)
+static __always_inline __u64 choose(struct bpf_sock_addr *ctx, const struct frontend_key *key, __u32 service, __u64 cookie)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct query q = { .service = service, .v4 = address_is_v4(&key->address) };
@@ -81,7 +80,7 @@ static __always_inline __u64 choose(struct bpf_sock_addr *ctx, const struct fron
 
 	if (settings & SERVICE_AFFINITY)
 		return choose_affine(ctx, s, &q, key, settings >> 32);
-	q.hash = hash_of(bpf_get_socket_cookie(ctx), key);
+	q.hash = hash_of(cookie, key);
 	return select(&q, s);
 }
 

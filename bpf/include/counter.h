@@ -14,7 +14,8 @@ enum counter {
 	COUNTER_REFUSED,       // a frontend without a backend
 	COUNTER_STALE,         // a slot led to a backend of another service; not used
 	COUNTER_OTHER_KEY,     // a frontend entry that held another key; looked up once more
-	COUNTER_OUT_OF_MEMORY, // no memory for the socket's storage; refused
+	COUNTER_SPILLED,       // no room in the map of sockets: kept in the socket
+	COUNTER_OUT_OF_MEMORY, // no memory to keep the flow; refused
 	COUNTER_FAILED_REFUSED, // connections to backends that failed, by failure_cause
 	COUNTER_FAILED_SILENT,
 	COUNTER_FAILED_RESET,

@@ -1,140 +1,159 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-// Sockets: what a socket was told and what it really talks to.
+// Sockets: the flow of each that is connected to a backend, by the socket's
+// cookie, which the kernel gives to no other while it runs.
+//
+// They lie in an array that is used as a processor's cache is: a cookie may lie
+// in any of the places of its set. Cookies are given out one after the other, so
+// sockets fill the sets evenly, and one's place is next to the last one's. The
+// flow of a socket that finds its set full lies in the socket's own storage;
+// that for all would be simpler, but to allocate it is most of what connect()
+// would then cost, and a hash costs as much in misses of the cache.
 #pragma once
 
-#include "frontend.h"
-#include "reference.h"
+#include "flow.h"
 
-// One conversation of a socket with a frontend.
-struct flow {
-	struct address frontend;
-	struct address backend;
-	__be16 frontend_port;
-	__be16 backend_port;
-	__u32 service;
-	__u64 reference;
+#define SOCKET_WAYS 8
+
+// A place that is being written. Cookies do not get that high.
+#define SOCKET_BUSY (1ULL << 63)
+
+// Which cookies' sockets are in the places of a set; 0 is nobody's.
+struct socket_set {
+	__u64 cookie[SOCKET_WAYS];
 };
 
-// Of a connected socket. sock_diag dumps it, which finds the sockets of a
-// backend that died.
+// Place w of set i is number i * SOCKET_WAYS + w.
+struct socket {
+	__u64 netns; // cookie of the network namespace that the socket is in
+	struct flow flow;
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct flow);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, __u32);
+	__type(value, struct socket_set);
+} socket_sets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, __u32);
+	__type(value, struct socket);
 } sockets SEC(".maps");
 
-// The most frontends that one unconnected UDP socket talks to at once; of more,
-// the one longest unused is forgotten.
-#define DATAGRAM_FLOWS 8
-
-// Of an unconnected UDP socket.
-struct conversations {
-	struct bpf_spin_lock lock;
-	__u32 clock;                  // counts uses
-	__u32 used[DATAGRAM_FLOWS];   // clock of the last use; 0 is an empty place
-	struct flow flow[DATAGRAM_FLOWS];
-};
-
+// Of a socket whose set was full.
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct conversations);
-} datagrams SEC(".maps");
+	__type(value, struct socket);
+} socket_spill SEC(".maps");
 
-// flow_is_from says whether an address and port are those of the backend.
-static __always_inline bool flow_is_from(const struct flow *f, const struct address *address, __be16 port)
+// One less than the number of sets, which is a power of two; set by the loader.
+const volatile __u32 socket_mask = 0;
+
+static __always_inline struct socket_set *socket_set_of(__u64 cookie, __u32 *index)
 {
-	return f->backend_port == port && address_equal(&f->backend, address);
+	*index = cookie & socket_mask;
+	return bpf_map_lookup_elem(&socket_sets, index);
 }
 
-static __always_inline bool flow_is_to(const struct flow *f, const struct frontend_key *key)
+static __always_inline struct socket *socket_at(__u32 set, __u32 way)
 {
-	return f->frontend_port == key->port && address_equal(&f->frontend, &key->address);
+	__u32 number = set * SOCKET_WAYS + way;
+
+	return bpf_map_lookup_elem(&sockets, &number);
 }
 
-// conversations_to copies the conversation with a frontend out; false when
-// there is none. Several threads may send through one socket: hence the lock,
-// under which no function may be called.
-static __always_inline bool conversations_to(struct conversations *c, const struct frontend_key *key, struct flow *out)
+// socket_way returns the place of a cookie, or SOCKET_WAYS.
+static __always_inline __u32 socket_way(struct socket_set *set, __u64 cookie)
 {
-	bool found = false;
-
-	bpf_spin_lock(&c->lock);
-	for (int i = 0; i < DATAGRAM_FLOWS; i++) {
-		if (!c->used[i] || !flow_is_to(&c->flow[i], key))
-			continue;
-		c->used[i] = ++c->clock;
-		*out = c->flow[i];
-		found = true;
-		break;
+	for (__u32 w = 0; w < SOCKET_WAYS; w++) {
+		if (READ_ONCE(set->cookie[w]) == cookie)
+			return w;
 	}
-	bpf_spin_unlock(&c->lock);
-	return found;
+	return SOCKET_WAYS;
 }
 
-// conversations_from copies out the conversation in which a backend answers,
-// the last used if it serves several frontends of this socket.
-static __always_inline bool conversations_from(struct conversations *c, const struct address *address,
-					       __be16 port, struct flow *out)
+// socket_take makes the cookie's place, or a free one, busy in its name, and
+// returns it; SOCKET_WAYS when the set is full.
+static __always_inline __u32 socket_take(struct socket_set *set, __u64 cookie)
 {
-	__u32 last = 0;
+	__u32 way = socket_way(set, cookie);
 
-	bpf_spin_lock(&c->lock);
-	for (int i = 0; i < DATAGRAM_FLOWS; i++) {
-		if (c->used[i] <= last || !flow_is_from(&c->flow[i], address, port))
-			continue;
-		last = c->used[i];
-		*out = c->flow[i];
+	if (way < SOCKET_WAYS) {
+		__sync_lock_test_and_set(&set->cookie[way], cookie | SOCKET_BUSY); // a barrier as well
+		return way;
 	}
-	bpf_spin_unlock(&c->lock);
-	return last;
+	for (__u32 w = 0; w < SOCKET_WAYS; w++) {
+		if (!READ_ONCE(set->cookie[w]) &&
+		    !__sync_val_compare_and_swap(&set->cookie[w], 0, cookie | SOCKET_BUSY)) // Linux 5.12
+			return w;
+	}
+	return SOCKET_WAYS;
 }
 
-// conversations_put stores a conversation in the place of the one with the same
-// frontend, or of the one longest unused.
-static __always_inline void conversations_put(struct conversations *c, const struct frontend_key *key,
-					      const struct flow *f)
+// socket_forget is called when a socket is closed, or is connected to what is no
+// frontend: it may have been connected before, a UDP socket or a TCP socket that
+// failed.
+static __always_inline void socket_forget(__u64 cookie)
 {
-	__u32 place = 0, least = ~0U;
+	__u32 index;
+	struct socket_set *set = socket_set_of(cookie, &index);
+	__u32 way = set ? socket_way(set, cookie) : SOCKET_WAYS;
 
-	bpf_spin_lock(&c->lock);
-	for (int i = 0; i < DATAGRAM_FLOWS; i++) {
-		__u32 used = c->used[i];
-
-		if (used && flow_is_to(&c->flow[i], key))
-			used = 0;
-		if (used < least) {
-			least = used;
-			place = i;
-		}
-	}
-	if (place < DATAGRAM_FLOWS) {
-		c->used[place] = ++c->clock;
-		c->flow[place] = *f;
-	}
-	bpf_spin_unlock(&c->lock);
+	if (way < SOCKET_WAYS)
+		WRITE_ONCE(set->cookie[way], 0);
 }
 
-// conversations_forget ends those with a backend that the socket now talks to
-// by its own address: its answers are to show that address.
-static __always_inline void conversations_forget(struct conversations *c, const struct address *address, __be16 port)
+static __always_inline bool socket_spilled(struct bpf_sock *sk, const struct socket *s)
 {
-	bpf_spin_lock(&c->lock);
-	for (int i = 0; i < DATAGRAM_FLOWS; i++) {
-		if (flow_is_from(&c->flow[i], address, port))
-			c->used[i] = 0;
-	}
-	bpf_spin_unlock(&c->lock);
+	struct socket *kept = bpf_sk_storage_get(&socket_spill, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	count(COUNTER_SPILLED);
+	if (kept)
+		*kept = *s;
+	return kept;
 }
 
-// socket_speaks_directly is called when a socket is told an address that is no
-// frontend.
-static __always_inline void socket_speaks_directly(struct bpf_sock_addr *ctx, const struct address *address)
+// socket_keep notes the flow of a socket; false when there is no memory for it.
+static __always_inline bool socket_keep(struct bpf_sock_addr *ctx, __u64 cookie, const struct socket *s)
 {
-	struct conversations *c = ctx->sk ? bpf_sk_storage_get(&datagrams, ctx->sk, NULL, 0) : NULL;
+	__u32 index;
+	struct socket_set *set = socket_set_of(cookie, &index);
+	__u32 way = set ? socket_take(set, cookie) : SOCKET_WAYS;
+	struct socket *kept = socket_at(index, way);
 
-	if (c)
-		conversations_forget(c, address, (__be16)ctx->user_port);
+	if (way == SOCKET_WAYS || !set || !kept)
+		return ctx->sk && socket_spilled(ctx->sk, s);
+	*kept = *s;
+	__sync_lock_test_and_set(&set->cookie[way], cookie); // a barrier as well
+	return true;
+}
+
+// socket_flow copies out the flow of a connected socket if its backend has this
+// address and port, which are those of its peer.
+static __always_inline bool socket_flow(struct bpf_sock_addr *ctx, const struct address *peer, __be16 port, struct flow *out)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	__u32 index;
+	struct socket_set *set = socket_set_of(cookie, &index);
+	__u32 way = set ? socket_way(set, cookie) : SOCKET_WAYS;
+	struct socket *s = socket_at(index, way);
+
+	if (way < SOCKET_WAYS && set && s) {
+		*out = s->flow;
+		// A barrier as well: another thread may be connecting the socket.
+		if (__sync_fetch_and_add(&set->cookie[way], 0) != cookie)
+			return false;
+		return flow_is_from(out, peer, port);
+	}
+	s = ctx->sk ? bpf_sk_storage_get(&socket_spill, ctx->sk, NULL, 0) : NULL;
+	if (!s)
+		return false;
+	*out = s->flow;
+	return flow_is_from(out, peer, port);
 }
