@@ -57,7 +57,7 @@ func BenchmarkMachine(b *testing.B) {
 				targets = append(targets, n.Target)
 			}
 			m := NewMachine(DefaultKnobs(), node1("a", 1))
-			m.SetAlone(false)
+			m.SetMembers(w.membersOf("a"))
 			m.SetTargets(epoch, targets)
 			now, end := epoch, epoch
 			var in Input

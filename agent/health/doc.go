@@ -16,5 +16,6 @@
 //
 // [Health] is the shell around it: it feeds the machine with the mesh as the
 // store says it is, with package probe's replies and with gossip, and hands
-// verdicts on. Gossip carries suspicions; without it each agent watches all nodes.
+// verdicts on. Gossip carries suspicions, verdicts and questions of latencies;
+// without it each agent watches all nodes.
 package health

@@ -55,10 +55,23 @@ var ErrVersion = errors.New("a report of another version")
 
 // Append appends the report to b.
 func (r Report) Append(b []byte) []byte {
-	b = append(b, reportVersion, byte(r.State), byte(len(r.Name.Cluster)))
-	b = append(b, r.Name.Cluster...)
-	b = append(b, byte(len(r.Name.Node)))
-	return append(b, r.Name.Node...)
+	return appendName(append(b, reportVersion, byte(r.State)), r.Name)
+}
+
+func appendName(b []byte, n Name) []byte {
+	b = append(append(b, byte(len(n.Cluster))), n.Cluster...)
+	return append(append(b, byte(len(n.Node))), n.Node...)
+}
+
+// cutName cuts what appendName wrote from the front of b.
+func cutName(b []byte) (n Name, rest []byte, err error) {
+	for _, part := range []*string{&n.Cluster, &n.Node} {
+		if len(b) == 0 || len(b) < 1+int(b[0]) || b[0] == 0 || b[0] > maxName {
+			return Name{}, nil, errors.New("a name that is not whole")
+		}
+		*part, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	}
+	return n, b, nil
 }
 
 // ParseReport reads what Append wrote, and refuses all else.
@@ -73,12 +86,10 @@ func ParseReport(b []byte) (Report, error) {
 	if r.State != Suspected && r.State != Down {
 		return Report{}, fmt.Errorf("a report of state %d", b[1])
 	}
-	rest := b[2:]
-	for _, name := range []*string{&r.Name.Cluster, &r.Name.Node} {
-		if len(rest) == 0 || len(rest) < 1+int(rest[0]) || rest[0] == 0 || rest[0] > maxName {
-			return Report{}, errors.New("a report without a whole name")
-		}
-		*name, rest = string(rest[1:1+rest[0]]), rest[1+rest[0]:]
+	var rest []byte
+	var err error
+	if r.Name, rest, err = cutName(b[2:]); err != nil {
+		return Report{}, err
 	}
 	if len(rest) > 0 {
 		return Report{}, errors.New("a report with something behind it")

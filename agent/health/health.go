@@ -59,11 +59,16 @@ type Prober interface {
 	Close() error
 }
 
-// Pool gossips within the own cluster.
+// Pool gossips within the own cluster; gossip.Pool is one.
 type Pool interface {
-	// Broadcast lets all others have a payload soon. It never blocks.
+	// Broadcast lets all others have a payload soon, Send one of them. They never
+	// block, and what cannot be sent is lost.
 	Broadcast(payload []byte)
+	Send(to string, payload []byte)
 	Received() <-chan Message
+	// Members are those who hear each other, this node among them, each time that
+	// they change.
+	Members() <-chan []string
 }
 
 // Balancer is told what is down; loadbalancer.LoadBalancer is one.
@@ -87,6 +92,7 @@ type Health struct {
 	deps     Deps
 	snapshot atomic.Pointer[Snapshot]
 	hands    chan hand
+	surveys  chan *inquiry
 
 	// What follows is owned by Run.
 
@@ -101,6 +107,11 @@ type Health struct {
 	told      []order
 	ordered   map[Name]loadbalancer.Health
 	overrides []Override
+	// members are those of the pool; inquiries are ours, by number, and answers
+	// those that we owe.
+	members   []string
+	inquiries map[uint64]*inquiry
+	answers   []answer
 	// dirty: the records on disk are old; saved is when they were written.
 	dirty    bool
 	saved    time.Time
@@ -120,7 +131,7 @@ const (
 
 // New returns a Health that does nothing before Run.
 func New(c Config, d Deps) *Health {
-	h := &Health{config: c, deps: d, hands: make(chan hand), view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}}
+	h := &Health{config: c, deps: d, hands: make(chan hand), surveys: make(chan *inquiry), inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
 	return h
 }
@@ -143,8 +154,9 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 	defer func() { cancel(); <-done; h.probes.close() }()
 	h.load()
 	var received <-chan Message
+	var members <-chan []string
 	if h.deps.Pool != nil {
-		received = h.deps.Pool.Received()
+		received, members = h.deps.Pool.Received(), h.deps.Pool.Members()
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -161,7 +173,15 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		case b := <-batches:
 			h.take(ctx, b)
 		case m := <-received:
-			heard = append(heard, m)
+			if !h.inform(m, time.Now()) {
+				heard = append(heard, m)
+			}
+		case h.members = <-members:
+			if h.machine != nil {
+				h.machine.SetMembers(h.members)
+			}
+		case s := <-h.surveys:
+			h.begin(s, time.Now())
 		case <-h.probes.readable():
 		case <-timer.C:
 		case x := <-h.hands:
@@ -171,6 +191,9 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 			continue
 		}
 		h.step(heard)
+		if next := h.answer(time.Now()); next.Before(h.wake) {
+			h.wake = next
+		}
 		timer.Reset(time.Until(h.wake))
 	}
 }
@@ -187,7 +210,7 @@ func (h *Health) take(ctx context.Context, b view.Batch) {
 	}
 	if h.machine == nil {
 		h.machine = NewMachine(h.config.Knobs, m.self)
-		h.machine.SetAlone(h.deps.Pool == nil)
+		h.machine.SetMembers(h.members)
 		h.recall()
 	}
 	if !slices.Equal(m.sources, h.mesh.sources) || h.probes == nil {

@@ -139,10 +139,10 @@ type shell struct {
 	stop     func()
 }
 
-func start(t *testing.T, c Config) *shell {
+func start(t *testing.T, c Config, pool ...*chat) *shell {
 	s := &shell{wire: &wire{silent: map[netip.Addr]bool{}, readable: make(chan struct{}, 1)}, balancer: &listener{}, batches: make(chan view.Batch)}
 	c.Node, c.Knobs = "east-1", DefaultKnobs()
-	s.Health = New(c, Deps{
+	d := Deps{
 		Open: func(c probe.Config) (Prober, error) {
 			if len(c.Sources) != 1 || c.Sources[0] != addr(1, 1) {
 				t.Errorf("sources %v", c.Sources)
@@ -150,7 +150,11 @@ func start(t *testing.T, c Config) *shell {
 			return s.wire, nil
 		},
 		Balancer: s.balancer, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	}
+	for _, p := range pool {
+		d.Pool = p
+	}
+	s.Health = New(c, d)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, s.batches) }()

@@ -106,8 +106,8 @@ type Output struct {
 type Machine struct {
 	knobs Knobs
 	self  Name
-	// alone: no gossip tells of what others see.
-	alone bool
+	// members share the watching, this node among them: see SetMembers.
+	members []member
 
 	now, wake time.Time
 	nodes     map[Name]*node
@@ -135,7 +135,7 @@ type Machine struct {
 // NewMachine returns a machine for a node, which knows nobody yet.
 func NewMachine(k Knobs, self Name) *Machine {
 	return &Machine{
-		knobs: k, self: self, interval: k.Interval, tokens: float64(k.Budget), alone: true,
+		knobs: k, self: self, interval: k.Interval, tokens: float64(k.Budget),
 		nodes: map[Name]*node{}, clusters: map[string]*cluster{}, flights: map[uint64]*flight{},
 		fresh: map[string]bool{}, overrides: map[Name]clustermesh.VerdictState{},
 		memory: map[Name]Record{}, touched: map[Name]struct{}{},
@@ -147,12 +147,20 @@ func NewMachine(k Knobs, self Name) *Machine {
 // before.
 func (m *Machine) SetFresh(fresh map[string]bool) { m.fresh = fresh }
 
-// SetAlone says whether suspicions of others arrive.
-func (m *Machine) SetAlone(alone bool) {
-	if m.alone != alone {
-		m.alone = alone
-		m.assign()
+// SetMembers says by name which agents of the own cluster share the watching,
+// because they hear of each other's suspicions. Without others this node watches
+// everybody itself. Who comes or goes here is nobody's death: its share moves.
+func (m *Machine) SetMembers(names []string) {
+	if slices.EqualFunc(m.members, names, func(o member, name string) bool { return o.name == name }) {
+		return
 	}
+	m.members = membersOf(names)
+	m.assign()
+}
+
+// alone reports whether nobody else watches.
+func (m *Machine) alone() bool {
+	return !slices.ContainsFunc(m.members, func(o member) bool { return o.name != m.self.Node })
 }
 
 // SetOverride sets a verdict by hand, up or down, or lifts it when it is empty.

@@ -32,7 +32,7 @@ func weigh(watcher string, watched Name) uint64 {
 	return mix(hashOf(watcher), hashOf(watched.Cluster, watched.Node))
 }
 
-// member is a node of the own cluster, which shares the watching.
+// member is an agent of the own cluster, which shares the watching.
 type member struct {
 	name string
 	hash uint64

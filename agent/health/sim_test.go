@@ -251,7 +251,7 @@ func TestRollingRestart(t *testing.T) {
 			targets = append(targets, n.Target)
 		}
 		a.machine = NewMachine(DefaultKnobs(), a.name)
-		a.machine.SetAlone(false)
+		a.machine.SetMembers(w.membersOf("a"))
 		a.machine.Remember(kept)
 		a.machine.SetTargets(w.now, targets)
 		a.inbox, a.paused = Input{}, false

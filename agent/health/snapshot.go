@@ -59,11 +59,11 @@ func (h *Health) show(now time.Time) {
 		s.Problem = h.problem.Error()
 	}
 	if m := h.machine; m != nil {
-		s.Blind, s.Interval, s.Alone, s.Unread = m.blind, m.interval, m.alone, m.unread
+		s.Blind, s.Interval, s.Alone, s.Unread = m.blind, m.interval, m.alone(), m.unread
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {
-				if shown.Watched, shown.RTT = n.watched, n.track[Address].rtt; n.watched {
+				if shown.Watched, shown.RTT = n.watched, n.rtt(); n.watched {
 					s.Watched++
 				}
 			}

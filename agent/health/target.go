@@ -2,14 +2,11 @@ package health
 
 import (
 	"container/heap"
-	"maps"
 	"net/netip"
-	"slices"
 	"time"
 )
 
-// SetTargets says which nodes there are, all of them: those of the own cluster,
-// this one included, are also the members that share the watching.
+// SetTargets says which nodes there are, all of them, this one included.
 func (m *Machine) SetTargets(now time.Time, all []Target) {
 	// A step follows at once; that no step was due before is no stall.
 	if m.now.IsZero() {
@@ -94,11 +91,7 @@ func (m *Machine) part(n *node) {
 
 // assign decides whom this node watches, and how often.
 func (m *Machine) assign() {
-	var members []member
-	if own := m.clusters[m.self.Cluster]; own != nil {
-		members = membersOf(slices.Sorted(maps.Keys(own.nodes)))
-	}
-	watched := 0
+	watched, alone := 0, m.alone()
 	for cluster, c := range m.clusters {
 		own := cluster == m.self.Cluster
 		share := m.knobs.Covering
@@ -107,7 +100,7 @@ func (m *Machine) assign() {
 		}
 		var names []Name
 		for _, n := range c.nodes {
-			n.watched = m.alone || watches(m.self.Node, members, n.Name, share, own)
+			n.watched = alone || watches(m.self.Node, m.members, n.Name, share, own)
 			names = append(names, n.Name)
 		}
 		if !own {

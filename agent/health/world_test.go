@@ -105,13 +105,23 @@ func newWorld(t *testing.T, observers int, sizes ...int) *world {
 	}
 	for _, tg := range targets { // in order, so that runs are alike
 		if a := w.agents[tg.Name]; a.machine != nil {
-			a.machine.SetAlone(false)
+			a.machine.SetMembers(w.membersOf(tg.Cluster))
 			a.machine.SetFresh(fresh)
 			a.machine.SetTargets(w.now, targets)
 			w.step(a)
 		}
 	}
 	return w
+}
+
+// membersOf returns the names of a cluster's nodes.
+func (w *world) membersOf(cluster string) (out []string) {
+	for _, t := range w.targets {
+		if t.Cluster == cluster {
+			out = append(out, t.Node)
+		}
+	}
+	return out
 }
 
 func (w *world) at(d time.Duration, do func()) {
