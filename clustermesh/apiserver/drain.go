@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,73 +33,11 @@ const cordoned = "cordoned"
 // Drain carries an order out and returns when it is stored. Only the API server
 // that leads can.
 func (a *APIServer) Drain(ctx context.Context, o DrainOrder) error {
-	r := request{o, make(chan error, 1)}
-	select {
-	case a.requests <- r:
-	case <-ctx.Done():
-		return fmt.Errorf("draining %s %s: %w", o.What, o.Name, context.Cause(ctx))
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("draining %s %s: it is not stored yet: %w", o.What, o.Name, context.Cause(ctx))
-	}
+	return a.order(ctx, fmt.Sprintf("draining %s %s", o.What, o.Name), func(t *term, now time.Time) error { return t.drain(o, now) })
 }
 
-// request is an order and where its outcome goes, which has room for it.
-type request struct {
-	order DrainOrder
-	done  chan error
-}
-
-// order stages what an order asks for; it is answered when that is stored.
-func (l *loop) order(r request, now time.Time) {
-	if l.term == nil {
-		r.done <- fmt.Errorf("draining %s %s: %w", r.order.What, r.order.Name, l.whyNot())
-		return
-	}
-	if err := l.term.order(r.order, now); err != nil {
-		r.done <- err
-		return
-	}
-	l.pending = append(l.pending, r)
-}
-
-// whyNot says why this API server writes nothing.
-func (l *loop) whyNot() error {
-	switch {
-	case l.turn == nil && l.leader != "":
-		return fmt.Errorf("this API server stands by; ask that of node %s, which leads", l.leader)
-	case l.turn == nil:
-		return errors.New("this API server does not lead, and who does is not known yet")
-	}
-	return errors.Join(errors.New("the store was not read yet"), l.failed)
-}
-
-// answer tells those whose orders are stored, or are not.
-func (l *loop) answer() {
-	if len(l.pending) == 0 {
-		return
-	}
-	var err error
-	switch {
-	case l.term == nil:
-		err = errors.New("it may be stored or not: the lead was lost meanwhile")
-	case l.term.writer.Staged() == 0:
-	case l.failed != nil:
-		err = fmt.Errorf("it is not stored yet, and tried again: %w", l.failed)
-	default:
-		return // still being written
-	}
-	for _, r := range l.pending {
-		r.done <- err
-	}
-	l.pending = nil
-}
-
-// order changes what is drained.
-func (t *term) order(o DrainOrder, now time.Time) error {
+// drain changes what is drained.
+func (t *term) drain(o DrainOrder, now time.Time) error {
 	d := &clustermesh.Drain{What: o.What, Name: o.Name, Moved: clustermesh.DrainedWhole, Since: now.UTC()}
 	key := clustermesh.KeyOf(clustermesh.Export, d)
 	old := t.drains[key.String()]

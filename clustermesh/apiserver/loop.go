@@ -143,6 +143,7 @@ func (l *loop) tick(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	l.term.rotateStep(ctx, l.client, now)
 	return l.term.tidy(now)
 }
 
@@ -167,6 +168,9 @@ func (l *loop) due() time.Time {
 		at = l.refresh
 	}
 	times := []time.Time{l.retry, l.sweepAt(), l.drainAt()}
+	if l.term != nil && l.term.rotating() {
+		times = append(times, latest(l.term.rotation.next, time.Now().Add(time.Millisecond)))
+	}
 	if l.term != nil && l.term.relearning != nil && l.catalog.synced() {
 		times = append(times, latest(l.term.relearning.next, time.Now().Add(time.Millisecond)))
 	}

@@ -16,12 +16,13 @@ type memory struct {
 	identities []*clustermesh.Identity
 	drains     map[string]*clustermesh.Drain
 	seal       *clustermesh.Seal
+	gossip     *clustermesh.Keyring
 }
 
 // remembered returns what a term gave out.
 func (t *term) remembered() memory {
 	ids, _ := t.identities.registry.All()
-	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains, seal: t.seal}
+	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains, seal: t.seal, gossip: t.gossip}
 }
 
 // recall takes in what was given out before the store was lost, which shows in
@@ -30,7 +31,7 @@ func (t *term) recall(m memory, now time.Time) error {
 	if m.epoch == "" || m.epoch == t.epoch {
 		return nil
 	}
-	t.seal = cmp.Or(t.seal, m.seal)
+	t.seal, t.gossip = cmp.Or(t.seal, m.seal), cmp.Or(t.gossip, m.gossip)
 	for name, size := range m.sizes {
 		t.sizes[name] = max(t.sizes[name], size)
 	}

@@ -108,15 +108,15 @@ func (t *term) waits(k clustermesh.Key) bool {
 	return t.relearning != nil && slices.Contains(identityKinds, k.Kind)
 }
 
-// agentReports returns what the agents report in this epoch, by node. A report
-// that does not decode is none.
+// agentReports returns what the agents report in this epoch, or in any if it is
+// empty, by node. A report that does not decode is none.
 func agentReports(ctx context.Context, c *etcd.Client, epoch string) (map[string]*clustermesh.ProcessStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, ask)
 	defer cancel()
 	out := map[string]*clustermesh.ProcessStatus{}
 	_, err := c.List(ctx, clustermesh.Root+string(clustermesh.Status)+"/"+clustermesh.RoleAgent+"/", func(kv etcd.KV) error {
 		if o, err := clustermesh.DecodeAt(kv.Key, kv.Value); err == nil {
-			if p := o.(*clustermesh.ProcessStatus); p.Epoch == epoch {
+			if p := o.(*clustermesh.ProcessStatus); epoch == "" || p.Epoch == epoch {
 				out[p.Node] = p
 			}
 		}

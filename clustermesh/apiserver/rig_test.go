@@ -147,7 +147,7 @@ func (r *rig) keys() []string {
 	var out []string
 	for k := range r.have {
 		if strings.HasPrefix(k, "export/") || strings.HasPrefix(k, "private/") || strings.HasPrefix(k, "mirror/") {
-			if !strings.Contains(k, "/synced/") && k != "export/cluster" && k != "private/seal" {
+			if !strings.Contains(k, "/synced/") && k != "export/cluster" && k != "private/seal" && k != "private/gossip" {
 				out = append(out, k)
 			}
 		}

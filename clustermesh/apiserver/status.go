@@ -43,6 +43,10 @@ type Status struct {
 	// Relearning says why no identity is given out at present, empty when they
 	// are.
 	Relearning string `json:"relearning,omitempty"`
+	// Gossip are the names of the keys of the agents' gossip, that of the one in use
+	// first, in the API server that leads. Rotating says who holds their exchange up.
+	Gossip   []string `json:"gossip,omitempty"`
+	Rotating string   `json:"rotating,omitempty"`
 	// Drains are what this cluster drains, in the API server that leads.
 	Drains []clustermesh.Drain `json:"drains,omitempty"`
 	// StoreErr says why the store cannot be read or written, since when.
@@ -121,6 +125,10 @@ func (l *loop) state() Status {
 		if t.relearning != nil {
 			s.Relearning = t.relearning.reason()
 		}
+		s.Gossip = t.gossip.IDs()
+		if err := t.rotation.reason(time.Now()); t.rotating() && err != nil {
+			s.Rotating = err.Error()
+		}
 		for _, key := range slices.Sorted(maps.Keys(t.drains)) {
 			s.Drains = append(s.Drains, *t.drains[key])
 		}
@@ -154,6 +162,9 @@ func (s Status) reasons() []string {
 	}
 	if s.Relearning != "" {
 		out = append(out, s.Relearning)
+	}
+	if s.Rotating != "" {
+		out = append(out, s.Rotating)
 	}
 	out = append(out, listed("object not taken", s.Source.Problems)...)
 	return append(out, listed("object not stored", s.Invalid)...)

@@ -27,6 +27,9 @@ type term struct {
 	identities    *identities
 	// seal is the cluster's, nil until it is known or made.
 	seal *clustermesh.Seal
+	// gossip are the keys of the agents' gossip, rotation how far their exchange is.
+	gossip   *clustermesh.Keyring
+	rotation rotation
 	// relearning is nil once identities are given out.
 	relearning *relearning
 	sweep      *sweep
@@ -79,6 +82,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Private) + string(clustermesh.KindPeers) + "/",
 		prefix(clustermesh.Export) + string(clustermesh.KindDrains) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindSeal),
+		prefix(clustermesh.Private) + string(clustermesh.KindGossip),
 	} {
 		if _, err := c.List(ctx, p, t.remember); err != nil {
 			return fmt.Errorf("learning what was given out: %w", err)
@@ -114,6 +118,8 @@ func (t *term) remember(kv etcd.KV) error {
 		t.peers[kv.Key] = o
 	case *clustermesh.Seal:
 		t.seal = o
+	case *clustermesh.Keyring:
+		t.gossip = o
 	case *clustermesh.Drain:
 		t.drains[kv.Key] = o
 		t.census.add(kv.Key, 1)
@@ -127,6 +133,7 @@ func (t *term) pass(now time.Time) error {
 		t.settle(k, false, now)
 	}
 	t.advance(now)
+	t.keyring(now)
 	t.identify(false, now)
 	for _, a := range areas {
 		t.unwanted(prefix(a))
@@ -134,11 +141,14 @@ func (t *term) pass(now time.Time) error {
 	return t.tidy(now)
 }
 
+// single are the kinds that no source brings.
+var single = []clustermesh.Kind{clustermesh.KindSynced, clustermesh.KindCluster, clustermesh.KindSeal, clustermesh.KindGossip}
+
 // unwanted finds what is stored below a prefix and nobody wants.
 func (t *term) unwanted(prefix string) {
 	for key := range t.writer.Stored(prefix) {
 		k, err := clustermesh.ParseKey(key)
-		if err == nil && (k.Kind == clustermesh.KindSynced || k.Kind == clustermesh.KindCluster || k.Kind == clustermesh.KindSeal || t.waits(k)) || t.wanted(key) {
+		if err == nil && (slices.Contains(single, k.Kind) || t.waits(k)) || t.wanted(key) {
 			continue
 		}
 		t.sweep.add(key)
