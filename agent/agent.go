@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tombolo.io/tombolo/agent/disconnect"
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
@@ -87,7 +88,12 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kernel.Close()) }()
-	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node}, loadbalancer.Kernel(datapath), a.log)
+	if a.config.Failover != health.On { // an agent before this one may have set them
+		datapath.Clusters.Clear()
+		datapath.Nodes.Clear()
+	}
+	disconnector := disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log)
+	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node, Down: disconnector.Wake}, loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
 	judge := health.New(a.config.health(), health.Deps{
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
@@ -95,7 +101,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	})
 	a.judge.Store(judge)
 	p := &parts{
-		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge,
+		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge, disconnector: disconnector,
 		pods:      pods.New(a.config.pods(kernel.BootID()), kernel, a.log),
 		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
@@ -104,13 +110,14 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 
 // parts are what an agent wires together.
 type parts struct {
-	client    *etcd.Client
-	datapath  *bpf.Datapath
-	balancer  *loadbalancer.LoadBalancer
-	kernel    *bpf.Responder
-	responder *responder.Responder
-	judge     *health.Health
-	pods      *pods.Node
+	client       *etcd.Client
+	datapath     *bpf.Datapath
+	balancer     *loadbalancer.LoadBalancer
+	disconnector *disconnect.Disconnector
+	kernel       *bpf.Responder
+	responder    *responder.Responder
+	judge        *health.Health
+	pods         *pods.Node
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
@@ -125,6 +132,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
 	g.Go(func() error { view.Share(ctx, batches, toBalancer, toJudge, toResponder, toIdentities); return nil })
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
+	g.Go(func() error { return p.disconnector.Run(ctx) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
 	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
 	g.Go(func() error { return p.pods.Run(ctx) })

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"tombolo.io/tombolo/agent/disconnect"
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
@@ -38,7 +39,9 @@ type Status struct {
 	Counters bpf.Counters `json:"counters"`
 	Probes   Probes       `json:"probes"`
 	Failover *Failover    `json:"failover"`
-	Pods     Pods         `json:"pods"`
+	// Disconnects are connections to dead backends that were ended.
+	Disconnects disconnect.Status `json:"disconnects"`
+	Pods        Pods              `json:"pods"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -104,6 +107,9 @@ func (w *watcher) publish() {
 	var unread []string
 	s.Pods, unread = podsOf(w.parts.pods.Snapshot())
 	s.Reasons = append(s.Reasons, unread...)
+	if s.Disconnects = w.parts.disconnector.Status(); s.Disconnects.Problem != "" {
+		s.Reasons = append(s.Reasons, "connections to dead backends cannot be ended: "+s.Disconnects.Problem)
+	}
 	s.Failover = w.agent.failover()
 	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
 	if len(s.Reasons) > 0 {

@@ -12,8 +12,8 @@ import (
 )
 
 // Datapath is the maps and programs of one node, loaded by one process. It is
-// not safe for concurrent use, except that Counters and Foreign may be called
-// at any time before Close.
+// not safe for concurrent use, except that Counters and Foreign may be called,
+// and the arrays read, at any time before Close.
 type Datapath struct {
 	Frontends *Frontends
 	Services  *Services
@@ -21,6 +21,8 @@ type Datapath struct {
 	Backends  *Backends
 	// Clusters and Nodes are our own verdicts.
 	Clusters, Nodes *Health
+	// Sockets are written by the programs.
+	Sockets *Sockets
 
 	cfg      Config
 	log      *slog.Logger
@@ -103,7 +105,7 @@ func (d *Datapath) chooseMaps(specs map[string]*ebpf.MapSpec) error {
 // makeViews maps the arrays into memory.
 func (d *Datapath) makeViews() error {
 	mapped := make(map[string]memory)
-	for _, name := range []string{mapsMapServices, mapsMapSlots, mapsMapBackends, mapsMapClusterHealth, mapsMapNodeHealth} {
+	for _, name := range []string{mapsMapServices, mapsMapSlots, mapsMapBackends, mapsMapClusterHealth, mapsMapNodeHealth, mapsMapSockets, mapsMapSocketSets} {
 		mem, err := mapMemory(d.maps[name])
 		if err != nil {
 			return fmt.Errorf("map %q: %w", name, err)
@@ -118,6 +120,7 @@ func (d *Datapath) makeViews() error {
 	d.Backends = &Backends{mapped[mapsMapBackends]}
 	d.Clusters = &Health{mapped[mapsMapClusterHealth]}
 	d.Nodes = &Health{mapped[mapsMapNodeHealth]}
+	d.Sockets = &Sockets{sets: mapped[mapsMapSocketSets], places: mapped[mapsMapSockets]}
 	return nil
 }
 

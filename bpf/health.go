@@ -21,5 +21,12 @@ func (h *Health) Len() uint32 { return uint32(len(h.mem.words)) }
 // Get returns the bits of n.
 func (h *Health) Get(n uint32) uint8 { return uint8(h.mem.load(n)) }
 
+// Clear makes nothing known to be down.
+func (h *Health) Clear() {
+	for n := range h.Len() {
+		h.Set(n, 0)
+	}
+}
+
 // Set stores the bits of n.
 func (h *Health) Set(n uint32, bits uint8) { h.mem.store(n, uint64(bits)) }

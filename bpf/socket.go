@@ -1,8 +1,76 @@
 package bpf
 
-import "unsafe"
+import (
+	"iter"
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+)
 
 const (
 	socketWays  = uint32(len(mapsSocketSet{}.Cookie))
 	socketWords = uint32(unsafe.Sizeof(mapsSocket{}) / 8)
+	// socketBusy is SOCKET_BUSY of include/socket.h.
+	socketBusy = 1 << 63
 )
+
+// Socket is a socket that connect() led to a backend.
+type Socket struct {
+	// Cookie is the socket's, Netns that of its network namespace.
+	Cookie, Netns     uint64
+	Frontend, Backend netip.AddrPort
+	// Service and Number are those of the service and the backend when it was
+	// connected. The number is another's if its generation is another by now.
+	Service, Number, Generation uint32
+}
+
+// Sockets are the connected sockets that have a place in the maps. Those that the
+// counter Spilled counts are not among them.
+type Sockets struct{ sets, places memory }
+
+// All yields the sockets as they are now. One that is being connected or closed
+// meanwhile may be missing.
+func (s *Sockets) All() iter.Seq[Socket] {
+	return func(yield func(Socket) bool) {
+		for place := range uint32(len(s.sets.words)) {
+			cookie := s.sets.load(place)
+			if cookie == 0 || cookie&socketBusy != 0 {
+				continue
+			}
+			socket := s.read(place)
+			if s.sets.load(place) != cookie {
+				continue // it was closed or connected anew while we read
+			}
+			if socket.Cookie = cookie; !yield(socket) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Sockets) read(place uint32) Socket {
+	var c mapsSocket
+	raw := (*[socketWords]uint64)(unsafe.Pointer(&c))
+	for i := range raw {
+		raw[i] = s.places.load(place*socketWords + uint32(i))
+	}
+	return Socket{
+		Netns:      c.Netns,
+		Frontend:   netip.AddrPortFrom(addr(c.Flow.Frontend.Word), networkOrder(c.Flow.FrontendPort)),
+		Backend:    netip.AddrPortFrom(addr(c.Flow.Backend.Word), networkOrder(c.Flow.BackendPort)),
+		Service:    c.Flow.Service,
+		Number:     uint32(c.Flow.Reference),
+		Generation: uint32(c.Flow.Reference >> 32),
+	}
+}
+
+// Forget frees the place of a socket that is gone without the kernel's telling,
+// as those are that the kernel made itself (MPTCP's subflows).
+func (s *Sockets) Forget(cookie uint64) {
+	set := uint32(cookie) & (uint32(len(s.sets.words))/socketWays - 1) * socketWays
+	for place := set; place < set+socketWays; place++ {
+		if atomic.CompareAndSwapUint64(&s.sets.words[place], cookie, 0) {
+			return
+		}
+	}
+}

@@ -49,6 +49,9 @@ func (l *LoadBalancer) judge(v verdict) {
 		l.rising[v.nodeName] = struct{}{}
 	}
 	l.store(v.nodeName, before|v.health)
+	if v.health&^before != 0 && l.config.Down != nil {
+		l.config.Down()
+	}
 	if before != v.health {
 		l.health = nil
 		l.touched[v.nodeName] = struct{}{}

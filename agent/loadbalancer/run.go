@@ -23,6 +23,9 @@ type Config struct {
 	// Backoff bounds the wait before a service is tried again that could not be
 	// written; the zero value is DefaultBackoff.
 	Backoff reconcile.Backoff
+	// Down is called when a verdict that something is down was stored, before the
+	// tables are built anew; nil is nobody. It must not wait.
+	Down func()
 }
 
 // DefaultBackoff suits failures of the kernel: a full map, no memory.

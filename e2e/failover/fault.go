@@ -50,9 +50,6 @@ type fault struct {
 	// promised: tests hold it to five times its figures. The others wait for what
 	// detects them.
 	promised bool
-	// longLater: what tells long connections is not on main yet, so that only new
-	// ones are promised.
-	longLater bool
 	// kept: no long connection should break.
 	kept bool
 }
@@ -67,11 +64,11 @@ var faults = []fault{
 	{name: "node_power_off", what: "node powered off",
 		play: func(t *trial) error { return t.cut(powerOff(t.node())) }, lasts: 5 * time.Second,
 		lost:     func(t *trial, p echo.Pod) bool { return p.Node == t.node() },
-		newWorst: time.Second, newMedian: 700 * time.Millisecond, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, newMedian: 700 * time.Millisecond, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "cluster_partitioned", what: "remote cluster partitioned, data and control",
 		play: func(t *trial) error { return t.cut(wrong.Fault{From: "east", To: "west"}) }, lasts: 5 * time.Second,
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Cluster == "west" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "pod_silent", what: "a pod's address silent, its node alive, with outlier detection",
 		before: outlierDetection, play: func(t *trial) error { return t.cut(wrong.Fault{From: "west-1-a"}) }, lasts: 8 * time.Second,
 		newWorst: 2500 * time.Millisecond},
@@ -98,22 +95,22 @@ var faults = []fault{
 			return t.cut(wrong.Fault{From: "east", To: "west", Direction: []wrong.Direction{wrong.In, wrong.Out}[t.n%2]})
 		}, lasts: 5 * time.Second,
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Cluster == "west" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "split_cluster", what: "a cluster falls in two, and another reaches both parts", scenario: true, nodes: 3,
 		play: func(t *trial) error {
 			return errors.Join(t.cut(wrong.Fault{From: "east-3", To: "east-1"}), t.cut(wrong.Fault{From: "east-3", To: "east-2"}))
 		}, lasts: 5 * time.Second,
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Node == "east-3" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "broken_uplink", what: "a node hears nobody, and convinces nobody", scenario: true, nodes: 3,
 		play:  func(t *trial) error { return t.cut(wrong.Fault{From: "west-2", Direction: wrong.In}) },
 		lasts: 5 * time.Second, verdicts: 5, // of each other node about this one
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Node == "west-2" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "one_of_three_clusters", what: "one of three clusters dies", scenario: true, clusters: 3,
 		play: func(t *trial) error { return t.cut(wrong.Fault{From: "west"}) }, lasts: 5 * time.Second,
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Cluster == "west" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true, longLater: true},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
 	{name: "peer_node_power_off", what: "the same as node_power_off where kube-proxy's rules wait for the node's lease",
 		target: peerAddress, trials: 3, before: peerStarts, play: peerNotices, lasts: 65 * time.Second,
 		lost: func(_ *trial, p echo.Pod) bool { return p.Node == "west-2" }, peer: true},

@@ -41,7 +41,7 @@ func (f fault) hold(t *testing.T, o Outcome) {
 	if f.newWorst > 0 && o.New > slack*f.newWorst {
 		t.Errorf("new connections failed for %v, want at most %v", o.New, slack*f.newWorst)
 	}
-	if f.longWorst > 0 && !f.longLater && (o.Long > slack*f.longWorst || o.Hung > 0) {
+	if f.longWorst > 0 && (o.Long > slack*f.longWorst || o.Hung > 0) {
 		t.Errorf("long connections ended after %v, %d never, want %v at most", o.Long, o.Hung, slack*f.longWorst)
 	}
 	if f.harmless && o.Failed > 0 {

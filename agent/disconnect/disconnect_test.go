@@ -1,0 +1,193 @@
+package disconnect
+
+import (
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/bpf/bpftest"
+)
+
+func frontend(at string, protocol uint8) bpf.Frontend {
+	return bpf.Frontend{Address: netip.MustParseAddrPort(at), Protocol: protocol}
+}
+
+// Of each kind of socket the one whose backend died is ended, and no other: not the
+// one beside it, nor one that was connected to the same address without us.
+func TestEndsConnectionsToTheDead(t *testing.T) {
+	for name, c := range map[string]struct {
+		frontend, local string
+		family, kind    int
+	}{
+		"TCP over IPv4":            {"10.96.0.1:80", "127.0.0.1:0", unix.AF_INET, unix.SOCK_STREAM},
+		"TCP over IPv6":            {"[fd00:96::1]:80", "[::1]:0", unix.AF_INET6, unix.SOCK_STREAM},
+		"IPv4 through AF_INET6":    {"10.96.0.1:80", "127.0.0.1:0", unix.AF_INET6, unix.SOCK_STREAM},
+		"UDP over IPv4":            {"10.96.0.1:80", "127.0.0.1:0", unix.AF_INET, unix.SOCK_DGRAM},
+		"UDP over IPv6":            {"[fd00:96::1]:80", "[::1]:0", unix.AF_INET6, unix.SOCK_DGRAM},
+		"UDP, IPv4 through INET6":  {"10.96.0.1:80", "127.0.0.1:0", unix.AF_INET6, unix.SOCK_DGRAM},
+		"TCP, the SYN unanswered":  {"10.96.0.1:80", "", unix.AF_INET, unix.SOCK_STREAM},
+		"TCP6, the SYN unanswered": {"[fd00:96::1]:80", "", unix.AF_INET6, unix.SOCK_STREAM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			protocol := uint8(unix.IPPROTO_TCP)
+			if c.kind == unix.SOCK_DGRAM {
+				protocol = unix.IPPROTO_UDP
+			}
+			f := frontend(c.frontend, protocol)
+			dies, stays := w.silent(f), w.silent(f)
+			if c.local != "" {
+				dies, stays = w.listener(c.local, backlog), w.listener(c.local, backlog)
+			}
+			w.serve(f, dies, stays, bpf.Pod)
+			dead, alive := w.connect(f.Address, dying, c.family, c.kind), w.connect(f.Address, staying, c.family, c.kind)
+			direct := w.place.Socket(t, c.family, c.kind|unix.SOCK_NONBLOCK, 0)
+			if err := unix.Connect(direct, bpftest.Sockaddr(dies, c.family == unix.AF_INET6)); err != nil && err != unix.EINPROGRESS {
+				t.Fatal(err)
+			}
+
+			if err := w.cut(); err != nil || w.ended(dead) {
+				t.Fatalf("ended although nobody is down (%v)", err)
+			}
+			w.Clusters.Set(dyingCluster, bpf.ClusterDown)
+			if err := w.cut(); err != nil {
+				t.Fatal(err)
+			}
+			if !w.ended(dead) {
+				t.Error("the connection to the dead goes on")
+			}
+			if w.ended(alive) || w.ended(direct) {
+				t.Error("another was ended, too")
+			}
+			if _, ok := w.find(dead); ok {
+				t.Error("its place is taken still")
+			}
+			if got := w.Disconnector.Status(); got.Ended != 1 || got.Problem != "" {
+				t.Errorf("status: %+v", got)
+			}
+		})
+	}
+}
+
+// silent returns an address that answers no SYN: its queue is full.
+func (w *world) silent(f bpf.Frontend) netip.AddrPort {
+	w.Helper()
+	at, family := "127.0.0.1:0", unix.AF_INET
+	if f.Address.Addr().Is6() {
+		at, family = "[::1]:0", unix.AF_INET6
+	}
+	address := w.listener(at, 0)
+	for range 2 {
+		fd := w.place.Socket(w.T, family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		if err := unix.Connect(fd, bpftest.Sockaddr(address, family == unix.AF_INET6)); err != nil && err != unix.EINPROGRESS {
+			w.Fatal(err)
+		}
+	}
+	return address
+}
+
+// A node's two bits are about its own addresses and about its pods'.
+func TestNodeIsDownByKind(t *testing.T) {
+	for _, c := range []struct {
+		kind  bpf.Kind
+		bit   uint8
+		ended bool
+	}{{bpf.Pod, bpf.PodsDown, true}, {bpf.Pod, bpf.NodeDown, false}, {bpf.Host, bpf.NodeDown, true}, {bpf.Host, bpf.PodsDown, false}} {
+		w := newWorld(t)
+		f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+		w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), c.kind)
+		fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+		w.Nodes.Set(dyingNode, c.bit)
+		if err := w.cut(); err != nil || w.ended(fd) != c.ended {
+			t.Errorf("kind %v, bits %b: ended %v (%v)", c.kind, c.bit, !c.ended, err)
+		}
+	}
+}
+
+// While nobody else serves, a connection is left; when somebody does, it ends.
+func TestNobodyElseServes(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.Clusters.Set(dyingCluster, bpf.ClusterDown)
+	w.Clusters.Set(2, bpf.ClusterDown)
+	if err := w.cut(); err != nil || w.ended(fd) {
+		t.Fatalf("ended although all are down (%v)", err)
+	}
+	w.Backends.SetState(staying, bpf.Draining)
+	w.Clusters.Set(2, 0)
+	if err := w.cut(); err != nil || w.ended(fd) {
+		t.Fatalf("ended for one that takes no new connections (%v)", err)
+	}
+	w.Backends.SetState(staying, bpf.Active)
+	w.run() // it looks without being told
+	w.until("the connection ends", func() bool { return w.ended(fd) })
+}
+
+// Run ends at once what the process before left, and what it is told of.
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	first := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.Nodes.Set(dyingNode, bpf.PodsDown)
+	w.run()
+	w.until("what was left is ended", func() bool { return w.ended(first) })
+	w.Nodes.Clear()
+	second := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.Nodes.Set(dyingNode, bpf.PodsDown)
+	w.Wake()
+	w.until("the next is ended", func() bool { return w.ended(second) })
+}
+
+// A backend whose number another has by now says nothing of the socket's.
+func TestNumberIsAnothers(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.Backends.SetState(dying, bpf.Free)
+	w.Backends.Write(dying, bpf.Backend{Service: service, Address: netip.MustParseAddrPort("10.2.0.1:80"), State: bpf.Active, Cluster: 3})
+	w.Clusters.Set(3, bpf.ClusterDown)
+	if err := w.cut(); err != nil || w.ended(fd) {
+		t.Errorf("ended for the death of another (%v)", err)
+	}
+}
+
+// Places whose sockets are gone without a word are freed, those of others are not.
+func TestSweep(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	open := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	mptcp := w.place.Socket(t, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+	if err := unix.Connect(mptcp, bpftest.Sockaddr(f.Address, false)); err != nil {
+		t.Fatal(err)
+	}
+	places := func() (n int) {
+		for range w.Sockets.All() {
+			n++
+		}
+		return n
+	}
+	// Closed with a reset, so that it does not linger.
+	if err := unix.SetsockoptLinger(mptcp, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(mptcp)
+	if n := places(); n != 2 {
+		t.Fatalf("%d places are taken: if the kernel tells of MPTCP's sockets now, sweep is of no use", n)
+	}
+	w.until("the subflow's place is freed", func() bool {
+		if err := w.sweep(); err != nil {
+			t.Fatal(err)
+		}
+		return places() == 1
+	})
+	if _, ok := w.find(open); !ok {
+		t.Error("an open socket lost its place")
+	}
+}

@@ -1,0 +1,60 @@
+package disconnect
+
+import (
+	"slices"
+
+	"tombolo.io/tombolo/bpf"
+)
+
+// doomed returns the sockets to destroy, as the maps are now.
+func doomed(d *bpf.Datapath) []bpf.Socket {
+	var out []bpf.Socket
+	served := map[uint32]bool{} // services, by whether another backend is up
+	for s := range d.Sockets.All() {
+		if s.Number == 0 || s.Number >= d.Backends.Len() || s.Service >= d.Services.Len() {
+			continue
+		}
+		b := d.Backends.Read(s.Number)
+		if b.Generation != s.Generation || b.State == bpf.Free || !down(d, b) {
+			continue
+		}
+		other, known := served[s.Service]
+		if !known {
+			other = serves(d, s.Service)
+			served[s.Service] = other
+		}
+		if other {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// down reports whether our own verdict says that what the backend is on is down.
+func down(d *bpf.Datapath, b bpf.Backend) bool {
+	bit := bpf.PodsDown
+	if b.Kind == bpf.Host {
+		bit = bpf.NodeDown
+	}
+	return d.Clusters.Get(uint32(b.Cluster))&bpf.ClusterDown != 0 || b.Node != 0 && d.Nodes.Get(b.Node)&bit != 0
+}
+
+// serves reports whether a service's tables, before they are built anew or after,
+// hold a backend to which a new connection would be led.
+func serves(d *bpf.Datapath, service uint32) bool {
+	entry := d.Services.Read(service)
+	for _, at := range []bpf.Extent{entry.Primary, entry.Backup} {
+		numbers := slices.Clone(d.Slots.Read(at))
+		slices.Sort(numbers)
+		for _, n := range slices.Compact(numbers) {
+			if n == 0 || n >= d.Backends.Len() {
+				continue
+			}
+			// The tables may be others' by now: whose a backend is, it says itself.
+			if b := d.Backends.Read(n); b.Service == service && b.State == bpf.Active && !down(d, b) {
+				return true
+			}
+		}
+	}
+	return false
+}
