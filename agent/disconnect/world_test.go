@@ -18,13 +18,13 @@ func TestMain(m *testing.M) { bpftest.Main(m) }
 // The service's backends: dying is on node 7 of cluster 1, staying on node 8 of
 // cluster 2.
 const (
-	service       = 1
-	dying         = 1
-	staying       = 2
-	dyingCluster  = 1
-	dyingNode     = 7
-	table         = 251
-	backlog       = 8
+	service      = 1
+	dying        = 1
+	staying      = 2
+	dyingCluster = 1
+	dyingNode    = 7
+	table        = 251
+	backlog      = 8
 )
 
 // world is a data path with a service of two backends, and a disconnector.
