@@ -92,10 +92,8 @@ func TestRotateGossip(t *testing.T) {
 	}
 	first := r.serve("n1")
 	r.well(first)
+	r.until("there is a key", func() bool { return r.ring().Keys[0].Secret != clustermesh.GossipSecret{} })
 	old := r.ring().Keys[0].Secret
-	if old == (clustermesh.GossipSecret{}) || len(r.ring().Keys) != 1 {
-		t.Fatalf("%+v", r.ring())
-	}
 	report("a1", old.ID())
 	report("a2", old.ID())
 	report("a3") // does not gossip
@@ -120,15 +118,21 @@ func TestRotateGossip(t *testing.T) {
 	report("a2", fresh.ID(), old.ID())
 	r.until("the old one is gone", func() bool { k := r.ring(); return len(k.Keys) == 1 && k.Keys[0].Secret == fresh })
 
+	before := second.Status().Epoch
 	r.store.Stop()
 	r.store.Config.Dir = t.TempDir()
 	r.store.Start()
-	r.until("the new store has the key", func() bool {
-		k := r.ring()
-		return len(k.Keys) == 1 && k.Keys[0].Secret == fresh && second.Status().Synced
-	})
+	r.until("the new store is written", func() bool { s := second.Status(); return s.Synced && s.Epoch != before })
 	if s := second.Status(); len(s.Gossip) != 1 || s.Gossip[0] != fresh.ID() || s.Rotating != "" {
 		t.Errorf("%+v", s)
+	}
+	kv, ok, err := client.Get(t.Context(), clustermesh.Root+"private/gossip")
+	if err != nil || !ok {
+		t.Fatalf("the new store has no keys: %v", err)
+	}
+	o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
+	if err != nil || o.(*clustermesh.Keyring).Keys[0].Secret != fresh {
+		t.Errorf("the new store has %+v, %v", o, err)
 	}
 }
 
