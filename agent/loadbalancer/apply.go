@@ -55,7 +55,7 @@ func (s *state) begin(name clustermesh.ServiceName, d *desired) (*port, error) {
 		s.services.put(number)
 		return nil, err
 	}
-	s.byName[name] = append(s.byName[name], p)
+	s.enter(p)
 	s.write(p, d, pl)
 	return p, nil
 }
@@ -76,7 +76,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			s.target.PutSlots(at.Offset, s.table(d.tiers[t], pl.tables[t].members, at.Size))
 		}
 	}
-	p.tables, p.affinity = pl.tables, d.affinity
+	p.tables, p.affinity, p.outliers = pl.tables, d.affinity, d.outliers
 	if s.target.Service(p.number) != p.entry() {
 		s.target.PutService(p.number, p.entry())
 	}

@@ -83,7 +83,7 @@ func TestStandingOfBystanders(t *testing.T) {
 			Frontends: []global.Frontend{{Address: vip(0, false)}},
 			Aside:     []global.Backend{{Address: vip(1, false), Serving: true, Terminating: true}, {Address: vip(2, false)}},
 		}},
-	})
+	}, true)
 	if len(d) != 1 || len(d[0].aside) != 2 || d[0].aside[0].standing != Draining || d[0].aside[1].standing != Silent {
 		t.Errorf("got %+v", d)
 	}

@@ -34,6 +34,8 @@ type desired struct {
 	merged bool
 	// affinity is how long a client stays on its backend.
 	affinity time.Duration
+	// outliers: failures of its backends are counted.
+	outliers bool
 	// age is the service's.
 	age clustermesh.Age
 }
@@ -63,8 +65,9 @@ type endpoint struct {
 	pinned bool
 }
 
-// desire returns the ports of a service as they should lie in the maps.
-func desire(s *global.Service) []desired {
+// desire returns the ports of a service as they should lie in the maps; outliers
+// is whether failures are counted where a service asks for it.
+func desire(s *global.Service, outliers bool) []desired {
 	out := make([]desired, 0, len(s.Ports))
 	for i := range s.Ports {
 		p := &s.Ports[i]
@@ -77,6 +80,7 @@ func desire(s *global.Service) []desired {
 			},
 			merged:   s.Definition.Global,
 			age:      s.Definition.Age(),
+			outliers: outliers && s.Definition.Outliers.On() && p.Protocol == clustermesh.TCP,
 			affinity: (s.Definition.SessionAffinity + time.Second - 1).Truncate(time.Second),
 			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
 		}

@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"context"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh/global"
 )
@@ -89,15 +90,17 @@ func (l *LoadBalancer) rise() {
 	clear(l.rising)
 }
 
-// judgeWaiting takes in what waits of verdicts and withdrawals: Run looks for them between keys,
-// so that they do not wait for a thousand services.
-func (l *LoadBalancer) judgeWaiting() {
+// judgeWaiting takes in what waits of verdicts, withdrawals and failures: Run looks
+// for them between keys, so that they do not wait for a thousand services.
+func (l *LoadBalancer) judgeWaiting(now time.Time) {
 	for {
 		select {
 		case v := <-l.verdicts:
 			l.judge(v)
 		case w := <-l.withdrawals:
 			l.withdraw(w)
+		case f := <-l.failures:
+			l.fail(f, now)
 		default:
 			return
 		}
@@ -128,7 +131,7 @@ func (l *LoadBalancer) input(k key) global.Input {
 	if l.health == nil {
 		l.health = l.named()
 	}
-	in.Health, in.Withdrawn = *l.health, l.withdrawn
+	in.Health, in.Withdrawn, in.Ejected = *l.health, l.withdrawn, l.ejectedOf(k.service)
 	return in
 }
 

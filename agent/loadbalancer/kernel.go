@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"tombolo.io/tombolo/agent/outlier"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 )
@@ -45,6 +46,7 @@ func (k *datapath) Service(number uint32) Service {
 	return Service{
 		Tables:   [tiers]Extent{Primary: Extent(s.Primary), Backup: Extent(s.Backup)},
 		Affinity: s.Affinity,
+		Outliers: s.Outliers,
 		Owner:    s.Owner,
 	}
 }
@@ -54,6 +56,7 @@ func (k *datapath) PutService(number uint32, s Service) {
 		Primary:  bpf.Extent(s.Tables[Primary]),
 		Backup:   bpf.Extent(s.Tables[Backup]),
 		Affinity: s.Affinity,
+		Outliers: s.Outliers,
 		Owner:    s.Owner,
 	})
 }
@@ -93,6 +96,20 @@ func (k *datapath) SetStanding(number uint32, s Standing) {
 }
 
 func (k *datapath) DropBackend(number uint32) { k.d.Backends.SetState(number, bpf.Free) }
+
+// ConnectFailures returns what the kernel told as Fail takes it.
+func ConnectFailures(told []bpf.Failure) []ConnectFailure {
+	out := make([]ConnectFailure, len(told))
+	for i, f := range told {
+		out[i] = ConnectFailure{
+			Service: f.Service, Host: outlier.Host{Cluster: f.Cluster, Address: f.Address},
+			Cause: f.Cause, InARow: int(f.InARow),
+		}
+	}
+	return out
+}
+
+func (k *datapath) Forgive(number uint32) { k.d.Backends.Forgive(number) }
 
 func (k *datapath) SetClusterHealth(cluster uint16, h Health) {
 	k.d.Clusters.Set(uint32(cluster), uint8(h))

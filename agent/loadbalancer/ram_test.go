@@ -23,11 +23,14 @@ type ram struct {
 	// programs is held for reading by those that run; a grace period waits
 	// until all of them have let go of it.
 	programs sync.RWMutex
+	// forgiven are the backends whose failures were forgotten.
+	forgiven []uint32
 }
 
 type ramService struct {
 	tables          [tiers]atomic.Uint64
 	affinity, owner atomic.Uint64
+	outliers        atomic.Bool
 }
 
 // ramBackend has generation and state in its head: the upper half counts the
@@ -83,6 +86,7 @@ func (r *ram) Service(n uint32) (s Service) {
 		s.Tables[t] = Extent{uint32(w), uint32(w >> 32)}
 	}
 	s.Affinity, s.Owner = time.Duration(r.services[n].affinity.Load()), r.services[n].owner.Load()
+	s.Outliers = r.services[n].outliers.Load()
 	return s
 }
 
@@ -90,6 +94,7 @@ func (r *ram) PutService(n uint32, s Service) {
 	e := &r.services[n]
 	e.affinity.Store(uint64(s.Affinity))
 	e.owner.Store(s.Owner)
+	e.outliers.Store(s.Outliers)
 	for t := range tiers {
 		e.tables[t].Store(uint64(s.Tables[t].Offset) | uint64(s.Tables[t].Size)<<32)
 	}
@@ -117,6 +122,8 @@ func (r *ram) SetStanding(n uint32, s Standing) {
 	e := &r.backends[n]
 	e.head.Store(e.head.Load()&^0xff00 | uint64(s)<<8)
 }
+
+func (r *ram) Forgive(n uint32) { r.forgiven = append(r.forgiven, n) }
 
 func (r *ram) DropBackend(n uint32) {
 	e := &r.backends[n]

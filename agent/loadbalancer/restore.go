@@ -14,12 +14,13 @@ import (
 // the maps contradicts itself and was left out of the books.
 func restore(t Target) (s *state, oddities []error, err error) {
 	s = &state{
-		target:  t,
-		byName:  map[clustermesh.ServiceName][]*port{},
-		pinned:  map[uint32]*port{},
-		found:   map[uint64]*port{},
-		owners:  map[Frontend]*port{},
-		waiting: map[Frontend]map[clustermesh.ServiceName]struct{}{},
+		target:   t,
+		byName:   map[clustermesh.ServiceName][]*port{},
+		pinned:   map[uint32]*port{},
+		numbered: map[uint32]*port{},
+		found:    map[uint64]*port{},
+		owners:   map[Frontend]*port{},
+		waiting:  map[Frontend]map[clustermesh.ServiceName]struct{}{},
 	}
 	limits := t.Limits()
 	if err := s.readFrontends(limits); err != nil {
@@ -112,7 +113,7 @@ type reader struct {
 
 func (r *reader) readPort(p *port) {
 	entry := r.target.Service(p.number)
-	p.affinity, p.owner = entry.Affinity, entry.Owner
+	p.affinity, p.outliers, p.owner = entry.Affinity, entry.Outliers, entry.Owner
 	if other := r.found[p.owner]; p.owner != 0 && other == nil {
 		r.found[p.owner] = p
 	} else if other != nil {

@@ -26,6 +26,10 @@ type Config struct {
 	// Down is called when a verdict that something is down was stored, before the
 	// tables are built anew; nil is nobody. It must not wait.
 	Down func()
+	// Outliers is what becomes of backends that fail. Tell is called with what is
+	// new of that, by Run's goroutine, and must not block; it may be nil.
+	Outliers Outliers
+	Tell     func(News)
 }
 
 // DefaultBackoff suits failures of the kernel: a full map, no memory.
@@ -46,6 +50,7 @@ type LoadBalancer struct {
 
 	verdicts    chan verdict
 	withdrawals chan withdrawal
+	failures    chan []ConnectFailure
 	graceDone   chan error
 	snapshot    atomic.Pointer[Snapshot]
 	filled      chan struct{}
@@ -82,6 +87,8 @@ type LoadBalancer struct {
 	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.
 	rising map[nodeName]struct{}
+
+	outliers outliers
 }
 
 // New returns a LoadBalancer that does nothing until Run.
@@ -93,6 +100,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		config: c, target: t, log: log,
 		verdicts:    make(chan verdict),
 		withdrawals: make(chan withdrawal),
+		failures:    make(chan []ConnectFailure),
 		graceDone:   make(chan error, 1),
 		filled:      make(chan struct{}),
 		view:        view.New(c.Node),
@@ -104,6 +112,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		held:        map[nodeName]Health{},
 		touched:     map[nodeName]struct{}{},
 		rising:      map[nodeName]struct{}{},
+		outliers:    newOutliers(),
 	}
 	l.snapshot.Store(&Snapshot{})
 	return l
@@ -130,6 +139,8 @@ func (l *LoadBalancer) Run(ctx context.Context, batches <-chan view.Batch) error
 			l.judge(v)
 		case w := <-l.withdrawals:
 			l.withdraw(w)
+		case f := <-l.failures:
+			l.fail(f, time.Now())
 		case err := <-l.graceDone:
 			l.graceEnded(err, time.Now())
 		case <-timer.C:
@@ -180,6 +191,7 @@ const betweenVerdicts = 16
 
 // settle brings every key that is due to what it should be.
 func (l *LoadBalancer) settle(now time.Time) {
+	l.expire(now)
 	for l.ready {
 		l.markTouched()
 		due := l.queue.Take(now)
@@ -191,9 +203,9 @@ func (l *LoadBalancer) settle(now time.Time) {
 		}
 		for i, k := range due {
 			if i%betweenVerdicts == 0 {
-				l.judgeWaiting()
+				l.judgeWaiting(now)
 			}
-			l.settled(k, l.reconcile(k), now)
+			l.settled(k, l.reconcile(k, now), now)
 		}
 	}
 	l.rise()
@@ -241,7 +253,7 @@ func (l *LoadBalancer) isFilled() bool {
 }
 
 // reconcile makes the maps of one key what they should be.
-func (l *LoadBalancer) reconcile(k key) error {
+func (l *LoadBalancer) reconcile(k key, now time.Time) error {
 	if k.pinned != 0 {
 		if p := l.state.pinned[k.pinned]; p != nil {
 			return l.state.remove(p)
@@ -253,7 +265,7 @@ func (l *LoadBalancer) reconcile(k key) error {
 	}
 	in := l.input(k)
 	merged := global.Merge(in)
-	want := desire(&merged)
+	want := desire(&merged, l.config.Outliers != IgnoreOutliers)
 	var errs []error
 	for i := range want {
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
@@ -268,7 +280,8 @@ func (l *LoadBalancer) reconcile(k key) error {
 			errs = append(errs, err)
 		}
 	}
-	l.report.service(&in, &merged, l.state.byName[k.service])
+	l.muster(&merged, now)
+	l.report.service(&in, &merged, l.state.byName[k.service], l.outliers.ejections[k.service])
 	return errors.Join(errs...)
 }
 
@@ -297,6 +310,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 		}
 	}
 	earlier(l.queue.Next())
+	earlier(l.nextReturn())
 	earlier(l.graceRetry, !l.graceRetry.IsZero())
 	earlier(l.report.due())
 	return wake.Sub(now)

@@ -33,6 +33,9 @@ type Snapshot struct {
 	// Usage says how full the maps are.
 	Usage Usage
 
+	// Outliers counts ejections.
+	Outliers OutlierTally
+
 	// Invalid are the keys of the store whose values do not decode, and why.
 	Invalid map[string]error
 
@@ -57,6 +60,9 @@ type ServiceStatus struct {
 	Input *global.Input
 	// Ports are what the maps do hold.
 	Ports []PortStatus
+	// Ejections are the backends that are left out because connections to them
+	// fail, or would be if that were not only observed.
+	Ejections []Ejection
 }
 
 // PortStatus is one port of a service in one family as it lies in the maps.
@@ -129,7 +135,7 @@ func newReport() report { return report{at: map[clustermesh.ServiceName]int{}} }
 func (r *report) due() (time.Time, bool) { return r.published.Add(publishEvery), r.dirty }
 
 // service notes how a service lies in the maps now.
-func (r *report) service(in *global.Input, merged *global.Service, ports []*port) {
+func (r *report) service(in *global.Input, merged *global.Service, ports []*port, ejections []Ejection) {
 	r.dirty = true
 	i, known := r.at[merged.Name]
 	if len(ports) == 0 && !global.Taken(merged.Definition) && (merged.Definition != nil || len(merged.Parts) == 0) {
@@ -138,7 +144,7 @@ func (r *report) service(in *global.Input, merged *global.Service, ports []*port
 		}
 		return
 	}
-	st := &ServiceStatus{Name: merged.Name, Merged: merged, Input: in, Ports: make([]PortStatus, len(ports))}
+	st := &ServiceStatus{Name: merged.Name, Merged: merged, Input: in, Ports: make([]PortStatus, len(ports)), Ejections: ejections}
 	for i, p := range ports {
 		st.Ports[i] = PortStatus{
 			Protocol:  p.id.protocol,
@@ -193,6 +199,7 @@ func (l *LoadBalancer) publish(now time.Time) {
 			Slots:     int(s.slots.total - s.slots.free),
 			Limits:    s.target.Limits(),
 		},
+		Outliers: l.outliers.tally,
 		Invalid:  maps.Clone(l.view.Invalid()),
 		services: slices.Clone(l.report.services),
 		failures: l.queue.Failures(),

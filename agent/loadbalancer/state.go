@@ -28,7 +28,9 @@ type state struct {
 	// pinned holds, by service number, the ports that were found in the maps
 	// and that no service has claimed yet.
 	pinned map[uint32]*port
-	// found holds the same by owner.
+	// numbered holds the ports of byName by service number.
+	numbered map[uint32]*port
+	// found holds those of pinned by owner.
 	found map[uint64]*port
 	// owners says which port each frontend of the hash leads to.
 	owners map[Frontend]*port
@@ -55,6 +57,8 @@ type port struct {
 	frontends []Frontend
 	tables    [tiers]table
 	affinity  time.Duration
+	// outliers: failures of its backends are counted.
+	outliers bool
 	// backends are all that its tables name, and those that were in a table and
 	// keep their connections, in the order of their endpoints.
 	backends []placed
@@ -65,7 +69,7 @@ type port struct {
 
 // entry returns what the map of services holds of the port.
 func (p *port) entry() Service {
-	e := Service{Affinity: p.affinity, Owner: p.owner}
+	e := Service{Affinity: p.affinity, Outliers: p.outliers, Owner: p.owner}
 	for t := range tiers {
 		e.Tables[t] = p.tables[t].at
 	}
@@ -128,8 +132,14 @@ func (s *state) claim(name clustermesh.ServiceName, id portID) *port {
 	delete(s.found, p.owner)
 	delete(s.pinned, p.number)
 	p.service, p.id = name, id
-	s.byName[name] = append(s.byName[name], p)
+	s.enter(p)
 	return p
+}
+
+// enter takes a port into the books of a service.
+func (s *state) enter(p *port) {
+	s.byName[p.service] = append(s.byName[p.service], p)
+	s.numbered[p.number] = p
 }
 
 // owner returns the digest by which a port is known again in the maps.
@@ -142,6 +152,7 @@ func owner(name clustermesh.ServiceName, id portID) uint64 {
 func (s *state) forget(p *port) {
 	delete(s.found, p.owner)
 	delete(s.pinned, p.number)
+	delete(s.numbered, p.number)
 	rest := slices.DeleteFunc(s.byName[p.service], func(o *port) bool { return o == p })
 	if len(rest) == 0 {
 		delete(s.byName, p.service)

@@ -47,6 +47,9 @@ type Target interface {
 	// DropBackend makes an entry unusable for those who still know it.
 	DropBackend(number uint32)
 
+	// Forgive forgets the failures that are counted of an entry.
+	Forgive(number uint32)
+
 	// SetClusterHealth and SetNodeHealth store a verdict.
 	SetClusterHealth(cluster uint16, h Health)
 	SetNodeHealth(node uint32, h Health)
@@ -91,6 +94,8 @@ type Service struct {
 	Tables [tiers]Extent
 	// Affinity is for how long a client stays on its backend; zero is off.
 	Affinity time.Duration
+	// Outliers: failures of its backends are counted.
+	Outliers bool
 	// Owner is a digest of whose entry this is, which programs do not read: by
 	// it a restarted process knows its own again. Zero is nobody's.
 	Owner uint64
