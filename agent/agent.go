@@ -93,7 +93,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		datapath.Nodes.Clear()
 	}
 	disconnector := disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log)
-	balancer := loadbalancer.New(loadbalancer.Config{Node: a.config.Node, Down: disconnector.Wake}, loadbalancer.Kernel(datapath), a.log)
+	balancer := loadbalancer.New(a.loadbalancer(disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
 	judge := health.New(a.config.health(), health.Deps{
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
@@ -137,6 +137,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
 	g.Go(func() error { return p.pods.Run(ctx) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
+	g.Go(func() error { return a.failures(ctx, p.datapath, p.balancer) })
 	attached := make(chan struct{})
 	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })
 	g.Go(func() error { return a.speak(ctx, p.balancer, attached) })

@@ -56,6 +56,8 @@ type Port struct {
 	} `json:"tables"`
 	SessionAffinity string    `json:"sessionAffinity,omitempty"`
 	Backends        []Backend `json:"backends"`
+	// Ejected are backends that are left out because connections to them fail.
+	Ejected []Ejected `json:"ejected,omitempty"`
 	// Retained: backends are kept besides that were found in the maps, because
 	// their cluster's tables are not synced.
 	Retained bool `json:"retained,omitempty"`
@@ -201,6 +203,7 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
 	}
 	out.Backends = appendBackends(out.Backends, "primary", p.Primary)
 	out.Backends = appendBackends(out.Backends, "backup", p.Backup)
+	out.Ejected = ejectedOf(p, st)
 	return out
 }
 

@@ -37,8 +37,12 @@ type Status struct {
 	// Foreign are programs of others at the same hooks.
 	Foreign  []string     `json:"foreign,omitempty"`
 	Counters bpf.Counters `json:"counters"`
-	Probes   Probes       `json:"probes"`
-	Failover *Failover    `json:"failover"`
+	// Ejected counts the backends that are left out because connections to them
+	// fail, Outliers what was ejected since the agent started.
+	Ejected  int                       `json:"ejected"`
+	Outliers loadbalancer.OutlierTally `json:"outliers"`
+	Probes   Probes                    `json:"probes"`
+	Failover *Failover                 `json:"failover"`
 	// Disconnects are connections to dead backends that were ended.
 	Disconnects disconnect.Status `json:"disconnects"`
 	Pods        Pods              `json:"pods"`
@@ -159,6 +163,7 @@ func statusOf(snap *loadbalancer.Snapshot) *Status {
 	s := &Status{
 		Health: clustermesh.HealthOK, Synced: snap.Synced, StaleSince: snap.Stale, Revision: snap.Revision,
 		Unclaimed: snap.Unclaimed, Usage: snap.Usage, Invalid: len(snap.Invalid),
+		Outliers: snap.Outliers,
 	}
 	if snap.Cluster != nil {
 		s.Cluster = snap.Cluster.Name
@@ -167,6 +172,7 @@ func statusOf(snap *loadbalancer.Snapshot) *Status {
 		if len(service.Ports) > 0 {
 			s.Services++
 		}
+		s.Ejected += len(service.Ejections)
 	}
 	if !snap.Stale.IsZero() {
 		s.Reasons = append(s.Reasons, fmt.Sprintf("etcd is out of reach since %s; the maps stay as they are: %s",

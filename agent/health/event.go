@@ -24,6 +24,19 @@ type Event struct {
 // maxEvents bounds how many are remembered.
 const maxEvents = 1000
 
+// maxNews is how many events of others may wait to be written down.
+const maxNews = 100
+
+// Tell writes an event down that somebody else noticed. It never blocks: of a
+// flood only the first are remembered, and the rest is logged.
+func (h *Health) Tell(e Event) {
+	select {
+	case h.news <- e:
+	default:
+		h.deps.Log.Warn("too much is new to be remembered", "what", e.What, "from", e.From, "to", e.To, "reason", e.Reason)
+	}
+}
+
 // ring holds the last events. Its slice is shared with readers and never changed
 // in place.
 type ring struct {

@@ -93,6 +93,7 @@ type Health struct {
 	snapshot atomic.Pointer[Snapshot]
 	hands    chan hand
 	surveys  chan *inquiry
+	news     chan Event
 
 	// What follows is owned by Run.
 
@@ -131,7 +132,11 @@ const (
 
 // New returns a Health that does nothing before Run.
 func New(c Config, d Deps) *Health {
-	h := &Health{config: c, deps: d, hands: make(chan hand), surveys: make(chan *inquiry), inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}}
+	h := &Health{
+		config: c, deps: d,
+		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews),
+		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{},
+	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
 	return h
 }
@@ -186,6 +191,9 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		case <-timer.C:
 		case x := <-h.hands:
 			x.done <- h.byHand(x.Override)
+		case e := <-h.news:
+			h.tell(e)
+			h.shown = time.Time{}
 		case out <- next:
 			h.told = h.told[1:]
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -127,6 +128,9 @@ func serviceReason(s agent.Service) string {
 	if s.Reason != "" {
 		out = append([]string{s.Reason}, out...)
 	}
+	if n := ejected(s); n > 0 {
+		out = append(out, fmt.Sprintf("ejected because connections to them fail: %d", n))
+	}
 	for _, p := range s.Ports {
 		if p.Retained {
 			out = append(out, "backends of a cluster that is not synced are kept")
@@ -134,6 +138,27 @@ func serviceReason(s agent.Service) string {
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// ejected counts the backends that are left out, each once for a port.
+func ejected(s agent.Service) int {
+	type backend struct {
+		port uint16
+		at   netip.AddrPort
+	}
+	seen := map[backend]bool{}
+	for _, p := range s.Ports {
+		for _, e := range p.Ejected {
+			seen[backend{p.Port, e.Address}] = !e.Observed
+		}
+	}
+	n := 0
+	for _, really := range seen {
+		if really {
+			n++
+		}
+	}
+	return n
 }
 
 // percent writes a share with three digits, which tell all that matters apart.
@@ -161,6 +186,13 @@ func backendTable(all []agent.Service) table {
 					state = "ending"
 				}
 				t.add(s.Name, port, p.Scope, b.Tier, b.Cluster, b.Address.String(), b.Node, b.Zone, percent(b.Share), state)
+			}
+			for _, e := range p.Ejected {
+				state := "ejected: " + e.Reason
+				if e.Observed {
+					state = "would be " + state
+				}
+				t.add(s.Name, port, p.Scope, "", e.Cluster, e.Address.String(), e.Node, e.Zone, "", state)
 			}
 		}
 		if len(s.Ports) == 0 {

@@ -24,9 +24,14 @@ func agentIn(t *testing.T) string {
 			{Tier: "backup", Cluster: "west", Address: netip.MustParseAddrPort("10.2.0.5:8080"), Weight: 50, Share: 100, Ending: true},
 		},
 	}
+	port.Ejected = []agent.Ejected{
+		{Cluster: "east", Address: netip.MustParseAddrPort("10.1.0.6:8080"), Node: "n2", Reason: "3 connections in a row were refused, until noon"},
+		{Cluster: "east", Address: netip.MustParseAddrPort("10.1.0.7:8080"), Reason: "5 connections in a row had no answer, until one", Observed: true},
+	}
 	port.Tables.Primary, port.Tables.Backup = 1021, 251
 	six := port
 	six.Frontends, six.Number, six.Backends, six.Retained = []string{"[fd96::10]:80/TCP"}, 4, nil, true
+	six.Ejected = nil
 	all := []agent.Service{
 		{Name: "shop/cart", State: agent.StateOK, Ports: []agent.Port{port, six}, Clusters: []agent.Part{
 			{Cluster: "east", Ready: 2, NotReady: 1}, {Cluster: "west", Ending: 1, Reason: "not shared"}},
@@ -63,7 +68,7 @@ func agentIn(t *testing.T) string {
 func TestServices(t *testing.T) {
 	dir := agentIn(t)
 	const header = "SERVICE PORT SCOPE TIER CLUSTER BACKEND NODE ZONE SHARE STATE\n"
-	const notes = "10.1.0.9 of west: east has this address; backends of a cluster that is not synced are kept"
+	const notes = "10.1.0.9 of west: east has this address; ejected because connections to them fail: 1; backends of a cluster that is not synced are kept"
 	for args, want := range map[string]string{
 		"services": "SERVICE STATE FRONTENDS READY REASON\n" +
 			"shop/cart OK 10.96.0.10:80/TCP,[fd96::10]:80/TCP east 2/3, west 0/1 (not shared) " + notes + "\n" +
@@ -74,6 +79,8 @@ func TestServices(t *testing.T) {
 		"services shop/cart": header +
 			"shop/cart http:80/TCP internal primary east 10.1.0.5:8080 n1 a 33.3% ready\n" +
 			"shop/cart http:80/TCP internal backup west 10.2.0.5:8080 - - 100% ending\n" +
+			"shop/cart http:80/TCP internal - east 10.1.0.6:8080 n2 - - ejected: 3 connections in a row were refused, until noon\n" +
+			"shop/cart http:80/TCP internal - east 10.1.0.7:8080 - - - would be ejected: 5 connections in a row had no answer, until one\n" +
 			"shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept",
 		"services shop/far": header + "shop/far - - - - - - - - this cluster does not define it",
 	} {
