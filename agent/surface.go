@@ -100,6 +100,9 @@ func (s *Status) counters() []control.Sample {
 	}, control.Sample{
 		Name: "tombolo_datapath_spilled_sockets_total", Help: "Connected sockets that found no room in the map of sockets.",
 		Counter: true, Value: float64(c.Spilled),
+	}, control.Sample{
+		Name: "tombolo_datapath_unnoted_sockets_total", Help: "Connected sockets that could be noted nowhere for want of memory.",
+		Counter: true, Value: float64(c.Unnoted),
 	})
 }
 

@@ -26,8 +26,11 @@ type Counters struct {
 	// Spilled counts sockets that found no room in the map of sockets; what is
 	// to be known of them lies in their own storage.
 	Spilled uint64
-	// OutOfMemory counts clients refused because the kernel had no memory to keep
-	// what is to be known of their socket.
+	// Unnoted counts sockets for which the kernel had no memory there: they are
+	// connected, and getpeername shows their backend.
+	Unnoted uint64
+	// OutOfMemory counts datagrams refused because the kernel had no memory to
+	// keep to whom they went: their answer would come from a stranger.
 	OutOfMemory uint64
 	// FailedRefused, FailedSilent and FailedReset count connections to backends of
 	// services with Outliers that failed, by FailureCause; FailuresLost those that
@@ -48,6 +51,7 @@ func readCounters(m *ebpf.Map) (Counters, error) {
 		mapsCounterCOUNTER_STALE:         &c.Stale,
 		mapsCounterCOUNTER_OTHER_KEY:     &c.OtherKey,
 		mapsCounterCOUNTER_SPILLED:       &c.Spilled,
+		mapsCounterCOUNTER_UNNOTED:       &c.Unnoted,
 		mapsCounterCOUNTER_OUT_OF_MEMORY: &c.OutOfMemory,
 
 		mapsCounterCOUNTER_FAILED_REFUSED: &c.FailedRefused,

@@ -98,7 +98,11 @@ func (d *Datapath) chooseMaps(specs map[string]*ebpf.MapSpec) error {
 	if live == d.dir {
 		d.dir = d.pins.instance("b")
 	}
-	d.maps, err = makeMaps(d.dir, specs)
+	kept, err := inherit(live, specs)
+	if err != nil {
+		return err
+	}
+	d.maps, err = makeMaps(d.dir, specs, kept)
 	return err
 }
 

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,23 +71,30 @@ func openMaps(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
 	return set, nil
 }
 
-// makeMaps makes new maps and pins them in a folder, whose old contents go.
-func makeMaps(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
+// makeMaps makes new maps, except those that are kept, and pins all of them in a
+// folder, whose old contents go. The set has the kept ones, too.
+func makeMaps(dir string, specs map[string]*ebpf.MapSpec, kept mapSet) (mapSet, error) {
+	set := make(mapSet, len(specs))
+	maps.Copy(set, kept)
+	fail := func(err error) (mapSet, error) { return nil, errors.Join(err, set.close()) }
 	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("removing unused maps: %w", err)
+		return fail(fmt.Errorf("removing unused maps: %w", err))
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making a folder for maps: %w", err)
+		return fail(fmt.Errorf("making a folder for maps: %w", err))
 	}
-	set := make(mapSet, len(specs))
 	for name, spec := range specs {
-		m, err := ebpf.NewMap(spec)
+		var err error
+		if set[name] == nil {
+			if set[name], err = ebpf.NewMap(spec); err != nil {
+				delete(set, name)
+			}
+		}
 		if err == nil {
-			set[name] = m
-			err = m.Pin(filepath.Join(dir, name))
+			err = set[name].Pin(filepath.Join(dir, name))
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("making map %q: %w", name, err), set.close())
+			return fail(fmt.Errorf("making map %q: %w", name, err))
 		}
 	}
 	return set, nil

@@ -74,21 +74,7 @@ type mapsConversations struct {
 	}
 	Clock uint32
 	Used  [8]uint32
-	Flow  [8]struct {
-		_        structs.HostLayout
-		Frontend struct {
-			_    structs.HostLayout
-			Word [4]uint32
-		}
-		Backend struct {
-			_    structs.HostLayout
-			Word [4]uint32
-		}
-		FrontendPort uint16
-		BackendPort  uint16
-		Service      uint32
-		Reference    uint64
-	}
+	Flow  [8]mapsFlow
 }
 
 type mapsCounter uint32
@@ -104,12 +90,13 @@ const (
 	mapsCounterCOUNTER_STALE          mapsCounter = 7
 	mapsCounterCOUNTER_OTHER_KEY      mapsCounter = 8
 	mapsCounterCOUNTER_SPILLED        mapsCounter = 9
-	mapsCounterCOUNTER_OUT_OF_MEMORY  mapsCounter = 10
-	mapsCounterCOUNTER_FAILED_REFUSED mapsCounter = 11
-	mapsCounterCOUNTER_FAILED_SILENT  mapsCounter = 12
-	mapsCounterCOUNTER_FAILED_RESET   mapsCounter = 13
-	mapsCounterCOUNTER_FAILURES_LOST  mapsCounter = 14
-	mapsCounterCOUNTER_COUNT          mapsCounter = 15
+	mapsCounterCOUNTER_UNNOTED        mapsCounter = 10
+	mapsCounterCOUNTER_OUT_OF_MEMORY  mapsCounter = 11
+	mapsCounterCOUNTER_FAILED_REFUSED mapsCounter = 12
+	mapsCounterCOUNTER_FAILED_SILENT  mapsCounter = 13
+	mapsCounterCOUNTER_FAILED_RESET   mapsCounter = 14
+	mapsCounterCOUNTER_FAILURES_LOST  mapsCounter = 15
+	mapsCounterCOUNTER_COUNT          mapsCounter = 16
 )
 
 type mapsFailure struct {
@@ -133,6 +120,22 @@ const (
 	mapsFailureCauseFAILURE_RESET   mapsFailureCause = 2
 	mapsFailureCauseFAILURE_CAUSES  mapsFailureCause = 3
 )
+
+type mapsFlow struct {
+	_        structs.HostLayout
+	Frontend struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+	Backend struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+	FrontendPort uint16
+	BackendPort  uint16
+	Service      uint32
+	Reference    uint64
+}
 
 type mapsFrontend struct {
 	_       structs.HostLayout
@@ -195,21 +198,7 @@ type mapsSlots struct {
 type mapsSocket struct {
 	_     structs.HostLayout
 	Netns uint64
-	Flow  struct {
-		_        structs.HostLayout
-		Frontend struct {
-			_    structs.HostLayout
-			Word [4]uint32
-		}
-		Backend struct {
-			_    structs.HostLayout
-			Word [4]uint32
-		}
-		FrontendPort uint16
-		BackendPort  uint16
-		Service      uint32
-		Reference    uint64
-	}
+	Flow  mapsFlow
 }
 
 type mapsSocketSet struct {

@@ -69,7 +69,9 @@ func (p pins) instances() ([]string, error) {
 
 // live returns the folder whose maps the attached programs use, or "" when
 // there is none. Links are swapped in the order of hooks, so if a swap was cut
-// short the first link has what is new, and was complete before it began.
+// short the first link has what is new, and was complete before it began. Maps that
+// one instance inherited from the other tell nothing, nor do programs that use no
+// others.
 func (p pins) live() (string, error) {
 	instances, err := p.instances()
 	if err != nil {
@@ -88,7 +90,6 @@ func (p pins) live() (string, error) {
 				return dir, err
 			}
 		}
-		return "", nil
 	}
 	return "", nil
 }
@@ -117,13 +118,16 @@ func mapsOfLink(path string) ([]ebpf.MapID, error) {
 	return ids, nil
 }
 
-// holds says whether one of these maps is pinned in a folder.
+// holds says whether one of these maps is pinned in a folder, and can be in no other.
 func holds(dir string, ids []ebpf.MapID) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return false, err
 	}
 	for _, e := range entries {
+		if isHeirloom(e.Name()) {
+			continue
+		}
 		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, e.Name()), nil)
 		if err != nil {
 			return false, fmt.Errorf("opening map %s: %w", filepath.Join(dir, e.Name()), err)

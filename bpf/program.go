@@ -20,14 +20,15 @@ type hook struct {
 }
 
 // hooks are attached and swapped in this order, and detached in the reverse:
-// what is noted of a socket is forgotten, answers are translated, and what becomes
-// of connections is heard, before the first is led.
+// answers are translated, what is noted of a socket is forgotten, and what becomes
+// of connections is heard, before the first is led. By its maps the first tells which
+// instance is in use.
 var hooks = []hook{
-	{name: "sock_release", attach: ebpf.AttachCgroupInetSockRelease, listens: true},
-	{name: "getpeername4", attach: ebpf.AttachCgroupInet4GetPeername},
-	{name: "getpeername6", attach: ebpf.AttachCgroupInet6GetPeername},
 	{name: "recvmsg4", attach: ebpf.AttachCGroupUDP4Recvmsg},
 	{name: "recvmsg6", attach: ebpf.AttachCGroupUDP6Recvmsg},
+	{name: "getpeername4", attach: ebpf.AttachCgroupInet4GetPeername},
+	{name: "getpeername6", attach: ebpf.AttachCgroupInet6GetPeername},
+	{name: "sock_release", attach: ebpf.AttachCgroupInetSockRelease, listens: true},
 	{name: "opening", attach: ebpf.AttachCGroupSockOps, listens: true},
 	{name: "connect4", attach: ebpf.AttachCGroupInet4Connect},
 	{name: "connect6", attach: ebpf.AttachCGroupInet6Connect},

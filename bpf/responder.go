@@ -122,7 +122,7 @@ func (r *Responder) openMaps(specs map[string]*ebpf.MapSpec) error {
 	switch {
 	case restored:
 	case errors.Is(err, ebpf.ErrMapIncompatible), errors.Is(err, fs.ErrNotExist):
-		if set, err = makeMaps(dir, specs); err != nil {
+		if set, err = makeMaps(dir, specs, nil); err != nil {
 			return err
 		}
 	default:

@@ -24,8 +24,7 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 	if (!flow_begin(&s->flow, &key, service, choose(ctx, &key, service, cookie)))
 		return refuse(ERR_REFUSED);
 	s->netns = bpf_get_netns_cookie(ctx); // Linux 5.7
-	if (!socket_keep(ctx, cookie, s))
-		return refuse(ERR_NOMEM);
+	socket_keep(ctx, cookie, s);
 	opening_watch(ctx, service, s->flow.reference);
 	return VERDICT_REWRITE;
 }

@@ -142,6 +142,86 @@ func (w *world) attached(t *testing.T) map[string]uint32 {
 	return all
 }
 
+// connected returns a socket that is connected to a frontend.
+func (w *world) connected(t *testing.T, f Frontend) int {
+	t.Helper()
+	fd := w.Socket(t, unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err := unix.Connect(fd, bpftest.Sockaddr(f.Address, false)); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// What a socket was connected to is known still when other maps take the place of
+// those that it was noted in, also of a layout in which each had a storage of its own.
+func TestSocketsAreInherited(t *testing.T) {
+	w := newCrowdedWorld(t, socketWays)
+	f := tcp("10.96.0.1:80")
+	w.put(t, 1, f, active(w.Serve(t, local[false], "one")))
+	var fds []int
+	for range 2 * socketWays {
+		fds = append(fds, w.connected(t, f))
+	}
+	spilled := fds[socketWays:]
+	check := func(what string, fds []int) {
+		t.Helper()
+		for _, fd := range fds {
+			if got := peer(t, fd); got != f.Address {
+				t.Fatalf("%s: a socket connected to %v shows %v", what, f, got)
+			}
+		}
+	}
+	check("before", fds)
+	backend := w.Backends.Read(1)
+	replace := func(sizes Sizes) {
+		t.Helper()
+		w.Datapath, w.backends, w.slots = load(t, w.Env, sizes), 1, 0
+		if w.Restored() {
+			t.Fatal("the maps were taken over")
+		}
+		w.put(t, 1, f, backend)
+		if err := w.Attach(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sizes := w.cfg.sizes()
+	sizes.Slots = 1 << 12
+	w.close(t)
+	replace(sizes)
+	check("with other sizes", fds)
+
+	old := w.dir
+	w.close(t)
+	v1 := filepath.Join(pinsOf(w.cfg.BPFFS).maps(), "v1")
+	rename(t, old, filepath.Join(v1, "a"))
+	rename(t, filepath.Join(v1, "a", mapsMapSocketSpill), filepath.Join(v1, "a", "sockets"))
+	replace(sizes)
+	check("with layout v1", spilled)
+	fds = append(fds, w.connected(t, f))
+	check("connected since", fds[len(fds)-1:])
+}
+
+// rename moves a file of a bpffs, or a folder's files: folders cannot be moved there.
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil { // a map
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for _, e := range entries {
+		rename(t, filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+	}
+	if err := os.Remove(from); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Maps of other sizes are made beside those in use, filled, and swapped; then
 // the old are gone. And back again.
 func TestOtherSizes(t *testing.T) {

@@ -11,17 +11,19 @@ func doomed(d *bpf.Datapath) []bpf.Socket {
 	var out []bpf.Socket
 	served := map[uint32]bool{} // services, by whether another backend is up
 	for s := range d.Sockets.All() {
-		if s.Number == 0 || s.Number >= d.Backends.Len() || s.Service >= d.Services.Len() {
+		if s.Number == 0 || s.Number >= d.Backends.Len() {
 			continue
 		}
 		b := d.Backends.Read(s.Number)
-		if b.Generation != s.Generation || b.State == bpf.Free || !down(d, b) {
+		// A socket of maps before these has a number of those, which may be
+		// another's here: but not with the same address.
+		if b.Generation != s.Generation || b.Address != s.Backend || b.State == bpf.Free || !down(d, b) {
 			continue
 		}
-		other, known := served[s.Service]
+		other, known := served[b.Service]
 		if !known {
-			other = serves(d, s.Service)
-			served[s.Service] = other
+			other = serves(d, b.Service)
+			served[b.Service] = other
 		}
 		if other {
 			out = append(out, s)

@@ -15,7 +15,8 @@ enum counter {
 	COUNTER_STALE,         // a slot led to a backend of another service; not used
 	COUNTER_OTHER_KEY,     // a frontend entry that held another key; looked up once more
 	COUNTER_SPILLED,       // no room in the map of sockets: kept in the socket
-	COUNTER_OUT_OF_MEMORY, // no memory to keep the flow; refused
+	COUNTER_UNNOTED,       // not even there: connected, and noted nowhere
+	COUNTER_OUT_OF_MEMORY, // no memory to keep the flow of a datagram; refused
 	COUNTER_FAILED_REFUSED, // connections to backends that failed, by failure_cause
 	COUNTER_FAILED_SILENT,
 	COUNTER_FAILED_RESET,

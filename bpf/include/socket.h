@@ -44,12 +44,13 @@ struct {
 	__type(value, struct socket);
 } sockets SEC(".maps");
 
-// Of a socket whose set was full.
+// Of a socket whose set was full, or that was connected under layout v1, where
+// all of them lay in their own storage.
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct socket);
+	__type(value, struct flow);
 } socket_spill SEC(".maps");
 
 // One less than the number of sets, which is a power of two; set by the loader.
@@ -109,29 +110,30 @@ static __always_inline void socket_forget(__u64 cookie)
 		WRITE_ONCE(set->cookie[way], 0);
 }
 
-static __always_inline bool socket_spilled(struct bpf_sock *sk, const struct socket *s)
+static __always_inline void socket_spilled(struct bpf_sock *sk, const struct flow *f)
 {
-	struct socket *kept = bpf_sk_storage_get(&socket_spill, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct flow *kept = sk ? bpf_sk_storage_get(&socket_spill, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 
-	count(COUNTER_SPILLED);
+	count(kept ? COUNTER_SPILLED : COUNTER_UNNOTED);
 	if (kept)
-		*kept = *s;
-	return kept;
+		*kept = *f;
 }
 
-// socket_keep notes the flow of a socket; false when there is no memory for it.
-static __always_inline bool socket_keep(struct bpf_sock_addr *ctx, __u64 cookie, const struct socket *s)
+// socket_keep notes the flow of a socket. One for which there is no memory is
+// connected all the same: it shows its backend, which is no lie.
+static __always_inline void socket_keep(struct bpf_sock_addr *ctx, __u64 cookie, const struct socket *s)
 {
 	__u32 index;
 	struct socket_set *set = socket_set_of(cookie, &index);
 	__u32 way = set ? socket_take(set, cookie) : SOCKET_WAYS;
 	struct socket *kept = socket_at(index, way);
 
-	if (way == SOCKET_WAYS || !set || !kept)
-		return ctx->sk && socket_spilled(ctx->sk, s);
+	if (way == SOCKET_WAYS || !set || !kept) {
+		socket_spilled(ctx->sk, &s->flow);
+		return;
+	}
 	*kept = *s;
 	__sync_lock_test_and_set(&set->cookie[way], cookie); // a barrier as well
-	return true;
 }
 
 // socket_flow copies out the flow of a connected socket if its backend has this
@@ -151,9 +153,11 @@ static __always_inline bool socket_flow(struct bpf_sock_addr *ctx, const struct 
 			return false;
 		return flow_is_from(out, peer, port);
 	}
-	s = ctx->sk ? bpf_sk_storage_get(&socket_spill, ctx->sk, NULL, 0) : NULL;
-	if (!s)
+
+	struct flow *f = ctx->sk ? bpf_sk_storage_get(&socket_spill, ctx->sk, NULL, 0) : NULL;
+
+	if (!f)
 		return false;
-	*out = s->flow;
+	*out = *f;
 	return flow_is_from(out, peer, port);
 }
