@@ -12,6 +12,7 @@ import (
 
 	"tombolo.io/tombolo/agent/disconnect"
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/agent/pods"
@@ -40,6 +41,8 @@ type Agent struct {
 	balancer atomic.Pointer[loadbalancer.LoadBalancer]
 	// judge is set with it.
 	judge atomic.Pointer[health.Health]
+	// pool is set with it, where this agent gossips.
+	pool atomic.Pointer[gossip.Pool]
 	// word is what it says of its readiness, nil before it says anything.
 	word atomic.Pointer[word]
 }
@@ -95,10 +98,16 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	disconnector := disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log)
 	balancer := loadbalancer.New(a.loadbalancer(disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
-	judge := health.New(a.config.health(), health.Deps{
+	deps := health.Deps{
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
 		Balancer: balancer, Log: a.log,
-	})
+	}
+	if a.config.gossips() {
+		pool := gossip.New(gossip.Config{Node: a.config.Node, RunDir: a.config.RunDir, Port: a.config.GossipPort}, a.log)
+		a.pool.Store(pool)
+		deps.Pool = pool
+	}
+	judge := health.New(a.config.health(), deps)
 	a.judge.Store(judge)
 	p := &parts{
 		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge, disconnector: disconnector,
@@ -130,7 +139,13 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
 	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	g.Go(func() error { view.Share(ctx, batches, toBalancer, toJudge, toResponder, toIdentities); return nil })
+	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities}
+	if pool := a.pool.Load(); pool != nil {
+		toPool := make(chan view.Batch)
+		readers = append(readers, toPool)
+		g.Go(func() error { return pool.Run(ctx, toPool) })
+	}
+	g.Go(func() error { view.Share(ctx, batches, readers...); return nil })
 	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
 	g.Go(func() error { return p.disconnector.Run(ctx) })
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })

@@ -36,6 +36,9 @@ type Config struct {
 	// PodsDir has a file for each pod that runs on the node; "pods" in RunDir when
 	// empty.
 	PodsDir string
+	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its
+	// node's address; 0 is nowhere.
+	GossipPort uint16
 	// Failover is what becomes of verdicts about other nodes, Knobs by what they
 	// are judged.
 	Failover health.Mode

@@ -43,6 +43,8 @@ type Status struct {
 	Outliers loadbalancer.OutlierTally `json:"outliers"`
 	Probes   Probes                    `json:"probes"`
 	Failover *Failover                 `json:"failover"`
+	// Gossip is nil where this agent does not gossip.
+	Gossip *Gossip `json:"gossip,omitempty"`
 	// Disconnects are connections to dead backends that were ended.
 	Disconnects disconnect.Status `json:"disconnects"`
 	Pods        Pods              `json:"pods"`
@@ -116,6 +118,10 @@ func (w *watcher) publish() {
 	}
 	s.Failover = w.agent.failover()
 	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
+	if pool := w.agent.pool.Load(); pool != nil {
+		s.Gossip = pool.Snapshot()
+	}
+	s.Reasons = append(s.Reasons, gossipConcerns(s.Gossip, w.agent.started, time.Now())...)
 	if len(s.Reasons) > 0 {
 		s.Health = clustermesh.HealthDegraded
 	}
@@ -134,14 +140,15 @@ func (w *watcher) look(now time.Time) {
 // report hands the status to the one who stores it, if it says something new.
 func (w *watcher) report(s *Status) {
 	used := w.identities.inUse()
-	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) && used.equal(w.used) {
+	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) && used.equal(w.used) &&
+		slices.Equal(gossipKeys(w.reported.Gossip), gossipKeys(s.Gossip)) {
 		return
 	}
 	w.reported, w.used = s, used
 	p := &clustermesh.ProcessStatus{
 		Role: Role, Node: w.agent.config.Node, Version: w.agent.config.Version,
 		Started: w.agent.started.UTC().Truncate(time.Second), Health: s.Health,
-		Epoch: used.Epoch, Identities: used.Identities,
+		Epoch: used.Epoch, Identities: used.Identities, GossipKeys: gossipKeys(s.Gossip),
 	}
 	for _, r := range s.Reasons {
 		p.Reasons = append(p.Reasons, clustermesh.Line(r))

@@ -16,7 +16,7 @@ import (
 // surface is what the agent shows on its socket.
 func (a *Agent) surface(client *etcd.Client) control.Surface {
 	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why, clustermesh.ReadinessPage: a.readiness,
-		"/verdicts": a.verdicts, "/events": a.events}
+		"/verdicts": a.verdicts, "/events": a.events, "/gossip": a.gossip, "/latency": a.latency}
 	if a.config.Pages != nil {
 		maps.Copy(pages, a.config.Pages(client))
 	}
@@ -74,7 +74,7 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 			out = append(out, gauge("map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}
-	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Pods.samples(), failoverSamples(s.Failover), outlierSamples(s)))
+	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Pods.samples(), failoverSamples(s.Failover), outlierSamples(s), gossipSamples(s.Gossip)))
 }
 
 // counters are what the programs counted.

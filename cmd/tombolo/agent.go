@@ -10,6 +10,7 @@ import (
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -51,6 +52,7 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	flags.Uint16Var(&f.config.ProbePort, "probe-port", bpf.DefaultProbePort, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.StringVar(&f.config.PodsDir, "pods-dir", "", "directory with a file for each pod that runs on this node; pods in the run directory by default")
+	flags.Uint16Var(&f.config.GossipPort, "gossip-port", gossip.DefaultPort, "UDP and TCP port, at the node's address, of gossip between the agents of this cluster; 0 does without: then each watches all nodes itself")
 	f.config.Knobs = health.DefaultKnobs()
 	flags.StringVar((*string)(&f.config.Failover), "failover", string(health.On), "what becomes of dead nodes and clusters: on routes around them, observe only reports them, off does not look")
 	flags.DurationVar(&f.config.Knobs.Interval, "probe-interval", f.config.Knobs.Interval, "time between two probes to each node that is watched; the third unanswered one is a suspicion")

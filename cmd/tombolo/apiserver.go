@@ -114,6 +114,7 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	defer client.Close()
 	maps.Copy(surface.Pages, meshPages(client, askStore))
 	surface.Actions = drainActions(server)
+	maps.Copy(surface.Actions, gossipActions(server))
 	return runRole(ctx, f.runDir, surface, log, server.Run)
 }
 

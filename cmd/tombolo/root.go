@@ -21,6 +21,7 @@ func newRoot() *cobra.Command {
 		newServices(),
 		newEvents(),
 		newVerdict(),
+		newGossip(),
 		newDrain(),
 		newUndrain(),
 		newDrains(),

@@ -33,12 +33,21 @@ func newStatus() *cobra.Command {
 	var f meshFlags
 	var o output
 	var everywhere bool
+	var latency string
 	c := &cobra.Command{
 		Use:   "status [ROLE]",
 		Short: "Shows the roles of this node, and what is wrong with them; exit status 1 when something is",
 		Long: `Shows the roles of this node, as they answer on their sockets, and what is wrong
 with them. With --all it shows those of every node of the cluster, as they last
-reported to its etcd. The exit status is 1 when something is not in order.`,
+reported to its etcd. The exit status is 1 when something is not in order.
+
+With --latency it shows how long probes take from each node of this cluster to those
+of every cluster: the median of those that the node probes, and the worst; to each
+node with --latency=nodes. A node probes some often and the others every 30 s.`,
+		Example: `  tombolo status
+  tombolo status agent -o yaml
+  tombolo status --all
+  tombolo status --latency`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			roles, err := control.Roles(f.runDir)
@@ -48,6 +57,9 @@ reported to its etcd. The exit status is 1 when something is not in order.`,
 			return roles, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if latency != "" {
+				return showLatency(c, f.runDir, latency, o)
+			}
 			if everywhere {
 				return f.processes(c, o, args)
 			}
@@ -69,6 +81,9 @@ reported to its etcd. The exit status is 1 when something is not in order.`,
 		},
 	}
 	c.Flags().BoolVarP(&everywhere, "all", "A", false, "those of all nodes of the cluster")
+	c.Flags().StringVar(&latency, "latency", "", "how far the nodes of this cluster are from clusters, or from nodes")
+	c.Flags().Lookup("latency").NoOptDefVal = byCluster
+	c.MarkFlagsMutuallyExclusive("all", "latency")
 	o.add(c)
 	f.add(c.Flags())
 	return c

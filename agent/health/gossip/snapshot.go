@@ -54,20 +54,6 @@ func (p *Pool) Snapshot() *Snapshot {
 	return &s
 }
 
-// Others counts the members beside this one that there should be, and those that
-// are alive.
-func (s *Snapshot) Others() (all, alive int) {
-	for _, m := range s.Members {
-		if m.Address != s.Address {
-			all++
-			if m.State == StateAlive {
-				alive++
-			}
-		}
-	}
-	return all, alive
-}
-
 // show publishes a snapshot.
 func (p *Pool) show() {
 	s := &Snapshot{Running: p.list.Load() != nil, Keys: append([]string{}, p.keys.ids()...), Members: []Member{}}
