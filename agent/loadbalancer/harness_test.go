@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,9 +34,7 @@ type harness struct {
 	noSlices bool
 	clusters [4]Health
 	nodes    map[nodeName]Health
-	// allowed is, by frontend, the set of services whose backends a reader may
-	// see: those that have wanted it since the maps last agreed with the world.
-	allowed map[Frontend]*atomic.Uint64
+	claims   map[Frontend]*claims
 }
 
 func newHarness(t *testing.T, seed uint64, k kernel) *harness {
@@ -45,10 +42,10 @@ func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 	h := &harness{
 		T: t, r: r, k: k, target: &flaky{kernel: k, r: r},
 		w: &world{r: r}, now: time.Unix(1e9, 0),
-		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, allowed: map[Frontend]*atomic.Uint64{},
+		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, claims: map[Frontend]*claims{},
 	}
 	for _, f := range worldFrontends() {
-		h.allowed[f] = new(atomic.Uint64)
+		h.claims[f] = new(claims)
 	}
 	h.w.populate()
 	h.start()
@@ -76,12 +73,8 @@ func (h *harness) known() map[string]clustermesh.Object {
 
 // tell tells the agent what has changed; first, that the tables are synced.
 func (h *harness) tell(first bool) {
-	for f, a := range h.allowed {
-		set := a.Load()
-		for _, i := range h.w.wants(f) {
-			set |= 1 << i
-		}
-		a.Store(set)
+	for f, c := range h.claims {
+		c.widen(h.w.wants(f))
 	}
 	now := h.known()
 	b := h.w.difference(h.store, now)
@@ -143,13 +136,8 @@ func (h *harness) converge() {
 	}
 	h.compare()
 	h.leaks()
-	h.k.run(func() {}) // readers that began before saw what was allowed then
-	for f, a := range h.allowed {
-		set := uint64(0)
-		for _, i := range h.w.wants(f) {
-			set |= 1 << i
-		}
-		a.Store(set)
+	for f, c := range h.claims {
+		c.narrow(h.w.wants(f))
 	}
 }
 

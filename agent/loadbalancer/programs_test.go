@@ -81,9 +81,9 @@ func (h *harness) connect(p *bpftest.Place) (stop func()) {
 	running.Go(func() {
 		for i := 0; !done.Load() && !h.Failed(); i++ {
 			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP}
-			before := h.allowed[f].Load()
-			owner, err := reach(p, f.Address)
-			allowed := before | h.allowed[f].Load()
+			var owner int
+			var err error
+			allowed := h.claims[f].during(func() { owner, err = reach(p, f.Address) })
 			switch {
 			case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENETUNREACH):
 				refused.Add(1) // no backend, or no service

@@ -19,12 +19,13 @@ func (h *harness) read(readers int) (stop func()) {
 		running.Go(func() {
 			for !done.Load() && !h.Failed() {
 				f := rd.frontend()
-				before := h.allowed[f].Load()
 				var got uint64
-				h.k.run(func() { got = rd.selects(f) })
+				allowed := h.claims[f].during(func() {
+					h.k.run(func() { got = rd.selects(f) })
+				})
 				reads.Add(1)
 				runtime.Gosched()
-				if allowed := before | h.allowed[f].Load(); got&^allowed != 0 {
+				if got&^allowed != 0 {
 					h.Errorf("%v led to a backend of the services %b; wanted by %b", f, got, allowed)
 				}
 			}
