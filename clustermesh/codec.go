@@ -124,6 +124,8 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindDrains:     reader(readDrain),
 	KindSeal:       reader(readSeal),
 	KindGossip:     reader(readKeyring),
+	KindAsked:      reader(readCheckRequest),
+	KindAnswers:    reader(readCheckAnswer),
 }
 
 func reader[M any, P interface {
@@ -188,6 +190,12 @@ func (*Seal) Kind() Kind { return KindSeal }
 // Kind implements Object.
 func (*Keyring) Kind() Kind { return KindGossip }
 
+// Kind implements Object.
+func (*CheckRequest) Kind() Kind { return KindAsked }
+
+// Kind implements Object.
+func (*CheckAnswer) Kind() Kind { return KindAnswers }
+
 func (*Cluster) keyName() string            { return "" }
 func (n *Node) keyName() string             { return n.Name }
 func (s *Service) keyName() string          { return s.Name.String() }
@@ -203,3 +211,5 @@ func (p *BGPPeer) keyName() string          { return p.Name }
 func (a *BGPAdvertisement) keyName() string { return a.Name }
 func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Name }
 func (*Keyring) keyName() string            { return "" }
+func (r *CheckRequest) keyName() string     { return r.ID }
+func (a *CheckAnswer) keyName() string      { return a.Node }

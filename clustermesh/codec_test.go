@@ -64,6 +64,13 @@ func samples() map[string]Object {
 			Epoch: "e", Identities: []Identity{{ID: 65537, Labels: label("app", "cart")}, {ID: 65538, Labels: label("app", "web")}},
 			GossipKeys: []string{"0a1b2c3d", "4e5f6071"},
 		},
+		"tombolo/v1/status/check/asked/x1": &CheckRequest{ID: "x1"},
+		"tombolo/v1/status/check/answers/n1": &CheckAnswer{
+			Node: "n1", Requests: []string{"x1", "x2"}, Version: "v0.1", Kernel: "6.1.0-9", More: 3,
+			Paths: []CheckPath{{Cluster: "west", Family: "IPv6", Nodes: 9, Checked: 8, Address: 7, Pods: 6, Back: 5, Kept: 4, MTU: 1500,
+				RTT: time.Millisecond, Clock: -time.Second}},
+			Findings: []Finding{{Level: FindingWrong, Code: "port-closed", Cluster: "west", Node: "w1", Family: "IPv4", Problem: "closed", Mend: "open it"}},
+		},
 		"tombolo/v1/mirror/east/drains/service/shop/cart": &Drain{
 			What: DrainService, Name: "shop/cart", Moved: 750, Since: at(1700000000, 0), Deadline: at(1700000060, 0), Ended: true,
 			Returning: at(1700000090, 5), Over: 30 * time.Second, Reason: "cordoned",

@@ -21,7 +21,7 @@ const (
 	Export  Area = "export"  // what this cluster shares; peers read it
 	Private Area = "private" // the same shapes, not shared
 	Mirror  Area = "mirror"  // the export of a peer, validated
-	Status  Area = "status"  // leased reports of processes
+	Status  Area = "status"  // leased: what processes report, and what they ask each other
 )
 
 // Kind is the table that a key belongs to, as it is written in the key.
@@ -44,6 +44,8 @@ const (
 	KindDrains     Kind = "drains"
 	KindGossip     Kind = "gossip"
 	KindProcess    Kind = "process"
+	KindAsked      Kind = "check/asked"
+	KindAnswers    Kind = "check/answers"
 )
 
 // place is where keys of a kind lie.
@@ -69,6 +71,8 @@ var layout = map[Kind]place{
 	KindBGPPeers:   {1, []Area{Private}},
 	KindBGPAdverts: {1, []Area{Private}},
 	KindGossip:     {0, []Area{Private}},
+	KindAsked:      {1, []Area{Status}},
+	KindAnswers:    {1, []Area{Status}},
 }
 
 // Tables returns the kinds that are tables of an area, sorted: those that have
@@ -76,7 +80,7 @@ var layout = map[Kind]place{
 func Tables(a Area) []Kind {
 	var out []Kind
 	for k, l := range layout {
-		if l.names > 0 && slices.Contains(l.areas, a) {
+		if l.names > 0 && a != Status && slices.Contains(l.areas, a) {
 			out = append(out, k)
 		}
 	}
@@ -126,7 +130,7 @@ func (k Key) Prefix() string {
 // for what needs none: markers themselves, single keys and status.
 func (k Key) Marker() (Key, bool) {
 	switch k.Kind {
-	case KindCluster, KindState, KindSeal, KindGossip, KindSynced, KindProcess:
+	case KindCluster, KindState, KindSeal, KindGossip, KindSynced, KindProcess, KindAsked, KindAnswers:
 		return Key{}, false
 	}
 	return Key{Area: k.Area, Cluster: k.Cluster, Kind: KindSynced, Name: string(k.Kind)}, true
@@ -159,8 +163,10 @@ func parseKey(s string) (k Key, reason string) {
 			return k, "names no cluster"
 		}
 	case Status:
-		k.Kind, k.Name = KindProcess, rest
-		return k, wrongNames(rest, 2)
+		if k.Kind, k.Name = cutKind(rest); k.Kind != KindAsked && k.Kind != KindAnswers {
+			k.Kind, k.Name = KindProcess, rest
+			return k, wrongNames(rest, 2)
+		}
 	default:
 		return k, "is in no known area"
 	}
@@ -191,7 +197,7 @@ func (l place) namesOf(k Key) int {
 // parts, and the name.
 func cutKind(s string) (Kind, string) {
 	kind, name, _ := strings.Cut(s, "/")
-	if kind == "bgp" {
+	if kind == "bgp" || kind == "check" {
 		second, rest, _ := strings.Cut(name, "/")
 		kind, name = kind+"/"+second, rest
 	}

@@ -23,6 +23,8 @@ func TestParseKey(t *testing.T) {
 		"tombolo/v1/private/synced/bgp/peers":           {Private, "", KindSynced, "bgp/peers"},
 		"tombolo/v1/mirror/west/synced/slices":          {Mirror, "west", KindSynced, "slices"},
 		"tombolo/v1/status/agent/n1":                    {Status, "", KindProcess, "agent/n1"},
+		"tombolo/v1/status/check/asked/x1":              {Status, "", KindAsked, "x1"},
+		"tombolo/v1/status/check/answers/n1":            {Status, "", KindAnswers, "n1"},
 		"tombolo/v1/mirror/synced/services/synced/peer": {Mirror, "synced", KindServices, "synced/peer"},
 	} {
 		got, err := ParseKey(s)
@@ -50,6 +52,8 @@ func TestParseKeyRefuses(t *testing.T) {
 		"tombolo/v1/export/gossip":                 "no known kind",
 		"tombolo/v1/mirror/west/gossip":            "no known kind",
 		"tombolo/v1/export/peers/west":             "no known kind",
+		"tombolo/v1/export/check/asked/x1":         "no known kind",
+		"tombolo/v1/status/check/asked":            "has an empty name",
 		"tombolo/v1/mirror/west/bgp/peers/tor":     "no known kind",
 		"tombolo/v1/export/state":                  "no known kind",
 		"tombolo/v1/private/cluster":               "no known kind",

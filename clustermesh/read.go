@@ -254,3 +254,30 @@ func readKeyring(c *checker, m *meshpb.Keyring) *Keyring {
 		return out
 	})}
 }
+
+func readCheckRequest(_ *checker, m *meshpb.CheckRequest) *CheckRequest {
+	return &CheckRequest{ID: m.GetId()}
+}
+
+func readCheckAnswer(c *checker, m *meshpb.CheckAnswer) *CheckAnswer {
+	return &CheckAnswer{
+		Node: m.GetNode(), Requests: m.GetRequests(), Version: m.GetVersion(), Kernel: m.GetKernel(),
+		Paths:    each(m.GetPaths(), func(p *meshpb.CheckPath) CheckPath { return readCheckPath(c, p) }),
+		Findings: each(m.GetFindings(), readFinding), More: int(m.GetMore()),
+	}
+}
+
+func readCheckPath(c *checker, m *meshpb.CheckPath) CheckPath {
+	return CheckPath{
+		Cluster: m.GetCluster(), Family: m.GetFamily(), Nodes: int(m.GetNodes()), Checked: int(m.GetChecked()), Address: int(m.GetAddress()),
+		Pods: int(m.GetPods()), Back: int(m.GetBack()), Kept: int(m.GetKept()), MTU: int(m.GetMtu()),
+		RTT: readDuration(c, "rtt", m.GetRtt()), Clock: readDuration(c, "clock", m.GetClock()),
+	}
+}
+
+func readFinding(m *meshpb.Finding) Finding {
+	return Finding{
+		Level: FindingLevel(m.GetLevel()), Code: m.GetCode(), Cluster: m.GetCluster(), Node: m.GetNode(), Family: m.GetFamily(),
+		Problem: m.GetProblem(), Mend: m.GetMend(),
+	}
+}

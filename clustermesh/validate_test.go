@@ -30,6 +30,8 @@ const (
 	markerKey  = "tombolo/v1/private/synced/bgp/peers"
 	stateKey   = "tombolo/v1/mirror/east/state"
 	processKey = "tombolo/v1/status/agent/n1"
+	askedKey   = "tombolo/v1/status/check/asked/x1"
+	answerKey  = "tombolo/v1/status/check/answers/n1"
 	drainKey   = "tombolo/v1/mirror/east/drains/service/shop/cart"
 	ringKey    = "tombolo/v1/private/gossip"
 	peerKey    = "tombolo/v1/private/peers/west"
@@ -75,7 +77,12 @@ func rules() []rule {
 		add(sliceKey, "service.name ", on(func(s *EndpointSlice) { s.Service.Name = bad }))
 		add(peerKey, "name ", on(func(p *Peer) { p.Name = bad }))
 		add(processKey, "role ", on(func(p *ProcessStatus) { p.Role = bad }))
+		add(askedKey, "id ", on(func(r *CheckRequest) { r.ID = bad }))
+		add(answerKey, "requests ", on(func(a *CheckAnswer) { a.Requests[1] = bad }))
+		add(answerKey, "paths[0].cluster ", on(func(a *CheckAnswer) { a.Paths[0].Cluster = bad }))
+		add(answerKey, "findings[0].code ", on(func(a *CheckAnswer) { a.Findings[0].Code = bad }))
 		if bad != "" {
+			add(answerKey, "findings[0].cluster ", on(func(a *CheckAnswer) { a.Findings[0].Cluster = bad }))
 			add(serviceKey, "ports[1].name ", on(func(s *Service) { s.Ports[1].Name = bad }))
 		}
 	}
@@ -86,7 +93,9 @@ func rules() []rule {
 		add(advertKey, "name ", on(func(a *BGPAdvertisement) { a.Name = bad }))
 		add(advertKey, "peers ", on(func(a *BGPAdvertisement) { a.Peers = []string{bad} }))
 		add(processKey, "node ", on(func(p *ProcessStatus) { p.Node = bad }))
+		add(answerKey, "node ", on(func(a *CheckAnswer) { a.Node = bad }))
 		if bad != "" {
+			add(answerKey, "findings[0].node ", on(func(a *CheckAnswer) { a.Findings[0].Node = bad }))
 			add(sliceKey, "endpoints[1].node ", on(func(s *EndpointSlice) { s.Endpoints[1].Node = bad }))
 			add(epKey, "node ", on(func(e *EndpointIdentity) { e.Node = bad }))
 		}
@@ -127,6 +136,10 @@ func rules() []rule {
 		add(stateKey, "reason ", on(func(m *MirrorState) { m.Reason = bad }))
 		add(processKey, "reasons ", on(func(p *ProcessStatus) { p.Reasons[0] = bad }))
 		add(processKey, "version ", on(func(p *ProcessStatus) { p.Version = bad }))
+		add(answerKey, "version ", on(func(a *CheckAnswer) { a.Version = bad }))
+		add(answerKey, "kernel ", on(func(a *CheckAnswer) { a.Kernel = bad }))
+		add(answerKey, "findings[0].problem ", on(func(a *CheckAnswer) { a.Findings[0].Problem = bad }))
+		add(answerKey, "findings[0].mend ", on(func(a *CheckAnswer) { a.Findings[0].Mend = bad }))
 	}
 	for _, bad := range []string{"-a", "a ", strings.Repeat("a", 64), "a/b"} {
 		add(nodeKey, "zone ", on(func(n *Node) { n.Zone = bad }))
@@ -253,6 +266,15 @@ func singleRules() []rule {
 		{stateKey, on(func(m *MirrorState) { m.Cluster.ID = 0 }), "cluster.id (0)"},
 		{stateKey, on(func(m *MirrorState) { m.Cluster.Name = "" }), "cluster.name"},
 		{stateKey, on(func(m *MirrorState) { m.Cluster.Name = "west" }), "cluster.name"},
+		{answerKey, on(func(a *CheckAnswer) { a.Node = "n2" }), "must be that of the key"},
+		{answerKey, on(func(a *CheckAnswer) { a.Requests = make([]string, MaxCheckRequests+1) }), "requests (101)"},
+		{answerKey, on(func(a *CheckAnswer) { a.Paths = make([]CheckPath, MaxCheckPaths+1) }), "paths (1025)"},
+		{answerKey, on(func(a *CheckAnswer) { a.Paths[0].Family = "" }), "paths[0].family"},
+		{answerKey, on(func(a *CheckAnswer) { a.Paths[0].Kept = -1 }), "paths[0].kept (-1)"},
+		{answerKey, on(func(a *CheckAnswer) { a.Findings = make([]Finding, MaxFindings+1) }), "findings (201)"},
+		{answerKey, on(func(a *CheckAnswer) { a.Findings[0].Level = "" }), "findings[0].level"},
+		{answerKey, on(func(a *CheckAnswer) { a.Findings[0].Family = "ipv4" }), "findings[0].family"},
+		{answerKey, on(func(a *CheckAnswer) { a.More = -1 }), "more (-1)"},
 		{processKey, on(func(p *ProcessStatus) { p.Health = "" }), "health"},
 		{processKey, on(func(p *ProcessStatus) { p.Health = HealthOK }), "must be none when the health is OK"},
 		{processKey, on(func(p *ProcessStatus) { p.Reasons = make([]string, 101) }), "reasons (101)"},

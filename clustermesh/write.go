@@ -238,3 +238,26 @@ func (k *Keyring) message() proto.Message {
 		return &meshpb.GossipKey{Secret: g.Secret[:], Since: writeTime(g.Since)}
 	})}
 }
+
+func (r *CheckRequest) message() proto.Message { return &meshpb.CheckRequest{Id: r.ID} }
+
+func (a *CheckAnswer) message() proto.Message {
+	return &meshpb.CheckAnswer{
+		Node: a.Node, Requests: a.Requests, Version: a.Version, Kernel: a.Kernel,
+		Paths: each(a.Paths, writeCheckPath), Findings: each(a.Findings, writeFinding), More: int32(a.More),
+	}
+}
+
+func writeCheckPath(p CheckPath) *meshpb.CheckPath {
+	return &meshpb.CheckPath{
+		Cluster: p.Cluster, Family: p.Family, Nodes: int32(p.Nodes), Checked: int32(p.Checked), Address: int32(p.Address),
+		Pods: int32(p.Pods), Back: int32(p.Back), Kept: int32(p.Kept), Mtu: int32(p.MTU),
+		Rtt: writeDuration(p.RTT), Clock: writeDuration(p.Clock),
+	}
+}
+
+func writeFinding(f Finding) *meshpb.Finding {
+	return &meshpb.Finding{
+		Level: string(f.Level), Code: f.Code, Cluster: f.Cluster, Node: f.Node, Family: f.Family, Problem: f.Problem, Mend: f.Mend,
+	}
+}

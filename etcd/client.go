@@ -105,3 +105,18 @@ func (c *Client) Delete(ctx context.Context, key string) error {
 	}
 	return nil
 }
+
+// PutFor writes a key, unfenced, that goes by itself some time later: whole
+// seconds, 2 at least.
+func (c *Client) PutFor(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, request)
+	defer cancel()
+	lease, err := c.etcd.Grant(ctx, int64(ttl/time.Second))
+	if err != nil {
+		return fmt.Errorf("asking for a lease for %s: %w", key, err)
+	}
+	if _, err := c.etcd.Put(ctx, key, string(value), clientv3.WithLease(lease.ID)); err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	return nil
+}

@@ -25,7 +25,7 @@ func Processes(ctx context.Context, c *etcd.Client) ([]Process, error) {
 	var out []Process
 	_, err := c.List(ctx, clustermesh.Root+string(clustermesh.Status)+"/", func(kv etcd.KV) error {
 		k, err := clustermesh.ParseKey(kv.Key)
-		if err != nil {
+		if err != nil || k.Kind != clustermesh.KindProcess {
 			return nil // tombolo store ls shows it
 		}
 		o, err := clustermesh.Decode(k, kv.Value)

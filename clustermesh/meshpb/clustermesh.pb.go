@@ -2223,6 +2223,362 @@ func (x *GossipKey) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+// CheckRequest asks all agents to check their paths.
+type CheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRequest) Reset() {
+	*x = CheckRequest{}
+	mi := &file_clustermesh_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRequest) ProtoMessage() {}
+
+func (x *CheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
+func (*CheckRequest) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CheckRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// CheckAnswer is what the agent of a node found.
+type CheckAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Requests      []string               `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Kernel        string                 `protobuf:"bytes,4,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	Paths         []*CheckPath           `protobuf:"bytes,5,rep,name=paths,proto3" json:"paths,omitempty"`
+	Findings      []*Finding             `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"`
+	More          int32                  `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAnswer) Reset() {
+	*x = CheckAnswer{}
+	mi := &file_clustermesh_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAnswer) ProtoMessage() {}
+
+func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
+func (*CheckAnswer) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CheckAnswer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CheckAnswer) GetRequests() []string {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *CheckAnswer) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *CheckAnswer) GetKernel() string {
+	if x != nil {
+		return x.Kernel
+	}
+	return ""
+}
+
+func (x *CheckAnswer) GetPaths() []*CheckPath {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+func (x *CheckAnswer) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *CheckAnswer) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+// CheckPath is how the nodes of a cluster are reached from a node.
+type CheckPath struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Family        string                 `protobuf:"bytes,2,opt,name=family,proto3" json:"family,omitempty"`
+	Nodes         int32                  `protobuf:"varint,3,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Checked       int32                  `protobuf:"varint,4,opt,name=checked,proto3" json:"checked,omitempty"`
+	Address       int32                  `protobuf:"varint,5,opt,name=address,proto3" json:"address,omitempty"`
+	Pods          int32                  `protobuf:"varint,6,opt,name=pods,proto3" json:"pods,omitempty"`
+	Back          int32                  `protobuf:"varint,7,opt,name=back,proto3" json:"back,omitempty"`
+	Kept          int32                  `protobuf:"varint,8,opt,name=kept,proto3" json:"kept,omitempty"`
+	Mtu           int32                  `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Rtt           *durationpb.Duration   `protobuf:"bytes,10,opt,name=rtt,proto3" json:"rtt,omitempty"`
+	Clock         *durationpb.Duration   `protobuf:"bytes,11,opt,name=clock,proto3" json:"clock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPath) Reset() {
+	*x = CheckPath{}
+	mi := &file_clustermesh_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPath) ProtoMessage() {}
+
+func (x *CheckPath) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
+func (*CheckPath) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CheckPath) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CheckPath) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *CheckPath) GetNodes() int32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *CheckPath) GetChecked() int32 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
+}
+
+func (x *CheckPath) GetAddress() int32 {
+	if x != nil {
+		return x.Address
+	}
+	return 0
+}
+
+func (x *CheckPath) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *CheckPath) GetBack() int32 {
+	if x != nil {
+		return x.Back
+	}
+	return 0
+}
+
+func (x *CheckPath) GetKept() int32 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *CheckPath) GetMtu() int32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *CheckPath) GetRtt() *durationpb.Duration {
+	if x != nil {
+		return x.Rtt
+	}
+	return nil
+}
+
+func (x *CheckPath) GetClock() *durationpb.Duration {
+	if x != nil {
+		return x.Clock
+	}
+	return nil
+}
+
+// Finding is something that a check found.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	Cluster       string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	Family        string                 `protobuf:"bytes,5,opt,name=family,proto3" json:"family,omitempty"`
+	Problem       string                 `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	Mend          string                 `protobuf:"bytes,7,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_clustermesh_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Finding) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Finding) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Finding) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Finding) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Finding) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *Finding) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Finding) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
 var File_clustermesh_proto protoreflect.FileDescriptor
 
 const file_clustermesh_proto_rawDesc = "" +
@@ -2407,7 +2763,38 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x03use\x18\x02 \x01(\rR\x03use\"U\n" +
 	"\tGossipKey\x12\x16\n" +
 	"\x06secret\x18\x01 \x01(\fR\x06secret\x120\n" +
-	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since*F\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x1e\n" +
+	"\fCheckRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xf9\x01\n" +
+	"\vCheckAnswer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\brequests\x18\x02 \x03(\tR\brequests\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
+	"\x06kernel\x18\x04 \x01(\tR\x06kernel\x127\n" +
+	"\x05paths\x18\x05 \x03(\v2!.tombolo.clustermesh.v1.CheckPathR\x05paths\x12;\n" +
+	"\bfindings\x18\x06 \x03(\v2\x1f.tombolo.clustermesh.v1.FindingR\bfindings\x12\x12\n" +
+	"\x04more\x18\a \x01(\x05R\x04more\"\xb3\x02\n" +
+	"\tCheckPath\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
+	"\x06family\x18\x02 \x01(\tR\x06family\x12\x14\n" +
+	"\x05nodes\x18\x03 \x01(\x05R\x05nodes\x12\x18\n" +
+	"\achecked\x18\x04 \x01(\x05R\achecked\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\x05R\aaddress\x12\x12\n" +
+	"\x04pods\x18\x06 \x01(\x05R\x04pods\x12\x12\n" +
+	"\x04back\x18\a \x01(\x05R\x04back\x12\x12\n" +
+	"\x04kept\x18\b \x01(\x05R\x04kept\x12\x10\n" +
+	"\x03mtu\x18\t \x01(\x05R\x03mtu\x12+\n" +
+	"\x03rtt\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x03rtt\x12/\n" +
+	"\x05clock\x18\v \x01(\v2\x19.google.protobuf.DurationR\x05clock\"\xa7\x01\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\x12\x16\n" +
+	"\x06family\x18\x05 \x01(\tR\x06family\x12\x18\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\x12\x12\n" +
+	"\x04mend\x18\a \x01(\tR\x04mend*F\n" +
 	"\bAffinity\x12\x11\n" +
 	"\rAFFINITY_NONE\x10\x00\x12\x12\n" +
 	"\x0eAFFINITY_LOCAL\x10\x01\x12\x13\n" +
@@ -2441,7 +2828,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2471,59 +2858,67 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Drain)(nil),                 // 25: tombolo.clustermesh.v1.Drain
 	(*Keyring)(nil),               // 26: tombolo.clustermesh.v1.Keyring
 	(*GossipKey)(nil),             // 27: tombolo.clustermesh.v1.GossipKey
-	nil,                           // 28: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 29: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 30: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 31: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*CheckRequest)(nil),          // 28: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 29: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 30: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 31: tombolo.clustermesh.v1.Finding
+	nil,                           // 32: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 33: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 34: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 35: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	28, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	32, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
 	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	32, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	29, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	33, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	36, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	33, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	37, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	32, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	32, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	36, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	36, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
 	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
 	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	30, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	33, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	34, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	37, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	33, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	37, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
 	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	31, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	35, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
 	22, // 25: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	32, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	32, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	32, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	32, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	36, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	36, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	36, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	36, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
 	21, // 30: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 31: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
 	21, // 32: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
 	21, // 33: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	33, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	33, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	33, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	32, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	37, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	37, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	37, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	36, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
 	27, // 38: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	33, // 39: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	40, // [40:40] is the sub-list for method output_type
-	40, // [40:40] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	37, // 39: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	30, // 40: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	31, // 41: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	36, // 42: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	36, // 43: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -2537,7 +2932,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   27,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
