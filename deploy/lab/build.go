@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/deploy/lab/objects"
 	"tombolo.io/tombolo/deploy/lab/pki"
 	"tombolo.io/tombolo/deploy/lab/plan"
@@ -161,6 +162,10 @@ func addresses(n *sandbox.Net, device string, all []netip.Prefix) error {
 // writeClusters writes what the processes of each cluster find when they start:
 // certificates and objects.
 func (l *Lab) writeClusters(ctx context.Context) error {
+	boot, err := bpf.ThisBoot()
+	if err != nil {
+		return err
+	}
 	work, _ := errgroup.WithContext(ctx)
 	for _, c := range l.Clusters {
 		work.Go(func() error {
@@ -169,7 +174,7 @@ func (l *Lab) writeClusters(ctx context.Context) error {
 					return fmt.Errorf("making the directories of %s: %w", c.Name, err)
 				}
 			}
-			raw, err := objects.Base(l.Plan, c, l.Certificates)
+			raw, err := objects.Base(l.Plan, c, l.Certificates, boot.String())
 			if err == nil {
 				_, err = l.Apply(c.Name, raw)
 			}

@@ -42,8 +42,9 @@ func EtcdURL(c plan.Cluster) string {
 	return "https://" + netip.AddrPortFrom(c.Nodes[0].Addresses.IPv4, 2379).String()
 }
 
-// Base returns what a cluster has from the start.
-func Base(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
+// Base returns what a cluster has from the start. All nodes of a lab run on one
+// kernel, whose boot id is given.
+func Base(p plan.Plan, c plan.Cluster, certs PeerFiles, bootID string) ([]byte, error) {
 	type peer struct {
 		Name, URL string
 		TLS       pki.Dir
@@ -54,7 +55,10 @@ func Base(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
 			peers = append(peers, peer{other.Name, EtcdURL(other), certs(other.Name)})
 		}
 	}
-	machines, err := render("machines.yaml", c)
+	machines, err := render("machines.yaml", struct {
+		plan.Cluster
+		BootID string
+	}{c, bootID})
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func decode(t *testing.T, raw []byte) map[string]any {
 
 func TestBase(t *testing.T) {
 	p := lab(t)
-	raw, err := Base(p, p.Clusters[0], certs)
+	raw, err := Base(p, p.Clusters[0], certs, "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestBase(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	node := all["node_east-2.yaml"].(*corev1.Node)
-	if got := fmt.Sprintln(node.Spec.PodCIDRs, node.Status.Addresses[0].Address, node.Status.Addresses[1].Address); got != "[10.1.2.0/24 fd00:10:1:2::/64] 172.20.1.2 fd00:20:1::2\n" {
+	if got := fmt.Sprintln(node.Spec.PodCIDRs, node.Status.Addresses[0].Address, node.Status.Addresses[1].Address, node.Status.NodeInfo.BootID); got != "[10.1.2.0/24 fd00:10:1:2::/64] 172.20.1.2 fd00:20:1::2 b1\n" {
 		t.Errorf("node: %s", got)
 	}
 	peer := all["clusterpeer_west.yaml"].(*v1alpha1.ClusterPeer)
@@ -107,7 +107,7 @@ func TestBase(t *testing.T) {
 // Each pod is the same object in its own manifest and behind its service.
 func TestSlicesNameTheirPods(t *testing.T) {
 	p := lab(t)
-	raw, err := Base(p, p.Clusters[1], certs)
+	raw, err := Base(p, p.Clusters[1], certs, "b1")
 	if err != nil {
 		t.Fatal(err)
 	}
