@@ -135,11 +135,12 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g, ctx := errgroup.WithContext(ctx)
 	batches, toBalancer := make(chan view.Batch), make(chan view.Batch)
 	toResponder, toIdentities, toJudge := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
+	toChecker, requests := make(chan view.Batch), make(chan etcd.Batch[*clustermesh.CheckRequest])
 	ids := newIdentities(a.config, a.log)
 	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
 	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities}
+	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities, toChecker}
 	if pool := a.pool.Load(); pool != nil {
 		toPool := make(chan view.Batch)
 		readers = append(readers, toPool)
@@ -153,6 +154,8 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return p.pods.Run(ctx) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
 	g.Go(func() error { return a.failures(ctx, p.datapath, p.balancer) })
+	g.Go(func() error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })
+	g.Go(func() error { return newChecker(a.config, a.log, p).run(ctx, toChecker, requests) })
 	attached := make(chan struct{})
 	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })
 	g.Go(func() error { return a.speak(ctx, p.balancer, attached) })

@@ -56,7 +56,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	case deaf != "":
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, deaf
 	case up == 0:
-		v.State, v.Reason = clustermesh.VerdictUnmonitored, fmt.Sprintf("none of its %d nodes ever answered a probe from here: is UDP to the port of probes let through?", unmonitored)
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, fmt.Sprintf("none of its %d nodes ever answered a probe from here: is UDP to the port of probes let through? tombolo check tells", unmonitored)
 	case len(down) > 0:
 		v.Reason = fmt.Sprintf("%d of the %d nodes of it that this node watches are down", len(down), up+len(down))
 	}

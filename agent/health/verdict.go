@@ -89,7 +89,7 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 	case n.Deaf != "":
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, n.Deaf
 	case !n.everAnswered():
-		v.State, v.Reason = clustermesh.VerdictUnmonitored, "it never answered a probe from here: is UDP to the port of probes let through?"
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, "it never answered a probe from here: is UDP to the port of probes let through? tombolo check tells"
 	default:
 		v.Reason = m.gaps(n)
 	}

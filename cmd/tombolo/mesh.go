@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,15 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 			q := r.URL.Query()
 			return inspect.PlanDrain(ctx, client, clustermesh.DrainKind(q.Get("what")), q.Get("name"))
 		}),
+		checkPage: func(r *http.Request) (any, error) {
+			patience, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+			if err != nil {
+				return nil, fmt.Errorf("reading timeout: %w", err)
+			}
+			ctx, cancel := context.WithTimeoutCause(r.Context(), patience+askStore, errors.New("etcd gave no answer"))
+			defer cancel()
+			return inspect.RunCheck(ctx, client, patience)
+		},
 		"/clusters": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
 		"/identities": page(func(ctx context.Context, r *http.Request) (any, error) {
 			if !r.URL.Query().Has("of") {
@@ -65,6 +75,8 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 type meshFlags struct {
 	store  storeFlags
 	runDir string
+	// patience is how long a role may take to answer; 0 is as long as any question.
+	patience time.Duration
 }
 
 func (f *meshFlags) add(flags *pflag.FlagSet) {
@@ -85,7 +97,9 @@ func (f *meshFlags) ask(ctx context.Context, path string, v any, direct func(con
 	}
 	var errs []error
 	for _, role := range []string{"agent", "apiserver"} {
-		err := control.NewClient(f.runDir, role).Get(ctx, path, v)
+		client := control.NewClient(f.runDir, role)
+		client.Patience = cmp.Or(f.patience, client.Patience)
+		err := client.Get(ctx, path, v)
 		if !errors.Is(err, control.ErrNotRunning) {
 			return err
 		}

@@ -18,6 +18,7 @@ func newRoot() *cobra.Command {
 		newAgent(),
 		newSpeaker(),
 		newStatus(),
+		newCheck(),
 		newServices(),
 		newEvents(),
 		newVerdict(),

@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"tombolo.io/tombolo/agent/check"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// checker answers requests to check this node and its paths.
+type checker struct {
+	config Config
+	log    *slog.Logger
+	client *etcd.Client
+	// problem says why other nodes do not notice this one's death, or this one theirs.
+	problem func() error
+
+	// What follows is owned by run.
+
+	view *view.View
+	// open are the requests that are there, true for those that were answered.
+	open map[string]bool
+	// done is closed when the check that runs has ended; nil while none does.
+	done chan struct{}
+}
+
+// answerTTL is how long an answer stays: whoever asked waits no longer.
+const answerTTL = time.Minute
+
+func newChecker(c Config, log *slog.Logger, p *parts) *checker {
+	return &checker{
+		config: c, log: log, client: p.client, view: view.New(c.Node), open: map[string]bool{},
+		problem: func() error {
+			err := p.responder.Snapshot().Problem
+			if s := p.judge.Snapshot(); s.Problem != "" {
+				err = errors.Join(err, errors.New(s.Problem))
+			}
+			return err
+		},
+	}
+}
+
+// asked are the requests of the cluster.
+func asked() etcd.Table[*clustermesh.CheckRequest] {
+	return etcd.Table[*clustermesh.CheckRequest]{
+		Prefix: clustermesh.Key{Area: clustermesh.Status, Kind: clustermesh.KindAsked}.Prefix(),
+		Decode: func(key string, value []byte) (*clustermesh.CheckRequest, error) {
+			o, err := clustermesh.DecodeAt(key, value)
+			if err != nil {
+				return nil, err
+			}
+			return o.(*clustermesh.CheckRequest), nil
+		},
+	}
+}
+
+// run answers until ctx ends. One check runs at a time; what is asked meanwhile has
+// the next.
+func (c *checker) run(ctx context.Context, batches <-chan view.Batch, requests <-chan etcd.Batch[*clustermesh.CheckRequest]) error {
+	for {
+		select {
+		case <-ctx.Done():
+			if c.done != nil {
+				<-c.done
+			}
+			return nil
+		case b := <-batches:
+			c.view.Apply(view.Only(b, check.Kinds...))
+		case b := <-requests:
+			c.take(b)
+		case <-c.done:
+			c.done = nil
+		}
+		c.begin(ctx)
+	}
+}
+
+func (c *checker) take(b etcd.Batch[*clustermesh.CheckRequest]) {
+	for _, e := range b.Events {
+		k, err := clustermesh.ParseKey(e.Key)
+		switch {
+		case err != nil:
+		case e.Op == etcd.Delete:
+			delete(c.open, k.Name)
+		case e.Op == etcd.Put && !c.open[k.Name]:
+			c.open[k.Name] = false
+		}
+	}
+}
+
+// begin starts a check if one is asked for and none runs. Before the store said who
+// this node is there is nothing to answer.
+func (c *checker) begin(ctx context.Context) {
+	var ids []string
+	for id, answered := range c.open {
+		if !answered && len(ids) < clustermesh.MaxCheckRequests {
+			ids = append(ids, id)
+		}
+	}
+	if c.done != nil || len(ids) == 0 {
+		return
+	}
+	mesh, ok := check.Look(c.view, c.config.Node)
+	if !ok {
+		return
+	}
+	for _, id := range ids {
+		c.open[id] = true
+	}
+	facts := check.Survey(c.config.DataPath.BPFFS, c.config.DataPath.Cgroup)
+	facts.Failover, facts.Problem = string(c.config.Failover), c.problem()
+	done := make(chan struct{})
+	c.done = done
+	go func() {
+		defer close(done)
+		if err := c.answer(ctx, ids, facts, mesh); err != nil && ctx.Err() == nil {
+			c.log.Warn("a check of this node's paths is not answered", "err", err)
+		}
+	}()
+}
+
+// answer measures, and stores what came of it.
+func (c *checker) answer(ctx context.Context, ids []string, facts check.Facts, mesh check.Mesh) error {
+	paths, err := c.measure(ctx, mesh)
+	if ctx.Err() != nil {
+		return err
+	}
+	facts.Problem = errors.Join(facts.Problem, err)
+	a := check.Answer(c.config.Node, facts, mesh, paths, c.config.ProbePort)
+	a.Requests, a.Version = ids, c.config.Version
+	value, err := clustermesh.Encode(a)
+	if err != nil {
+		return err
+	}
+	return c.client.PutFor(ctx, clustermesh.KeyOf(clustermesh.Status, a).String(), value, answerTTL)
+}
+
+func (c *checker) measure(ctx context.Context, mesh check.Mesh) ([]*check.Path, error) {
+	m, err := check.Prepare(check.Config{Port: c.config.ProbePort, Addresses: mesh.Addresses, Pods: mesh.Pods, Peers: mesh.Peers})
+	if err != nil {
+		return nil, err
+	}
+	return m.Run(ctx)
+}
