@@ -20,6 +20,9 @@ const (
 	// Down does not answer, in our own judgement: it is passed over while
 	// another serves, and tried when none does.
 	Down = State(mapsBackendStateBACKEND_DOWN)
+	// Ended had its time to drain: nobody uses it, and the connections that are
+	// left are to be ended.
+	Ended = State(mapsBackendStateBACKEND_ENDED)
 )
 
 // Kind is which of its node's two health bits a backend depends on.

@@ -173,6 +173,7 @@ func TestSocketMovesOn(t *testing.T) {
 		{"node down", true, func(w *world, n uint32) { w.Nodes.Set(7, PodsDown) }},
 		{"cluster down", true, func(w *world, n uint32) { w.Clusters.Set(3, ClusterDown) }},
 		{"free", true, func(w *world, n uint32) { w.Backends.SetState(n, Free) }},
+		{"ended", true, func(w *world, n uint32) { w.Backends.SetState(n, Ended) }},
 		{"draining", false, func(w *world, n uint32) { w.Backends.SetState(n, Draining) }},
 		{"other node down", false, func(w *world, n uint32) { w.Nodes.Set(8, PodsDown|NodeDown) }},
 		{"the node, but not its pods", false, func(w *world, n uint32) { w.Nodes.Set(7, NodeDown) }},

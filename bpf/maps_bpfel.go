@@ -64,6 +64,7 @@ const (
 	mapsBackendStateBACKEND_ACTIVE   mapsBackendState = 1
 	mapsBackendStateBACKEND_DRAINING mapsBackendState = 2
 	mapsBackendStateBACKEND_DOWN     mapsBackendState = 3
+	mapsBackendStateBACKEND_ENDED    mapsBackendState = 4
 )
 
 type mapsConversations struct {

@@ -135,7 +135,7 @@ func (d *Disconnector) cut() error {
 		}
 	})
 	if d.ended.Add(uint64(ended)); ended > 0 {
-		d.log.Info("ended connections whose backend is down", "connections", ended, "such as", sockets[0].Frontend, "backend", sockets[0].Backend)
+		d.log.Info("ended connections whose backend is down, or had its time to drain", "connections", ended, "such as", sockets[0].Frontend, "backend", sockets[0].Backend)
 	}
 	return errors.Join(append(errs, err)...)
 }

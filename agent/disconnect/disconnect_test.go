@@ -191,3 +191,21 @@ func TestSweep(t *testing.T) {
 		t.Error("an open socket lost its place")
 	}
 }
+
+// What a drained backend still has when its time is over ends, not before, and
+// whether another serves or not.
+func TestDrainIsOver(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.Backends.SetState(staying, bpf.Free)
+	w.Backends.SetState(dying, bpf.Draining)
+	if err := w.cut(); err != nil || w.ended(fd) {
+		t.Fatalf("ended while it drains (%v)", err)
+	}
+	w.Backends.SetState(dying, bpf.Ended)
+	if err := w.cut(); err != nil || !w.ended(fd) {
+		t.Errorf("it goes on (%v)", err)
+	}
+}

@@ -1,5 +1,6 @@
 // Package disconnect ends connections to backends that died, so that clients
-// connect anew at once and do not wait for their own timeouts.
+// connect anew at once and do not wait for their own timeouts, and those that are
+// left when a drained backend's time is over.
 //
 // A socket that connect() led to a backend is noted in the data path's maps by its
 // cookie. Whoever finds out that something is down stores that in the maps, too

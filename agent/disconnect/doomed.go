@@ -17,7 +17,14 @@ func doomed(d *bpf.Datapath) []bpf.Socket {
 		b := d.Backends.Read(s.Number)
 		// A socket of maps before these has a number of those, which may be
 		// another's here: but not with the same address.
-		if b.Generation != s.Generation || b.Address != s.Backend || b.State == bpf.Free || !down(d, b) {
+		if b.Generation != s.Generation || b.Address != s.Backend || b.State == bpf.Free {
+			continue
+		}
+		if b.State == bpf.Ended {
+			out = append(out, s)
+			continue
+		}
+		if !down(d, b) {
 			continue
 		}
 		other, known := served[b.Service]

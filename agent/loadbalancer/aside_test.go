@@ -81,10 +81,19 @@ func TestStandingOfBystanders(t *testing.T) {
 		Definition: &clustermesh.Service{},
 		Ports: []global.Port{{
 			Frontends: []global.Frontend{{Address: vip(0, false)}},
-			Aside:     []global.Backend{{Address: vip(1, false), Serving: true, Terminating: true}, {Address: vip(2, false)}},
+			Aside: []global.Backend{
+				{Address: vip(1, false), Serving: true, Terminating: true}, {Address: vip(2, false)},
+				{Address: vip(3, false), Serving: true, Ended: true},
+			},
 		}},
 	}, true)
-	if len(d) != 1 || len(d[0].aside) != 2 || d[0].aside[0].standing != Draining || d[0].aside[1].standing != Silent {
-		t.Errorf("got %+v", d)
+	want := []Standing{Draining, Silent, Ended}
+	if len(d) != 1 || len(d[0].aside) != len(want) {
+		t.Fatalf("got %+v", d)
+	}
+	for i, b := range d[0].aside {
+		if b.standing != want[i] {
+			t.Errorf("bystander %d has standing %d, want %d", i, b.standing, want[i])
+		}
 	}
 }

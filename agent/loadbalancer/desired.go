@@ -92,7 +92,10 @@ func desire(s *global.Service, outliers bool) []desired {
 		}
 		for j := range p.Aside {
 			standing := Silent
-			if p.Aside[j].Serving {
+			switch {
+			case p.Aside[j].Ended:
+				standing = Ended
+			case p.Aside[j].Serving:
 				standing = Draining
 			}
 			d.aside = append(d.aside, bystander{endpointOf(&p.Aside[j]), standing})

@@ -127,6 +127,8 @@ const (
 	// Silent keeps its connections; it does not answer, says its cluster, so that
 	// datagrams go to another.
 	Silent = Standing(bpf.Down)
+	// Ended had its time to drain: its connections are ended (agent/disconnect).
+	Ended = Standing(bpf.Ended)
 )
 
 // Health is what is stored of a cluster or a node: the bits of what is down.

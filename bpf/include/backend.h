@@ -10,6 +10,7 @@ enum backend_state {
 	BACKEND_ACTIVE,   // takes new clients
 	BACKEND_DRAINING, // keeps the clients it has
 	BACKEND_DOWN,     // does not answer, says our own verdict
+	BACKEND_ENDED,    // had its time to drain: nobody keeps it
 };
 
 // Which health bit of its node a backend depends on.
@@ -47,7 +48,7 @@ struct {
 
 // What a backend is good for.
 enum standing {
-	STANDING_GONE,     // free, or no backend of this service
+	STANDING_GONE,     // free, ended, or no backend of this service
 	STANDING_DOWN,     // down by our verdict
 	STANDING_DRAINING, // for the clients it has
 	STANDING_READY,
@@ -79,7 +80,7 @@ static __always_inline enum standing backend_standing(const struct backend *b, _
 {
 	__u32 state = head_state(head);
 
-	if (state == BACKEND_FREE || b->service != service || address_is_v4(&b->address) != v4)
+	if (state == BACKEND_FREE || state == BACKEND_ENDED || b->service != service || address_is_v4(&b->address) != v4)
 		return STANDING_GONE;
 	if (state == BACKEND_DOWN || cluster_down(head_cluster(head)) ||
 	    node_down(b->node, head_kind(head) == BACKEND_NODE ? HEALTH_NODE_DOWN : HEALTH_PODS_DOWN))

@@ -155,7 +155,8 @@ func (m *merge) candidate(part *member, e *clustermesh.Endpoint, port uint16, ra
 		c.condition = withdrawn
 	}
 	c.Serving, c.Terminating = c.condition > notReady, c.condition == ending
-	c.down, c.kept = m.in.Health.down(&c.Backend), m.in.Drains.kept(&c.Backend)
+	c.down = m.in.Health.down(&c.Backend)
+	c.kept, c.Ended = m.in.Drains.kept(&c.Backend)
 	return c
 }
 

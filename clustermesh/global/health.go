@@ -52,8 +52,12 @@ type Pod struct {
 // Share is a part of the whole in thousandths, 0 to Whole.
 type Share uint16
 
-// Whole is all of something.
-const Whole Share = 1000
+// Whole is all of something. Ended says of a drain that, besides, the time is over
+// which connections had to finish.
+const (
+	Whole Share = 1000
+	Ended Share = Whole + 1
+)
 
 // Drains say which share of what serves is moved away, of clusters and nodes
 // as a whole and of this service alone; what is not named keeps everything. Of
@@ -72,13 +76,14 @@ type Drains struct {
 	Services map[string]Share
 }
 
-// kept returns the share that is left to the backend.
-func (d *Drains) kept(b *Backend) Share {
+// kept returns the share that is left to the backend, and whether its drain has
+// ended.
+func (d *Drains) kept(b *Backend) (share Share, ended bool) {
 	away := max(d.Clusters[b.Cluster], d.Services[b.Cluster])
 	if b.Node != "" {
 		away = max(away, d.Nodes[NodeName{b.Cluster, b.Node}])
 	}
-	return Whole - min(away, Whole)
+	return Whole - min(away, Whole), away == Ended
 }
 
 // onNode reports whether an address of the cluster is one of a node itself:

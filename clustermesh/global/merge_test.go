@@ -1,6 +1,7 @@
 package global
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -273,6 +274,11 @@ func TestMerge(t *testing.T) {
 			`172.20.0.1:80: east/10.1.0.1:8080
 			 east 2/0/0
 			 west 1/0/0 (drained)`},
+		{"no more than wholly, when its time is over",
+			"east: 10.1.0.1@e1, 10.1.0.2@e2; west: 10.2.0.1; drain: west=1001, east/e2=1001",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 2/0/0
+			 west 1/0/0 (drained)`},
 		{"a service drained in one cluster",
 			"east: 10.1.0.1; west: 10.2.0.1; drain: service@east=1000",
 			`172.20.0.1:80: west/10.2.0.1:8080
@@ -400,4 +406,16 @@ func severalTiers(table []Backend) bool {
 		sum += int(b.Weight)
 	}
 	return sum > int(full)*sharpness-100
+}
+
+// Whose drain has ended is aside as such, while whoever drains is not.
+func TestEndedDrain(t *testing.T) {
+	s := Merge(parseInput(t, "east: 10.1.0.1; west: 10.2.0.1@a, 10.2.0.2@b; north: 10.3.0.1; drain: west/a=1001, north=1001, west/b=1000, service@north=1000"))
+	got := map[string]bool{}
+	for _, b := range s.Ports[0].Aside {
+		got[b.Address.String()] = b.Ended
+	}
+	if want := map[string]bool{"10.2.0.1": true, "10.2.0.2": false, "10.3.0.1": true}; !maps.Equal(got, want) {
+		t.Errorf("aside, and ended: %v, want %v", got, want)
+	}
 }

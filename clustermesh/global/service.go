@@ -137,6 +137,9 @@ type Backend struct {
 	// is what the backend's cluster said, unless a table has several tiers or
 	// something of it is drained in part.
 	Weight uint32
+	// Ended: it is drained, and the time is over which its connections had to
+	// finish. Only of those that are aside does that mean anything.
+	Ended bool
 	// Serving: the endpoint answers, says its cluster. Those of a table all do.
 	Serving bool
 	// Terminating is set for a last resort: an endpoint that still serves while

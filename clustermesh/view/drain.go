@@ -111,6 +111,9 @@ func (v *View) sumDrains() *drains {
 
 func (s *drains) add(cluster string, d *clustermesh.Drain) {
 	moved := global.Share(d.Moved)
+	if d.Ended && moved == global.Whole {
+		moved = global.Ended
+	}
 	switch d.What {
 	case clustermesh.DrainCluster:
 		if d.Name == cluster {

@@ -45,6 +45,8 @@ func TestDrains(t *testing.T) {
 		events, marks, x, y string
 	}{
 		{"put export/drains/node/n2 1000", "a/y", "east/n2 1000", "east/n2 1000"},
+		{"put export/drains/node/n2 1001", "a/y", "east/n2 1001", "east/n2 1001"}, // its time is over
+		{"put export/drains/node/n2 1000", "a/y", "east/n2 1000", "east/n2 1000"},
 		{"put mirror/west/drains/node/n1 750", "a/x", "east/n2 1000, west/n1 750", "east/n2 1000, west/n1 750"},
 		{"put mirror/west/drains/service/a/x 500", "a/x", "east/n2 1000, west here 500, west/n1 750", "east/n2 1000, west/n1 750"},
 		{"put export/drains/cluster/east 1000", "a/x a/y", "east 1000, east/n2 1000, west here 500, west/n1 750", "east 1000, east/n2 1000, west/n1 750"},

@@ -83,7 +83,8 @@ func object(t testing.TB, key, value string) clustermesh.Object {
 	case clustermesh.KindEndpoints:
 		return &clustermesh.EndpointIdentity{Address: netip.MustParseAddr(k.Name), Identity: clustermesh.IdentityID(n)}
 	case clustermesh.KindDrains:
-		return &clustermesh.Drain{What: clustermesh.DrainKind(names[0]), Name: strings.Join(names[1:], "/"), Moved: uint16(n)}
+		return &clustermesh.Drain{What: clustermesh.DrainKind(names[0]), Name: strings.Join(names[1:], "/"),
+			Moved: uint16(min(n, clustermesh.DrainedWhole)), Ended: n > clustermesh.DrainedWhole}
 	case clustermesh.KindPeers:
 		return &clustermesh.Peer{Name: k.Name, Endpoints: []string{value}}
 	case clustermesh.KindBGPPeers:

@@ -99,7 +99,7 @@ whatever restarts.`,
 		},
 	}
 	flags := c.Flags()
-	flags.DurationVar(&deadline, "deadline", 0, "how long connections have to finish; then tombolo drains says Ended (nothing is cut); 0 is no limit")
+	flags.DurationVar(&deadline, "deadline", 0, "how long connections have to finish before those that are left are ended; 0 is for ever")
 	flags.BoolVar(&dry, "dry-run", false, "only show what would move")
 	flags.BoolVar(&force, "force", false, "drain even what nothing else serves: it goes on as a last resort")
 	o.add(c)
