@@ -18,7 +18,7 @@ import (
 
 // rig is a cluster on loopback: node i is n<i>, at 127.0.0.<i>.
 type rig struct {
-	*testing.T
+	testing.TB
 	cluster string
 	port    uint16
 	ring    *clustermesh.Keyring
@@ -28,13 +28,13 @@ type rig struct {
 	running []*runner
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return &rig{T: t, cluster: "east", port: uint16(l.Addr().(*net.TCPAddr).Port), ring: ringOf(0, clustermesh.NewGossipSecret()), dirs: map[int]string{}}
+	return &rig{TB: t, cluster: "east", port: uint16(l.Addr().(*net.TCPAddr).Port), ring: ringOf(0, clustermesh.NewGossipSecret()), dirs: map[int]string{}}
 }
 
 func ringOf(use uint8, secrets ...clustermesh.GossipSecret) *clustermesh.Keyring {
@@ -120,6 +120,22 @@ func (r *rig) pool(nodes ...int) []*runner {
 		all = append(all, p)
 	}
 	r.until("all are members", func() bool { return together(nodes, all...) })
+	return all
+}
+
+// gathered starts nodes, as pool does, and does not look at them all the time.
+func (r *rig) gathered(nodes []int) []*runner {
+	var all []*runner
+	for _, i := range nodes {
+		p := r.start(i)
+		p.batches <- r.batch(nodes...)
+		all = append(all, p)
+	}
+	for _, p := range all {
+		for len(p.members) < len(nodes) {
+			p.members = <-p.Members()
+		}
+	}
 	return all
 }
 
