@@ -21,12 +21,15 @@ import (
 // Run gossips until ctx ends, and leaves then.
 func (p *Pool) Run(ctx context.Context, batches <-chan view.Batch) error {
 	p.recall()
+	p.settle(time.Now())
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
-		p.settle(time.Now())
 		select {
 		case b := <-batches:
+			if b = view.Only(b, wanted...); len(b.Events) == 0 {
+				continue // most are about services
+			}
 			p.take(b)
 		case <-p.changed:
 		case <-t.C:
@@ -36,6 +39,7 @@ func (p *Pool) Run(ctx context.Context, batches <-chan view.Batch) error {
 			p.show()
 			return nil
 		}
+		p.settle(time.Now())
 	}
 }
 
@@ -54,7 +58,6 @@ func (p *Pool) recall() {
 // take takes in what the store says. Of what it does not tell all, or has lost,
 // what was known stays.
 func (p *Pool) take(b view.Batch) {
-	b = view.Only(b, wanted...)
 	if c := p.view.Apply(b); len(c.Nodes)+len(c.Clusters) > 0 {
 		if r := survey(p.view, p.config.Node, p.config.Port); r != nil && !r.equal(p.roster.Load()) {
 			p.enroll(r)
