@@ -112,10 +112,12 @@ func (s *state) evict() {
 	for _, ports := range s.byName {
 		for _, p := range ports {
 			p.backends = slices.DeleteFunc(p.backends, func(b placed) bool {
-				if b.standing != Active {
+				// One that was ejected just now may be in a table still.
+				kept := b.standing != Active && !p.leads(b.number)
+				if kept {
 					s.letBackendGo(b)
 				}
-				return b.standing != Active
+				return kept
 			})
 		}
 	}

@@ -156,6 +156,10 @@ func TestEjection(t *testing.T) {
 	if s := e.standing(pickyAt[80], 1); s != Silent {
 		t.Errorf("before a table is built its standing is %d", s)
 	}
+	e.l.state.evict()
+	if s := e.standing(pickyAt[80], 1); s != Silent {
+		t.Errorf("evicted from under a table, its standing is %d", s)
+	}
 	e.drain()
 	e.want(pickyAt[80], "234")
 	e.want(pickyAt[81], "1234")

@@ -112,6 +112,13 @@ func (p *port) find(cluster uint16, address netip.AddrPort) (placed, bool) {
 	return p.backends[i], true
 }
 
+// leads reports whether a table of the port names a backend.
+func (p *port) leads(number uint32) bool {
+	return slices.ContainsFunc(p.tables[:], func(t table) bool {
+		return slices.ContainsFunc(t.members, func(m member) bool { return m.number == number })
+	})
+}
+
 // portOf returns the port of a service with this id, or nil.
 func (s *state) portOf(name clustermesh.ServiceName, id portID) *port {
 	for _, p := range s.byName[name] {

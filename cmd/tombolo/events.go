@@ -27,8 +27,10 @@ func newEvents() *cobra.Command {
 		Use:   "events",
 		Short: "Shows what this node noticed of the death and return of others, with the evidence",
 		Long: `Shows what this node's agent noticed of the death and return of nodes and
-clusters: when, why, and who saw what. The agent remembers the last 1,000 since
-it started. With --follow it shows what comes; as JSON, an event a line.`,
+clusters: when, why, and who saw what; and which backends it left out because
+connections to them fail (annotation tombolo.io/outlier-detection). The agent
+remembers the last 1,000 since it started. With --follow it shows what comes; as
+JSON, an event a line.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if follow && o.format == "yaml" {
