@@ -36,7 +36,7 @@ func (m *Machine) revive(n *node) {
 			t.back = time.Time{} // silent again
 			continue
 		}
-		if m.now.Sub(t.back) >= t.stand(m.knobs) && (m.fresh[n.Cluster] || t.life == t.before) {
+		if m.now.Sub(t.back) >= t.stand(m.knobs) && m.known(n, t) {
 			t.down, t.back, t.silences = time.Time{}, time.Time{}, 0
 			n.streak, n.quiet = 0, m.now.Add(m.knobs.Quiet)
 			m.touch(n.Name)

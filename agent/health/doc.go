@@ -12,6 +12,7 @@
 //   - burst: the confirmation of one's own, without which nobody is believed
 //   - cluster: a cluster is down when all that is watched of it is
 //   - isolation: who hears nobody judges nobody
+//   - life: what runs on a node, and whether that is known
 //   - damping: who fell often has to stand longer before it is believed again
 //
 // [Health] is the shell around it: it feeds the machine with the mesh as the

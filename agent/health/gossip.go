@@ -31,12 +31,16 @@ type ReportState uint8
 const (
 	Suspected ReportState = 1 + iota // did not answer three times
 	Down                             // failed the sender's burst
+	Moved                            // lives another life, while its cluster's mirror is stale
 )
 
-// String writes suspect or down.
+// String writes suspect, down or moved.
 func (s ReportState) String() string {
-	if s == Down {
+	switch s {
+	case Down:
 		return "down"
+	case Moved:
+		return "moved"
 	}
 	return "suspect"
 }
@@ -83,7 +87,7 @@ func ParseReport(b []byte) (Report, error) {
 		return Report{}, errors.New("a report that is cut")
 	}
 	r := Report{State: ReportState(b[1])}
-	if r.State != Suspected && r.State != Down {
+	if r.State < Suspected || r.State > Moved {
 		return Report{}, fmt.Errorf("a report of state %d", b[1])
 	}
 	var rest []byte
@@ -106,6 +110,10 @@ func (m *Machine) hear(g Message) {
 	}
 	n := m.nodes[r.Name]
 	if n == nil || n.Name == m.self || g.From == m.self.Node {
+		return
+	}
+	if r.State == Moved {
+		m.prod(n)
 		return
 	}
 	r.heard = m.now

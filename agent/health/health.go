@@ -83,7 +83,10 @@ type Deps struct {
 	Open     func(probe.Config) (Prober, error)
 	Balancer Balancer
 	Pool     Pool
-	Log      *slog.Logger
+	// Sighted is called for each node that lives another life than before; it must
+	// not block, and may be nil.
+	Sighted func(Sighting)
+	Log     *slog.Logger
 }
 
 // Health runs a Machine.
@@ -94,6 +97,7 @@ type Health struct {
 	hands    chan hand
 	surveys  chan *inquiry
 	news     chan Event
+	confirms chan Sighting
 
 	// What follows is owned by Run.
 
@@ -134,7 +138,7 @@ const (
 func New(c Config, d Deps) *Health {
 	h := &Health{
 		config: c, deps: d,
-		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews),
+		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), confirms: make(chan Sighting),
 		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{},
 	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
@@ -148,6 +152,7 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		for {
 			select {
 			case <-batches:
+			case <-h.confirms:
 			case <-ctx.Done():
 				return nil
 			}
@@ -184,6 +189,10 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		case h.members = <-members:
 			if h.machine != nil {
 				h.machine.SetMembers(h.members)
+			}
+		case s := <-h.confirms:
+			if h.machine != nil {
+				h.machine.Confirm(s.Name, s.Life)
 			}
 		case s := <-h.surveys:
 			h.begin(s, time.Now())
@@ -263,6 +272,11 @@ func (h *Health) step(heard []Message) {
 	for _, payload := range out.Gossip {
 		if h.deps.Pool != nil {
 			h.deps.Pool.Broadcast(payload)
+		}
+	}
+	for _, s := range out.Sightings {
+		if h.deps.Sighted != nil {
+			h.deps.Sighted(s)
 		}
 	}
 	for _, c := range out.Changes {

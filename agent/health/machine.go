@@ -54,12 +54,6 @@ type Reply struct {
 	Life Life
 }
 
-// Life tells one run of a node's endpoints from another.
-type Life struct {
-	BootID [16]byte
-	Epoch  uint64
-}
-
 // Message is what another node of the own cluster gossips.
 type Message struct {
 	From    string
@@ -98,6 +92,9 @@ type Output struct {
 	Probes  []Probe
 	Gossip  [][]byte
 	Changes []Change
+	// Sightings are nodes that live another life than before, in the order in which
+	// they answered.
+	Sightings []Sighting
 	// Wake is when to step again at the latest.
 	Wake time.Time
 }

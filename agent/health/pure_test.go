@@ -101,7 +101,7 @@ func TestReport(t *testing.T) {
 	}
 	good := Report{Name: Name{"a", "b"}, State: Down}.Append(nil)
 	for what, b := range map[string][]byte{
-		"empty": nil, "cut": good[:5], "more behind": append(slices.Clone(good), 0), "state": {1, 3, 1, 'a', 1, 'b'},
+		"empty": nil, "cut": good[:5], "more behind": append(slices.Clone(good), 0), "state": {1, 4, 1, 'a', 1, 'b'},
 		"no node": {1, 1, 1, 'a', 0}, "long": Report{Name: Name{"a", long + "x"}, State: Down}.Append(nil),
 	} {
 		if r, err := ParseReport(b); err == nil || errors.Is(err, ErrVersion) {

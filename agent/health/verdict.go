@@ -119,7 +119,7 @@ func (m *Machine) complaint(n *node) string {
 			down = append(down, k.String())
 			if t.back.After(back) {
 				back = t.back
-				if waits = fmt.Sprintf("it has to for %v", t.stand(m.knobs)); !m.fresh[n.Cluster] && t.life != t.before {
+				if waits = fmt.Sprintf("it has to for %v", t.stand(m.knobs)); !m.known(n, t) {
 					waits += ", and what runs on it is not known while its cluster's mirror is stale"
 				}
 			}

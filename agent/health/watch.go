@@ -14,6 +14,12 @@ type node struct {
 	// swept: it has a moment of its own among those that are asked rarely.
 	swept bool
 	track [kinds]track
+	// life is what it lived when it answered last, confirmed one of which it is
+	// known what runs there.
+	life, confirmed Life
+	// moved is when we last gossiped that it lives another life, prodded when we
+	// asked it because others did.
+	moved, prodded time.Time
 	// turn counts the probes of watching, next is when the next is due.
 	turn int
 	next time.Time
@@ -208,6 +214,7 @@ func (m *Machine) answered(r Reply) {
 		m.touch(n.Name)
 	}
 	t.monitored, t.last, t.silences, t.life = true, r.Arrived, 0, r.Life
+	m.sight(n, r.Life)
 	n.streak = 0
 	if n.burst != nil && r.Arrived.After(n.burst.began) {
 		n.burst.answered[f.kind] = true

@@ -1,0 +1,70 @@
+package health
+
+import (
+	"context"
+	"time"
+)
+
+// Life tells one run of a node's endpoints from another.
+type Life struct {
+	BootID [16]byte
+	Epoch  uint64
+}
+
+// Sighting is a node that lives a life which it did not live when it answered last.
+type Sighting struct {
+	Name
+	Life
+}
+
+// Confirm says that what lives on a node is known as of a life, as though the
+// mirror of its cluster were fresh: the node may come back with it.
+func (m *Machine) Confirm(who Name, life Life) {
+	if n := m.nodes[who]; n != nil && n.confirmed != life {
+		n.confirmed = life
+		m.touch(who)
+	}
+}
+
+// known reports whether it is known what runs on a node whose kind answers again.
+func (m *Machine) known(n *node, t *track) bool {
+	return m.fresh[n.Cluster] || t.life == t.before || t.life == n.confirmed
+}
+
+// sight notes what a reply says of a node's life. While the mirror of its cluster is
+// stale those who watch it tell the others, who ask it seldom.
+func (m *Machine) sight(n *node, life Life) {
+	if n.life == life {
+		return
+	}
+	first := n.life == Life{}
+	n.life = life
+	m.out.Sightings = append(m.out.Sightings, Sighting{n.Name, life})
+	if n.watched && !first && !m.fresh[n.Cluster] && m.now.Sub(n.moved) >= prodEvery {
+		n.moved = m.now
+		m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Moved}.Append(nil))
+	}
+}
+
+// prodEvery bounds how often a node is asked, or spoken of, because it lives
+// another life.
+const prodEvery = 200 * time.Millisecond
+
+// prod has a node asked soon of which others say that it lives another life.
+func (m *Machine) prod(n *node) {
+	if !n.watched && m.now.Sub(n.prodded) >= prodEvery {
+		n.prodded = m.now
+		m.hasten(n, 0)
+	}
+}
+
+// Confirm is Machine.Confirm, for those who asked the node itself. It returns when
+// Run has it, or ctx is done.
+func (h *Health) Confirm(ctx context.Context, who Name, life Life) error {
+	select {
+	case h.confirms <- Sighting{who, life}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
