@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/disconnect"
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/gossip"
@@ -98,7 +99,10 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	disconnector := disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log)
 	balancer := loadbalancer.New(a.loadbalancer(disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	a.balancer.Store(balancer)
+	node := pods.New(a.config.pods(kernel.BootID()), kernel, a.log)
+	var counts *census.Census
 	deps := health.Deps{
+		Sighted:  func(s health.Sighting) { counts.Sighted(s) },
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
 		Balancer: balancer, Log: a.log,
 	}
@@ -109,9 +113,14 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	judge := health.New(a.config.health(), deps)
 	a.judge.Store(judge)
+	counts = census.New(a.config.census(), census.Deps{
+		Life:     func() health.Life { return health.Life{BootID: kernel.BootID(), Epoch: kernel.Epoch()} },
+		Pods:     func() *pods.Set { return node.Snapshot().Set },
+		Balanced: balancer.Snapshot, Balancer: balancer, Judge: judge, Log: a.log,
+	})
 	p := &parts{
 		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge, disconnector: disconnector,
-		pods:      pods.New(a.config.pods(kernel.BootID()), kernel, a.log),
+		pods: node, census: counts,
 		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
 	return a.serve(ctx, socket, p)
@@ -127,6 +136,7 @@ type parts struct {
 	responder    *responder.Responder
 	judge        *health.Health
 	pods         *pods.Node
+	census       *census.Census
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
@@ -135,12 +145,13 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g, ctx := errgroup.WithContext(ctx)
 	batches, toBalancer := make(chan view.Batch), make(chan view.Batch)
 	toResponder, toIdentities, toJudge := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
+	toCensus := make(chan view.Batch)
 	toChecker, requests := make(chan view.Batch), make(chan etcd.Batch[*clustermesh.CheckRequest])
 	ids := newIdentities(a.config, a.log)
 	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
 	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities, toChecker}
+	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities, toCensus, toChecker}
 	if pool := a.pool.Load(); pool != nil {
 		toPool := make(chan view.Batch)
 		readers = append(readers, toPool)
@@ -152,6 +163,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
 	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
 	g.Go(func() error { return p.pods.Run(ctx) })
+	g.Go(func() error { return p.census.Run(ctx, toCensus) })
 	g.Go(func() error { return ids.run(ctx, toIdentities) })
 	g.Go(func() error { return a.failures(ctx, p.datapath, p.balancer) })
 	g.Go(func() error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })

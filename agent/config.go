@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/agent/responder"
@@ -73,6 +74,10 @@ func (c Config) Validate() error {
 
 func (c Config) pods(boot bpf.BootID) pods.Config {
 	return pods.Config{Dir: cmp.Or(c.PodsDir, filepath.Join(c.RunDir, "pods")), RunDir: c.RunDir, Boot: boot.String()}
+}
+
+func (c Config) census() census.Config {
+	return census.Config{Node: c.Node, RunDir: c.RunDir, Port: c.ProbePort, Observe: c.Failover != health.On}
 }
 
 func (c Config) health() health.Config {

@@ -48,6 +48,7 @@ type Status struct {
 	// Disconnects are connections to dead backends that were ended.
 	Disconnects disconnect.Status `json:"disconnects"`
 	Pods        Pods              `json:"pods"`
+	Census      *Census           `json:"census"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -116,6 +117,8 @@ func (w *watcher) publish() {
 	if s.Disconnects = w.parts.disconnector.Status(); s.Disconnects.Problem != "" {
 		s.Reasons = append(s.Reasons, "connections to dead backends cannot be ended: "+s.Disconnects.Problem)
 	}
+	s.Census = w.parts.census.Snapshot()
+	s.Reasons = append(s.Reasons, absences(s.Census)...)
 	s.Failover = w.agent.failover()
 	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
 	if pool := w.agent.pool.Load(); pool != nil {

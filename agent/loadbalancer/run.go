@@ -82,7 +82,7 @@ type LoadBalancer struct {
 	health *global.Health
 	// withdrawn are pods that ended, says their node; never changed once it was
 	// handed out.
-	withdrawn map[global.Pod]bool
+	withdrawn map[global.Pod]string
 	// touched are those about whom a verdict changed since services were marked.
 	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.

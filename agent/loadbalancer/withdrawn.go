@@ -10,21 +10,17 @@ import (
 // withdrawal is what is known of the pods of one cluster that ended.
 type withdrawal struct {
 	cluster string
-	pods    map[global.Pod]bool
+	pods    map[global.Pod]string
 }
 
-// SetWithdrawn says which pods of a cluster ended, as their own nodes say while
-// the cluster's mirror is stale; what was said of the cluster before is
+// SetWithdrawn says which pods of a cluster ended, and on whose word, as their own
+// nodes say while the cluster's mirror is stale; what was said of the cluster before is
 // forgotten. They leave the tables whatever else there is, and their entries go:
 // their addresses may be others' by now. It returns when Run has it, or ctx is
 // done.
-func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods []global.Pod) error {
-	w := withdrawal{cluster, make(map[global.Pod]bool, len(pods))}
-	for _, p := range pods {
-		w.pods[p] = true
-	}
+func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string) error {
 	select {
-	case l.withdrawals <- w:
+	case l.withdrawals <- withdrawal{cluster, maps.Clone(pods)}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -34,10 +30,11 @@ func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods []
 // withdraw takes a withdrawal in, and marks the services that it touches.
 func (l *LoadBalancer) withdraw(w withdrawal) {
 	before := l.withdrawn
-	l.withdrawn = maps.Clone(w.pods) // never changed once it was handed out
-	for p := range before {
+	l.withdrawn = map[global.Pod]string{} // never changed once it was handed out
+	maps.Copy(l.withdrawn, w.pods)
+	for p, reason := range before {
 		if p.Cluster != w.cluster {
-			l.withdrawn[p] = true
+			l.withdrawn[p] = reason
 		}
 	}
 	for _, st := range l.report.services {
@@ -47,8 +44,8 @@ func (l *LoadBalancer) withdraw(w withdrawal) {
 	}
 }
 
-// differs reports whether an endpoint of a cluster is in one of the sets alone.
-func differs(a, b map[global.Pod]bool, cluster string, in *global.Input) bool {
+// differs reports whether an endpoint of a cluster is not alike in both.
+func differs(a, b map[global.Pod]string, cluster string, in *global.Input) bool {
 	for _, e := range in.Exports {
 		if e.Cluster != cluster {
 			continue
@@ -56,7 +53,8 @@ func differs(a, b map[global.Pod]bool, cluster string, in *global.Input) bool {
 		for _, s := range e.Slices {
 			for i := range s.Endpoints {
 				p := global.Pod{Cluster: cluster, Address: s.Endpoints[i].Address, UID: s.Endpoints[i].PodUID}
-				if a[p] != b[p] {
+				inA, isA := a[p]
+				if inB, isB := b[p]; isA != isB || inA != inB {
 					return true
 				}
 			}

@@ -28,9 +28,9 @@ func TestWithdrawnPodsHaveNoEntry(t *testing.T) {
 		return false
 	}
 	say := func(cluster string, pods ...global.Pod) {
-		w := withdrawal{cluster, map[global.Pod]bool{}}
+		w := withdrawal{cluster, map[global.Pod]string{}}
 		for _, p := range pods {
-			w.pods[p] = true
+			w.pods[p] = "it ended"
 		}
 		h.l.withdraw(w)
 		h.drain(20)

@@ -43,6 +43,15 @@ func newSet(pods map[string]Pod, unread map[string]struct{}) *Set {
 	return s
 }
 
+// SetOf returns the set of these pods.
+func SetOf(all ...Pod) *Set {
+	pods := make(map[string]Pod, len(all))
+	for _, p := range all {
+		pods[p.UID] = p
+	}
+	return newSet(pods, nil)
+}
+
 // Len returns how many pods are known.
 func (s *Set) Len() int {
 	if s == nil {

@@ -151,7 +151,7 @@ func (m *merge) candidate(part *member, e *clustermesh.Endpoint, port uint16, ra
 		Node: e.Node, Zone: e.Zone, PodUID: e.PodUID, OnNode: part.onNode(e.Address),
 		Weight: part.weight(),
 	}}
-	if m.in.Withdrawn[Pod{part.Cluster, e.Address, e.PodUID}] {
+	if _, ok := m.in.Withdrawn[c.pod()]; ok {
 		c.condition = withdrawn
 	}
 	c.Serving, c.Terminating = c.condition > notReady, c.condition == ending
@@ -166,6 +166,9 @@ func (m *merge) eject(c *candidate, sp clustermesh.ServicePort) {
 		c.ejected = m.in.Ejected[Target{sp.Port, c.Cluster, netip.AddrPortFrom(c.Address, c.Port)}]
 	}
 }
+
+// pod returns who the candidate is.
+func (c *candidate) pod() Pod { return Pod{c.Cluster, c.Address, c.PodUID} }
 
 func bySliceName(a, b *clustermesh.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) }
 

@@ -52,7 +52,7 @@ func TestExplain(t *testing.T) {
 			 east/10.1.0.2 serving (not ready)
 			 east/10.1.0.3 serving (terminating, and others are ready)
 			 east/10.1.0.4 serving (terminating, and serves no more)
-			 west/10.2.0.1 serving (withdrawn: its own node says that the pod ended)
+			 west/10.2.0.1 serving (withdrawn: node n says that the pod ended)
 			 west/10.2.0.2 serving (down by verdict: the pods of node w)
 			 north/10.3.0.2 serving (drained: node m)`},
 		{"reserve",

@@ -82,7 +82,7 @@ func defined(in Input, p Port, b Backend) bool {
 			}
 			for _, ep := range s.Endpoints {
 				serves := ep.Ready || ep.Terminating && ep.Serving || e.Service.PublishNotReady
-				if ep.Address == b.Address && serves && !in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}] {
+				if ep.Address == b.Address && serves && in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}] == "" {
 					return true
 				}
 			}

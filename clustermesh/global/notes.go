@@ -106,7 +106,7 @@ func (m *merge) outcome(c *candidate, t *tier, best int) Outcome {
 	case c.in == inBackup:
 		o.Step, o.Reason = StepNear, "others of its tier are nearer"
 	case c.condition == withdrawn:
-		o.Reason = "withdrawn: its own node says that the pod ended"
+		o.Reason = "withdrawn: " + m.in.Withdrawn[c.pod()]
 	case c.condition == gone:
 		o.Reason = "terminating, and serves no more"
 	case c.condition == notReady:

@@ -75,7 +75,7 @@ func randomKnown(r *rand.Rand, in *Input) {
 		}
 		for i := range byte(6) {
 			if chance(r, 10) {
-				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i}), ""}, true)
+				put(&in.Withdrawn, Pod{name, netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i}), ""}, "node n says that the pod ended")
 			}
 			if chance(r, 30) {
 				address := netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), i})
@@ -451,7 +451,7 @@ func obviousOf(in Input, own *clustermesh.Service, e Export, sp clustermesh.Serv
 			for _, ep := range s.Endpoints {
 				state := "out"
 				switch {
-				case in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}]:
+				case in.Withdrawn[Pod{e.Cluster, ep.Address, ep.PodUID}] != "":
 				case !ep.Terminating && (ep.Ready || e.Service.PublishNotReady):
 					state = "ready"
 				case ep.Terminating && ep.Serving:

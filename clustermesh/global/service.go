@@ -28,9 +28,9 @@ type Input struct {
 	// Health is what our verdicts hold down.
 	Health Health
 	// Withdrawn are pods that ended, as their own node says, while the mirror of
-	// their cluster is stale: they are no endpoints any more, not even for want
-	// of others.
-	Withdrawn map[Pod]bool
+	// their cluster is stale, and what it says: they are no endpoints any more,
+	// not even for want of others.
+	Withdrawn map[Pod]string
 	// Ejected are backends of this service's TCP ports that take no connections from
 	// the node that looks, each with the reason for people. They are left out as
 	// those that Health holds down: while others serve.

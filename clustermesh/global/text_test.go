@@ -95,7 +95,7 @@ func parseKnown(t *testing.T, in *Input, word, list string) bool {
 		case "at":
 			in.Node, in.Zone = cluster, rest
 		case "withdrawn":
-			put(&in.Withdrawn, Pod{cluster, netip.MustParseAddr(rest), "uid-" + rest}, true)
+			put(&in.Withdrawn, Pod{cluster, netip.MustParseAddr(rest), "uid-" + rest}, "node n says that the pod ended")
 		case "ejected":
 			put(&in.Ejected, Target{80, cluster, netip.AddrPortFrom(netip.MustParseAddr(rest), 8080)}, "it refuses")
 		default:

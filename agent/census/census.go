@@ -1,0 +1,454 @@
+package census
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/pods"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/internal/kept"
+)
+
+// Config says for which node, and how.
+type Config struct {
+	// Node is the name of this node, RunDir where it keeps who may ask.
+	Node, RunDir string
+	// Port is the TCP port of questions in the whole mesh.
+	Port uint16
+	// Observe: what would be withdrawn is told, and nothing done.
+	Observe bool
+}
+
+// Deps are what a Census works with.
+type Deps struct {
+	// Life and Pods are what runs on this node.
+	Life func() health.Life
+	Pods func() *pods.Set
+	// Balanced is what this node balances.
+	Balanced func() *loadbalancer.Snapshot
+	Balancer interface {
+		SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string) error
+	}
+	Judge interface {
+		Confirm(ctx context.Context, who health.Name, life health.Life) error
+		Tell(health.Event)
+	}
+	Log *slog.Logger
+}
+
+// Census asks and answers.
+type Census struct {
+	config   Config
+	deps     Deps
+	server   server
+	snapshot atomic.Pointer[Snapshot]
+
+	// sightings may come at any time and from a goroutine that must not wait, which
+	// is why they lie behind a mutex; awake has a value when there are some.
+	mu        sync.Mutex
+	sightings []health.Sighting
+	awake     chan struct{}
+
+	// What follows is owned by Run.
+
+	view    *view.View
+	desk    *desk
+	own     health.Name
+	sources []netip.Addr
+	// addresses are those of nodes, by their names.
+	addresses map[health.Name][]netip.Addr
+	results   chan result
+	asking    int
+	questions sync.WaitGroup
+	// pairs are the endpoints of each node as of a snapshot of what is balanced.
+	pairs   map[health.Name][]Pair
+	indexed *loadbalancer.Snapshot
+	asked   Asked
+	problem map[string]error
+}
+
+// result is what became of a question.
+type result struct {
+	who    health.Name
+	pairs  []Pair
+	answer Answer
+	err    error
+}
+
+const (
+	// atOnce bounds the questions that are under way.
+	atOnce = 16
+	// lookEvery is how often the own pods are looked at, and who may be asked again;
+	// listening is when a port is tried again that was not to be had.
+	lookEvery = 100 * time.Millisecond
+	listening = time.Second
+)
+
+// rosterFile has who may ask, below the run directory.
+const rosterFile = "census.json"
+
+// New returns a Census that does nothing before Run.
+func New(c Config, d Deps) *Census {
+	s := &Census{config: c, deps: d, awake: make(chan struct{}, 1), view: view.New(c.Node), desk: newDesk(),
+		results: make(chan result), problem: map[string]error{}}
+	s.server = server{life: d.Life, set: d.Pods, askers: map[netip.Addr]*bucket{}}
+	s.snapshot.Store(&Snapshot{Withdrawn: []Withdrawn{}})
+	return s
+}
+
+// Sighted takes in that a node lives another life; it never blocks.
+func (c *Census) Sighted(s health.Sighting) {
+	c.mu.Lock()
+	c.sightings = append(c.sightings, s)
+	c.mu.Unlock()
+	select {
+	case c.awake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Census) sighted() (out []health.Sighting) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out, c.sightings = c.sightings, nil
+	return out
+}
+
+// Run asks and answers until ctx ends, in the network namespace of its thread.
+func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
+	ctx, cancel := context.WithCancel(ctx)
+	served := make(chan error)
+	go c.listen(ctx, served)
+	defer func() {
+		cancel()
+		for range served { // until it is closed
+		}
+		c.questions.Wait()
+	}()
+	c.recall()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case b := <-batches:
+			c.take(ctx, b)
+		case <-c.awake:
+			for _, s := range c.sighted() {
+				c.desk.sighted(s.Name, s.Life, time.Now())
+			}
+		case r := <-c.results:
+			c.asking--
+			c.settle(ctx, r)
+		case err := <-served:
+			c.fault("port", err)
+		case <-look.C:
+		}
+		if c.own.Node != "" && !c.desk.cluster(c.own.Cluster).fresh {
+			c.desk.sighted(c.own, c.deps.Life(), time.Now())
+		}
+		c.inquire(ctx)
+		c.publish()
+	}
+}
+
+// listen keeps a server, and sends what goes wrong with it, or nil.
+func (c *Census) listen(ctx context.Context, out chan<- error) {
+	defer close(out)
+	for ctx.Err() == nil {
+		var config net.ListenConfig
+		l, err := config.Listen(ctx, "tcp", fmt.Sprintf(":%d", c.config.Port))
+		if err != nil {
+			err = fmt.Errorf("other nodes cannot ask which pods run here: %w", err)
+		}
+		select {
+		case out <- err:
+		case <-ctx.Done():
+		}
+		if err == nil {
+			if err = c.server.serve(ctx, l); err != nil {
+				c.deps.Log.Warn("questions about this node's pods", "error", err)
+			}
+		}
+		select {
+		case <-time.After(listening):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// fault notes what went wrong with something, or that it did not.
+func (c *Census) fault(what string, err error) {
+	if err == nil {
+		delete(c.problem, what)
+		return
+	}
+	if old := c.problem[what]; old == nil || old.Error() != err.Error() {
+		c.deps.Log.Warn("census", "problem", err)
+	}
+	c.problem[what] = err
+}
+
+// recall takes in who might ask before a restart.
+func (c *Census) recall() {
+	k, ok, err := kept.Read[keptRoster](c.path())
+	if err == nil && ok {
+		var r *roster
+		if r, err = newRoster(k.Seed, k.Keys); err == nil {
+			c.server.roster.Store(r)
+		}
+	}
+	if err != nil {
+		c.deps.Log.Warn("who may ask about this node's pods is not known until the store says it", "error", err)
+	}
+}
+
+func (c *Census) path() string { return filepath.Join(c.config.RunDir, rosterFile) }
+
+// take takes a batch in.
+func (c *Census) take(ctx context.Context, b view.Batch) {
+	changed := c.view.Apply(view.Only(b, kinds...))
+	if len(changed.Nodes)+len(changed.Clusters)+len(changed.Peers) == 0 && !changed.Connection {
+		return
+	}
+	self := c.view.Self()
+	if self == nil || !c.view.Synced(view.Ours, clustermesh.KindNodes) {
+		return // what was known goes on
+	}
+	c.enroll()
+	c.own = health.Name{Cluster: self.Name, Node: c.config.Node}
+	c.sources = nil
+	if me := c.view.Node(view.Ours, c.config.Node); me != nil {
+		c.sources = me.Addresses
+	}
+	c.addresses = map[health.Name][]netip.Addr{}
+	stale, _ := c.view.Stale()
+	seen := map[string]struct{}{self.Name: {}}
+	c.mirrored(ctx, view.Ours, self.Name, stale.IsZero(), stale)
+	for name := range c.view.Mirrors() {
+		cluster, state := c.view.Cluster(name), c.view.Mirror(name)
+		if cluster == nil {
+			continue
+		}
+		seen[cluster.Name] = struct{}{}
+		fresh := stale.IsZero() && state != nil && state.Phase == clustermesh.MirrorSynced
+		since := stale
+		if state != nil && (since.IsZero() || state.Phase != clustermesh.MirrorSynced && state.Since.Before(since)) {
+			since = state.Since
+		}
+		c.mirrored(ctx, name, cluster.Name, fresh, since)
+	}
+	if !c.desk.anyStale() {
+		c.fault("ask", nil)
+	}
+	for name := range c.desk.clusters {
+		if _, ok := seen[name]; !ok {
+			delete(c.desk.clusters, name)
+			c.withdraw(ctx, name)
+		}
+	}
+}
+
+// enroll makes the roster anew.
+func (c *Census) enroll() {
+	r, err := enroll(c.view)
+	c.fault("roster", err)
+	if r == nil || r.equal(c.server.roster.Load()) {
+		return
+	}
+	c.server.roster.Store(r)
+	if err := kept.Write(c.path(), keptRoster{r.seed, r.keys}); err != nil {
+		c.deps.Log.Warn("who may ask about this node's pods is not kept for a restart", "error", err)
+	}
+}
+
+// mirrored takes in how the mirror of a cluster is, and its nodes; cluster is what
+// the view calls it.
+func (c *Census) mirrored(ctx context.Context, cluster, name string, fresh bool, since time.Time) {
+	nodes := map[string]struct{}{}
+	for n := range c.view.Nodes(cluster) {
+		nodes[n.Name] = struct{}{}
+		c.addresses[health.Name{Cluster: name, Node: n.Name}] = n.Addresses
+	}
+	count := len(c.desk.withdrawn(name))
+	ended := c.desk.mirrored(name, fresh, since)
+	if c.desk.keep(name, nodes) || ended {
+		c.withdraw(ctx, name)
+		c.note(health.Event{What: name, From: Withdrew, To: "used",
+			Reason: fmt.Sprintf("its mirror is fresh again, and rules: %d endpoints are withdrawn no longer", count-len(c.desk.withdrawn(name)))})
+	}
+}
+
+// Withdrew is the state, in events, of an endpoint that was withdrawn.
+const Withdrew = "withdrawn"
+
+// inquire asks whom there is to ask.
+func (c *Census) inquire(ctx context.Context) {
+	who := c.desk.next(time.Now())
+	if len(who) == 0 {
+		return
+	}
+	c.index()
+	for _, w := range who {
+		pairs := c.pairs[w]
+		if len(pairs) == 0 { // nothing of it is used here
+			n := c.desk.node(w)
+			c.settle(ctx, result{who: w, answer: Answer{Life: n.life}})
+			continue
+		}
+		if w == c.own {
+			c.settle(ctx, c.self(w, pairs))
+			continue
+		}
+		if c.asking == atOnce {
+			continue
+		}
+		c.desk.begin(w)
+		c.asking++
+		r, from, to, err := c.way(w)
+		c.questions.Go(func() {
+			res := result{who: w, pairs: pairs, err: err}
+			if err == nil {
+				res.answer, res.err = ask(ctx, r, from, to, pairs)
+			}
+			select {
+			case c.results <- res:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// self answers about our own pods.
+func (c *Census) self(who health.Name, pairs []Pair) result {
+	r := result{who: who, pairs: pairs, answer: c.server.answer(pairs)}
+	if r.answer.States == nil {
+		r.err = errKnowsNothing
+	}
+	return r
+}
+
+// errNoWay is of a node with which we have no family of addresses in common.
+var errNoWay = errors.New("it has no address of a family that this node has")
+
+// way returns by which addresses a node is asked.
+func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.AddrPort, err error) {
+	if r = c.server.roster.Load(); r == nil {
+		return r, from, to, errNoSeal
+	}
+	for _, a := range c.addresses[who] {
+		i := slices.IndexFunc(c.sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
+		if i >= 0 {
+			return r, c.sources[i], netip.AddrPortFrom(a, c.config.Port), nil
+		}
+	}
+	return r, from, to, errNoWay
+}
+
+// settle takes in what became of a question. The tables are told first, so that a
+// node that comes back by this finds them as it is.
+func (c *Census) settle(ctx context.Context, r result) {
+	if r.err != nil {
+		c.asked.Failed++
+		c.desk.failed(r.who, time.Now())
+		c.deps.Log.Debug("a node does not say which pods live there", "node", r.who, "error", r.err)
+		c.fault("ask", fmt.Errorf("asking node %v which of its pods live, while the mirror of its cluster is stale: %w", r.who, r.err))
+		return
+	}
+	if len(r.pairs) > 0 {
+		c.asked.Answered++
+		c.fault("ask", nil)
+	}
+	gone, back := c.desk.settled(r.who, r.answer.Life, r.pairs, r.answer.States, time.Now())
+	if len(gone)+len(back) > 0 {
+		c.withdraw(ctx, r.who.Cluster)
+	}
+	_ = c.deps.Judge.Confirm(ctx, r.who, r.answer.Life) // only ctx ends it
+	c.tell(r.who, gone, back)
+}
+
+// withdraw hands on what of a cluster is withdrawn.
+func (c *Census) withdraw(ctx context.Context, name string) {
+	if !c.config.Observe {
+		_ = c.deps.Balancer.SetWithdrawn(ctx, name, c.desk.withdrawn(name)) // only ctx ends it
+	}
+}
+
+// maxTold bounds how many pods of one answer have an event of their own.
+const maxTold = 10
+
+// tell tells whom an answer withdrew, and who is back.
+func (c *Census) tell(who health.Name, gone map[global.Pod]string, back []global.Pod) {
+	told := 0
+	for _, p := range slices.SortedFunc(maps.Keys(gone), comparePods) {
+		if told++; told > maxTold {
+			c.note(health.Event{What: who.String(), From: "used", To: Withdrew, Reason: fmt.Sprintf("and %d more of its pods", len(gone)-maxTold)})
+			break
+		}
+		c.note(health.Event{What: nameOf(p), From: "used", To: Withdrew, Reason: gone[p] + ", while the mirror of its cluster is stale"})
+	}
+	if len(back) > 0 {
+		c.note(health.Event{What: who.String(), From: Withdrew, To: "used", Reason: fmt.Sprintf("it says that %d of its pods live after all", len(back))})
+	}
+}
+
+// nameOf writes cluster/address of a pod.
+func nameOf(p global.Pod) string { return p.Cluster + "/" + p.Address.String() }
+
+func comparePods(a, b global.Pod) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Address.Compare(b.Address), cmp.Compare(a.UID, b.UID))
+}
+
+func (c *Census) note(e health.Event) {
+	e.Time, e.Observed = time.Now(), c.config.Observe
+	c.deps.Judge.Tell(e)
+}
+
+// index gathers the endpoints of each node, once for each snapshot.
+func (c *Census) index() {
+	snap := c.deps.Balanced()
+	if snap == c.indexed && c.pairs != nil {
+		return
+	}
+	c.indexed, c.pairs = snap, map[health.Name][]Pair{}
+	seen := map[global.Pod]struct{}{}
+	for _, s := range snap.Services() {
+		for _, e := range s.Input.Exports {
+			for _, slice := range e.Slices {
+				c.add(e.Cluster, slice, seen)
+			}
+		}
+	}
+}
+
+func (c *Census) add(cluster string, s *clustermesh.EndpointSlice, seen map[global.Pod]struct{}) {
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		if e.Node == "" || !pods.ValidUID(e.PodUID) {
+			continue // nobody can be asked, or about nobody
+		}
+		p := global.Pod{Cluster: cluster, Address: e.Address, UID: e.PodUID}
+		if _, ok := seen[p]; ok {
+			continue
+		}
+		seen[p] = struct{}{}
+		who := health.Name{Cluster: cluster, Node: e.Node}
+		c.pairs[who] = append(c.pairs[who], Pair{e.Address, e.PodUID})
+	}
+}

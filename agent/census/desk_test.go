@@ -1,0 +1,189 @@
+package census
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/pods"
+)
+
+// play is a desk and a clock that a test drives.
+type play struct {
+	*testing.T
+	*desk
+	now time.Time
+}
+
+func newPlay(t *testing.T) *play {
+	return &play{t, newDesk(), time.Unix(1_000_000, 0)}
+}
+
+var n1, n2 = health.Name{Cluster: "west", Node: "n1"}, health.Name{Cluster: "west", Node: "n2"}
+
+func life(n uint64) health.Life { return health.Life{BootID: [16]byte{1}, Epoch: n} }
+
+func (p *play) pass(d time.Duration) { p.now = p.now.Add(d) }
+
+// asks compares whom there is to ask now.
+func (p *play) asks(when, want string) {
+	p.Helper()
+	who := p.next(p.now)
+	var got []string
+	for _, w := range who {
+		got = append(got, w.Node)
+	}
+	if strings.Join(got, " ") != want {
+		p.Errorf("%s: asks %v, want %q", when, got, want)
+	}
+}
+
+func (p *play) answers(who health.Name, l health.Life, states ...pods.State) (gone, back int) {
+	p.begin(who)
+	g, b := p.settled(who, l, p.pairs(len(states)), states, p.now)
+	return len(g), len(b)
+}
+
+func (p *play) pairs(n int) (out []Pair) {
+	for i := range n {
+		out = append(out, Pair{netip.AddrFrom4([4]byte{10, 2, 0, byte(i)}), fmt.Sprint("u", i)})
+	}
+	return out
+}
+
+func (p *play) gone() []string {
+	var out []string
+	for pod, reason := range p.withdrawn("west") {
+		out = append(out, pod.UID+" "+reason)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// calm is a mirror that is fresh, and nodes that did not change for long.
+func calm(t *testing.T) *play {
+	p := newPlay(t)
+	p.mirrored("west", true, time.Time{})
+	p.sighted(n1, life(1), p.now)
+	p.sighted(n2, life(1), p.now)
+	p.pass(time.Hour)
+	p.asks("fresh", "")
+	return p
+}
+
+// A mirror that goes stale is asked about nothing, until something moves.
+func TestAskWhatMoved(t *testing.T) {
+	p := calm(t)
+	p.mirrored("west", false, p.now)
+	p.asks("stale, and nothing moved", "")
+	p.pass(time.Minute)
+	p.sighted(n1, life(2), p.now)
+	p.asks("n1 moved", "n1")
+	p.begin(n1)
+	p.asks("n1 is asked already", "")
+	p.sighted(n2, health.Life{BootID: [16]byte{9}, Epoch: 1}, p.now)
+	p.asks("n2 was booted", "n2")
+	if gone, _ := p.answers(n1, life(2), pods.Lives, pods.Ended, pods.Reused, pods.Unknown); gone != 2 {
+		t.Errorf("%d are withdrawn by the answer, want 2", gone)
+	}
+	want := []string{"u1 node n1 says that the pod ended", "u2 node n1 says that another pod has the address"}
+	if got := p.gone(); !slices.Equal(got, want) {
+		t.Errorf("withdrawn %q, want %q", got, want)
+	}
+	p.pass(time.Minute)
+	p.asks("n1 is known", "n2")
+	p.sighted(n1, life(3), p.now)
+	if gone, back := p.answers(n1, life(3), pods.Lives, pods.Lives, pods.Ended, pods.Lives); gone != 0 || back != 1 {
+		t.Errorf("one lives after all: %d withdrawn, %d back", gone, back)
+	}
+	if !p.mirrored("west", true, time.Time{}) || len(p.gone()) != 0 {
+		t.Errorf("the mirror is fresh, and %q are withdrawn", p.gone())
+	}
+	p.sighted(n1, life(4), p.now)
+	p.asks("fresh again", "")
+}
+
+// What moved while a mirror may have been stale already, and what is seen first by
+// one who begins, is asked about.
+func TestAskWhatIsUnsure(t *testing.T) {
+	p := calm(t)
+	p.sighted(n2, life(2), p.now)
+	p.pass(5 * time.Second)
+	p.mirrored("west", false, p.now)
+	p.asks("n2 moved shortly before", "n2")
+
+	p = newPlay(t)
+	p.mirrored("west", false, p.now.Add(-time.Hour))
+	p.asks("nobody was seen yet", "")
+	p.sighted(n1, life(1), p.now)
+	p.asks("begins while it is stale", "n1")
+}
+
+// Failures withdraw nothing and are tried again, less and less often; a node that
+// moves is asked at once.
+func TestFailures(t *testing.T) {
+	p := calm(t)
+	p.mirrored("west", false, p.now)
+	p.pass(time.Minute)
+	p.sighted(n1, life(2), p.now)
+	p.answers(n1, life(2), pods.Ended)
+	p.sighted(n1, life(3), p.now)
+	last := time.Duration(0)
+	for range 12 {
+		p.begin(n1)
+		p.failed(n1, p.now)
+		p.asks("just failed", "")
+		next := p.node(n1).due
+		if wait := next.Sub(p.now); wait < last || wait > againMax {
+			t.Errorf("waits %v after %v", wait, last)
+		} else {
+			last = wait
+		}
+		p.now = next
+		p.asks("later", "n1")
+	}
+	if last != againMax || len(p.gone()) != 1 {
+		t.Errorf("in the end it waits %v, and %q are withdrawn", last, p.gone())
+	}
+	p.begin(n1)
+	p.failed(n1, p.now)
+	p.sighted(n1, life(4), p.now)
+	p.asks("moved", "n1")
+}
+
+// An answer that comes when the mirror is fresh says nothing; one about an earlier
+// life is not the last; a node that is gone takes its withdrawals along.
+func TestLateAnswers(t *testing.T) {
+	p := calm(t)
+	p.mirrored("west", false, p.now)
+	p.pass(time.Minute)
+	p.sighted(n1, life(3), p.now)
+	p.answers(n1, life(2), pods.Ended)
+	p.pass(againMin)
+	p.asks("answered about an earlier life", "n1")
+	if !p.keep("west", map[string]struct{}{"n2": {}}) || len(p.gone()) != 0 {
+		t.Errorf("n1 is gone, and %q are withdrawn", p.gone())
+	}
+	p.sighted(n2, life(5), p.now)
+	p.begin(n2)
+	p.mirrored("west", true, time.Time{})
+	if gone, _ := p.answers(n2, life(5), pods.Ended); gone != 0 || len(p.gone()) != 0 {
+		t.Errorf("the mirror came first, and %q are withdrawn", p.gone())
+	}
+}
+
+func TestLastMovedFirst(t *testing.T) {
+	p := newPlay(t)
+	p.mirrored("west", false, p.now)
+	for i := range 50 {
+		p.sighted(health.Name{Cluster: "west", Node: fmt.Sprint("n", i)}, life(1), p.now.Add(time.Duration(i)))
+	}
+	who := p.next(p.now.Add(time.Second))
+	if got := fmt.Sprint(who[:3]); got != "[west/n49 west/n48 west/n47]" {
+		t.Errorf("asks %s: want those who moved last", got)
+	}
+}
