@@ -46,6 +46,8 @@ type Deps struct {
 	}
 	Judge interface {
 		Confirm(ctx context.Context, who health.Name, life health.Life) error
+		// Spread has others look at a node whose pods are not those of the mirror.
+		Spread(ctx context.Context, who health.Name) error
 		Tell(health.Event)
 	}
 	Log *slog.Logger
@@ -162,6 +164,10 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 		}
 		if c.own.Node != "" && !c.desk.cluster(c.own.Cluster).fresh {
 			c.desk.sighted(c.own, c.deps.Life(), time.Now())
+		}
+		for _, name := range c.desk.expire(time.Now()) {
+			c.withdraw(ctx, name)
+			c.note(health.Event{What: name, From: Withdrew, To: "used", Reason: "its mirror is fresh, and rules"})
 		}
 		c.inquire(ctx)
 		c.publish()
@@ -380,6 +386,9 @@ func (c *Census) settle(ctx context.Context, r result) {
 		c.withdraw(ctx, r.who.Cluster)
 	}
 	_ = c.deps.Judge.Confirm(ctx, r.who, r.answer.Life) // only ctx ends it
+	if len(gone) > 0 && c.desk.cluster(r.who.Cluster).fresh {
+		_ = c.deps.Judge.Spread(ctx, r.who)
+	}
 	c.tell(r.who, gone, back)
 }
 
@@ -401,7 +410,7 @@ func (c *Census) tell(who health.Name, gone map[global.Pod]string, back []global
 			c.note(health.Event{What: who.String(), From: "used", To: Withdrew, Reason: fmt.Sprintf("and %d more of its pods", len(gone)-maxTold)})
 			break
 		}
-		c.note(health.Event{What: nameOf(p), From: "used", To: Withdrew, Reason: gone[p] + ", while the mirror of its cluster is stale"})
+		c.note(health.Event{What: nameOf(p), From: "used", To: Withdrew, Reason: gone[p] + ", and the mirror of its cluster does not"})
 	}
 	if len(back) > 0 {
 		c.note(health.Event{What: who.String(), From: Withdrew, To: "used", Reason: fmt.Sprintf("it says that %d of its pods live after all", len(back))})

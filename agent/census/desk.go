@@ -17,7 +17,8 @@ type desk struct {
 }
 
 type cluster struct {
-	// fresh: the mirror rules, nobody is asked.
+	// fresh: the mirror is said to follow. It takes seconds to notice that it does
+	// not, and so a node that moved is asked then too, a moment later.
 	fresh bool
 	nodes map[string]*node
 }
@@ -29,6 +30,12 @@ type node struct {
 	// known is the life of which it is known what runs there: from the mirror when
 	// it was fresh, or from an answer.
 	known health.Life
+	// answered is the life of which the node itself spoke last.
+	answered health.Life
+	// void: the answer that is under way comes too late, for the mirror came first.
+	void bool
+	// until is when the mirror rules again, if it is still fresh then.
+	until time.Time
 	// asking: a question is under way. due is when one may be asked, after so many
 	// that failed.
 	asking bool
@@ -41,6 +48,13 @@ type node struct {
 // unsure is how long before a mirror was found stale it may have been so: what
 // moved since then is not known to be mirrored.
 const unsure = 15 * time.Second
+
+// While a mirror is fresh it has grace to say what moved, and what a node says
+// against it holds for as long as it may take to find the mirror stale.
+const (
+	grace    = 250 * time.Millisecond
+	believed = unsure
+)
 
 // Questions that fail are asked again after againMin, twice as long each time, to
 // againMax.
@@ -76,7 +90,13 @@ func (d *desk) sighted(who health.Name, life health.Life, now time.Time) {
 	if n.life == life {
 		return
 	}
+	first := n.life == health.Life{}
 	n.life, n.moved, n.due, n.failed = life, now, now, 0
+	if d.cluster(who.Cluster).fresh {
+		if n.due = now.Add(grace); first {
+			n.known = life
+		}
+	}
 }
 
 // mirrored notes whether the mirror of a cluster is fresh, or since when it is not,
@@ -87,11 +107,11 @@ func (d *desk) mirrored(name string, fresh bool, since time.Time) (ended bool) {
 	c.fresh = fresh
 	for _, n := range c.nodes {
 		switch {
-		case fresh:
+		case fresh && !was:
 			ended = ended || len(n.gone) > 0
-			n.gone, n.known = nil, health.Life{}
-		case was && n.moved.Before(since.Add(-unsure)):
-			n.known = n.life
+			n.gone, n.known, n.void = nil, n.life, n.asking
+		case was && !fresh && n.answered != n.life && !n.moved.Before(since.Add(-unsure)):
+			n.known, n.due = health.Life{}, time.Time{}
 		}
 	}
 	return ended
@@ -113,9 +133,6 @@ func (d *desk) keep(name string, nodes map[string]struct{}) (ended bool) {
 // next returns the nodes to ask now, those first that moved last.
 func (d *desk) next(now time.Time) (who []health.Name) {
 	for name, c := range d.clusters {
-		if c.fresh {
-			continue
-		}
 		for node, n := range c.nodes {
 			if n.life != (health.Life{}) && n.life != n.known && !n.asking && !n.due.After(now) {
 				who = append(who, health.Name{Cluster: name, Node: node})
@@ -134,7 +151,7 @@ func (d *desk) begin(who health.Name) { d.node(who).asking = true }
 // failed notes that a question had no answer that counts.
 func (d *desk) failed(who health.Name, now time.Time) {
 	n := d.node(who)
-	n.asking = false
+	n.asking, n.void = false, false
 	n.failed++
 	n.due = now.Add(min(againMin<<min(n.failed-1, 10), againMax))
 }
@@ -144,12 +161,13 @@ func (d *desk) failed(who health.Name, now time.Time) {
 func (d *desk) settled(who health.Name, life health.Life, pairs []Pair, states []pods.State, now time.Time) (gone map[global.Pod]string, back []global.Pod) {
 	n := d.node(who)
 	n.asking, n.failed = false, 0
+	if n.void {
+		n.void = false
+		return nil, nil
+	}
 	// A life that is newer than the sighting is sighted in a moment.
 	n.due = now.Add(againMin)
-	if d.cluster(who.Cluster).fresh {
-		return nil, nil // the mirror came first
-	}
-	n.known = life
+	n.known, n.answered, n.until = life, life, now.Add(believed)
 	before := n.gone
 	n.gone = map[global.Pod]string{}
 	for i, p := range pairs {
@@ -170,6 +188,23 @@ func (d *desk) settled(who health.Name, life health.Life, pairs []Pair, states [
 		}
 	}
 	return gone, back
+}
+
+// expire ends what nodes said against mirrors that are fresh nevertheless, and
+// returns the clusters of which it ended something.
+func (d *desk) expire(now time.Time) (names []string) {
+	for name, c := range d.clusters {
+		ended := false
+		for _, n := range c.nodes {
+			if c.fresh && len(n.gone) > 0 && !n.until.After(now) {
+				n.gone, ended = nil, true
+			}
+		}
+		if ended {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // why says for people on whose word a pod is withdrawn.

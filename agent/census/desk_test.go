@@ -103,8 +103,31 @@ func TestAskWhatMoved(t *testing.T) {
 	if !p.mirrored("west", true, time.Time{}) || len(p.gone()) != 0 {
 		t.Errorf("the mirror is fresh, and %q are withdrawn", p.gone())
 	}
-	p.sighted(n1, life(4), p.now)
 	p.asks("fresh again", "")
+}
+
+// While a mirror is fresh, what moved is asked about a moment later: it takes
+// seconds to find it stale. What is said against it holds until then, or on.
+func TestAskAMirrorThatSeemsFresh(t *testing.T) {
+	for _, turnsStale := range []bool{false, true} {
+		p := calm(t)
+		p.sighted(n1, life(2), p.now)
+		p.asks("the mirror may follow", "")
+		p.pass(grace)
+		p.asks("later", "n1")
+		if gone, _ := p.answers(n1, life(2), pods.Ended, pods.Lives); gone != 1 {
+			t.Errorf("%d are withdrawn, want 1", gone)
+		}
+		p.pass(9 * time.Second)
+		if turnsStale {
+			p.mirrored("west", false, p.now)
+		}
+		p.asks("answered already", "")
+		p.pass(believed)
+		if ended := p.expire(p.now); (len(ended) == 1) == turnsStale || (len(p.gone()) == 1) != turnsStale {
+			t.Errorf("stale %v: %q end, %q are withdrawn", turnsStale, ended, p.gone())
+		}
+	}
 }
 
 // What moved while a mirror may have been stale already, and what is seen first by

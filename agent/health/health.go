@@ -97,7 +97,7 @@ type Health struct {
 	hands    chan hand
 	surveys  chan *inquiry
 	news     chan Event
-	confirms chan Sighting
+	heard    chan func(*Machine)
 
 	// What follows is owned by Run.
 
@@ -138,7 +138,7 @@ const (
 func New(c Config, d Deps) *Health {
 	h := &Health{
 		config: c, deps: d,
-		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), confirms: make(chan Sighting),
+		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)),
 		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{},
 	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
@@ -152,7 +152,7 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		for {
 			select {
 			case <-batches:
-			case <-h.confirms:
+			case <-h.heard:
 			case <-ctx.Done():
 				return nil
 			}
@@ -190,9 +190,9 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 			if h.machine != nil {
 				h.machine.SetMembers(h.members)
 			}
-		case s := <-h.confirms:
+		case do := <-h.heard:
 			if h.machine != nil {
-				h.machine.Confirm(s.Name, s.Life)
+				do(h.machine)
 			}
 		case s := <-h.surveys:
 			h.begin(s, time.Now())

@@ -58,11 +58,27 @@ func (m *Machine) prod(n *node) {
 	}
 }
 
+// Spread has the others of the own cluster look at a node, because it lives another
+// life than its mirror knows.
+func (m *Machine) Spread(who Name) {
+	m.spread = append(m.spread, Report{Name: who, State: Moved}.Append(nil))
+}
+
 // Confirm is Machine.Confirm, for those who asked the node itself. It returns when
 // Run has it, or ctx is done.
 func (h *Health) Confirm(ctx context.Context, who Name, life Life) error {
+	return h.hear(ctx, func(m *Machine) { m.Confirm(who, life) })
+}
+
+// Spread is Machine.Spread. It returns when Run has it, or ctx is done.
+func (h *Health) Spread(ctx context.Context, who Name) error {
+	return h.hear(ctx, func(m *Machine) { m.Spread(who) })
+}
+
+// hear has Run do something with its machine, if it has one.
+func (h *Health) hear(ctx context.Context, do func(*Machine)) error {
 	select {
-	case h.confirms <- Sighting{who, life}:
+	case h.heard <- do:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

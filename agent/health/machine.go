@@ -123,6 +123,8 @@ type Machine struct {
 	overrides     map[Name]clustermesh.VerdictState
 	memory        map[Name]Record
 	touched       map[Name]struct{}
+	// spread is to be gossiped with the next Output.
+	spread [][]byte
 	// left are changes about whom is gone, for the next Output.
 	left   []Change
 	unread int
@@ -172,8 +174,8 @@ func (m *Machine) SetOverride(who Name, state clustermesh.VerdictState) {
 
 // Step takes in what happened and returns what to do.
 func (m *Machine) Step(in Input) Output {
-	m.out = Output{Changes: m.left}
-	m.left = nil
+	m.out = Output{Changes: m.left, Gossip: m.spread}
+	m.left, m.spread = nil, nil
 	elapsed := in.Now.Sub(m.now)
 	if m.now.IsZero() {
 		elapsed = 0
