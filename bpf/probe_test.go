@@ -339,6 +339,9 @@ func FuzzParseProbe(f *testing.F) {
 	f.Add(Probe{Kind: ProbePods, Nonce: 1}.Append(nil))
 	f.Add(Probe{Kind: ProbeNode, Reply: true, Target: node6, Epoch: 9}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if seen := ParseSeen(b); len(b) < ProbeSize+SeenSize && seen != (Seen{}) {
+			t.Errorf("%x saw %+v", b, seen)
+		}
 		p, err := ParseProbe(b)
 		if err != nil {
 			return

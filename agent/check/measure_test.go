@@ -186,10 +186,22 @@ func (w *world) measure() ([]*Path, []string) {
 	return paths, out
 }
 
+// open counts the files that this process has open.
+func (w *world) open() int {
+	w.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	w.must(err)
+	return len(all)
+}
+
 // Nothing is wrong with a path that is as it should be.
 func TestGoodPath(t *testing.T) {
 	w := newWorld(t)
+	before := w.open()
 	paths, wrong := w.measure()
+	if after := w.open(); after != before {
+		t.Errorf("it leaves %d files open that were %d", after, before)
+	}
 	if len(paths) != 2 || len(wrong) > 0 {
 		t.Fatalf("of %d paths it is wrong: %q", len(paths), wrong)
 	}
