@@ -23,9 +23,12 @@ type Status struct {
 	// seen whole, and empty while nothing is known.
 	Source string `json:"source"`
 	// StaleSince is when the store went out of reach; zero while it is not.
-	StaleSince time.Time    `json:"staleSince,omitzero"`
-	Peers      []PeerStatus `json:"peers"`
-	Routes     []Route      `json:"routes"`
+	StaleSince time.Time `json:"staleSince,omitzero"`
+	// Invalid counts values in the store that do not decode; what they held
+	// before stays.
+	Invalid int          `json:"invalid"`
+	Peers   []PeerStatus `json:"peers"`
+	Routes  []Route      `json:"routes"`
 	// sessions are those of Peers, nil for one that has none.
 	sessions []*session.Session
 }

@@ -70,6 +70,9 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 				return
 			}
 		}
+		if !yield(control.Sample{Name: "tombolo_bgp_invalid_values", Help: "Values in etcd that do not decode.", Value: float64(s.Invalid)}) {
+			return
+		}
 		yield(control.Sample{Name: "tombolo_bgp_held_paths", Help: "Paths that are not advertised though one asks for them.",
 			Value: float64(s.summary().Held)})
 	}

@@ -67,6 +67,9 @@ func (l *loop) publish() {
 	if st.StaleSince = since; !since.IsZero() {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("etcd out of reach since %s: %v", since.Format(time.TimeOnly), err))
 	}
+	invalid := l.collector.view.Invalid()
+	st.Invalid = len(invalid)
+	st.Reasons = append(st.Reasons, unread(invalid)...)
 	for _, part := range slices.Sorted(maps.Keys(l.problems)) {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("%s: %v", part, l.problems[part]))
 	}
@@ -83,12 +86,29 @@ func (l *loop) publish() {
 	l.report(st)
 }
 
+// maxReasons bounds how many keys are named whose values do not decode.
+const maxReasons = 5
+
+// unread names the keys whose values are not used, and counts those beyond.
+func unread(invalid map[string]error) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(invalid)) {
+		if len(out) == maxReasons {
+			return append(out, fmt.Sprintf("and %d more values in etcd", len(invalid)-maxReasons))
+		}
+		out = append(out, fmt.Sprintf("a value in etcd is not used: %s: %v", key, invalid[key]))
+	}
+	return out
+}
+
 // report gives the store what is known of this process, when that changed. It
 // never waits: of what nobody took yet the newest counts.
 func (l *loop) report(st *Status) {
-	value, err := clustermesh.Encode(&clustermesh.ProcessStatus{
-		Role: Role, Node: st.Node, Version: l.s.cfg.Version, Started: st.Started, Health: st.Health, Reasons: st.Reasons,
-	})
+	p := &clustermesh.ProcessStatus{Role: Role, Node: st.Node, Version: l.s.cfg.Version, Started: st.Started, Health: st.Health}
+	for _, r := range st.Reasons {
+		p.Reasons = append(p.Reasons, clustermesh.Line(r))
+	}
+	value, err := clustermesh.Encode(p)
 	if err != nil || bytes.Equal(value, l.reported) {
 		l.problem("status", err)
 		return
