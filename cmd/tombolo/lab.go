@@ -49,11 +49,12 @@ func newLab() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Whole clusters, routers and a client in network namespaces of this machine (root)",
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+		// In the place of the root's, of which cobra runs only the nearest.
+		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
 				return fmt.Errorf("a lab is made of network namespaces and cgroups, which takes root: sudo %s", c.CommandPath())
 			}
-			return nil
+			return environment(c, args)
 		},
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")

@@ -95,3 +95,13 @@ func TestLabExecNamesWhatItWants(t *testing.T) {
 		}
 	}
 }
+
+func TestLabSettingsFromTheEnvironment(t *testing.T) {
+	t.Setenv("TOMBOLO_LAB_DIR", t.TempDir())
+	t.Setenv("TOMBOLO_NAME", "elsewhere")
+	for name, args := range map[string][]string{"elsewhere": {"lab", "status"}, "here": {"lab", "status", "--name", "here"}} {
+		if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), "no such lab: "+name) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
