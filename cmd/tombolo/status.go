@@ -11,7 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/bgp"
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/apiserver"
 	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -57,6 +60,9 @@ node with --latency=nodes. A node probes some often and the others every 30 s.`,
 			return roles, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := knownRoles(args); err != nil {
+				return err
+			}
 			if latency != "" {
 				return showLatency(c, f.runDir, latency, o)
 			}
@@ -87,6 +93,18 @@ node with --latency=nodes. A node probes some often and the others every 30 s.`,
 	o.add(c)
 	f.add(c.Flags())
 	return c
+}
+
+// knownRoles refuses what is no role: asked for one, status would say that it
+// does not run.
+func knownRoles(args []string) error {
+	known := []string{agent.Role, apiserver.Role, bgp.Role}
+	for _, role := range args {
+		if !slices.Contains(known, role) {
+			return fmt.Errorf("there is no role %q; roles are %s", role, strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 // processes shows what the roles of all nodes reported.

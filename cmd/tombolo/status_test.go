@@ -120,3 +120,11 @@ func TestAge(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusKnowsTheRoles(t *testing.T) {
+	for _, args := range [][]string{{"status", "router"}, {"status", "--all", "router"}} {
+		if _, err := run(t, args...); err == nil || !strings.Contains(err.Error(), `no role "router"; roles are agent, apiserver, speaker`) {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
