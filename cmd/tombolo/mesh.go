@@ -93,7 +93,7 @@ func (f *meshFlags) ask(ctx context.Context, path string, v any, direct func(con
 			return err
 		}
 		defer client.Close()
-		return direct(ctx, client)
+		return f.store.explain(ctx, direct(ctx, client))
 	}
 	var errs []error
 	for _, role := range []string{"agent", "apiserver"} {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,8 +54,24 @@ func (f *storeFlags) withStore(do func(c *cobra.Command, client *etcd.Client, ar
 			return err
 		}
 		defer client.Close()
-		return do(c, client, args)
+		return f.explain(c.Context(), do(c, client, args))
 	}
+}
+
+// explain adds to an error of a store that gave no answer in time why its members
+// cannot be reached, as far as that can be told.
+func (f *storeFlags) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	cfg, failed := f.config()
+	if failed != nil {
+		return err
+	}
+	if why := cfg.Reach(ctx); why != nil {
+		return fmt.Errorf("%w\n%w", err, why)
+	}
+	return fmt.Errorf("%w: etcd at %s takes connections and does not answer; have most of its members died?", err, strings.Join(f.endpoints, ", "))
 }
 
 // storeLog tells on the standard error what a person who waits should know.

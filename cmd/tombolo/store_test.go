@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -78,5 +81,25 @@ func TestStore(t *testing.T) {
 	after, ok, err := c.Get(t.Context(), clustermesh.EpochKey)
 	if err != nil || !ok || string(after.Value) == string(before.Value) {
 		t.Errorf("the restored store's epoch: %q, before %q (%v)", after.Value, before.Value, err)
+	}
+}
+
+func TestStoreThatDoesNotAnswer(t *testing.T) {
+	nowhere := "http://" + etcdtest.Address(t)
+	f := storeFlags{endpoints: []string{nowhere}}
+	err := f.explain(t.Context(), fmt.Errorf("reading epoch: %w", context.DeadlineExceeded))
+	if err == nil || !strings.Contains(err.Error(), "reading epoch: ") || !strings.Contains(err.Error(), nowhere) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody there: %v", err)
+	}
+	f.endpoints = []string{etcdtest.New(t).Config.Listen[0]}
+	if err := f.explain(t.Context(), context.DeadlineExceeded); !strings.Contains(err.Error(), "takes connections and does not answer") {
+		t.Errorf("no quorum: %v", err)
+	}
+	other := errors.New("no such key")
+	if err := f.explain(t.Context(), other); err != other {
+		t.Errorf("another error: %v", err)
+	}
+	if err := f.explain(t.Context(), nil); err != nil {
+		t.Errorf("no error: %v", err)
 	}
 }
