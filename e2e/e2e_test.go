@@ -10,8 +10,12 @@
 //	                          -udp, -udp-unconnected, -http-mapped or
 //	                          -udp-mapped before MACHINE
 //	etcd URL DIR              an etcd outside of any API server, without TLS
-//	certificates DIR CLUSTER ADDRESS   an authority of a cluster, and what it
-//	                          signs for an etcd at the address and its users
+//	member NAME DIR PKI NAME=ADDRESS...   one of the members of such an etcd, with
+//	                          TLS and what certificates made
+//	metrics ROLE              what a role of the node serves at /metrics
+//	put KEY VALUE             writes bytes to the store of the node it runs on
+//	certificates DIR CLUSTER ADDRESS...   an authority of a cluster, and what it
+//	                          signs for an etcd at the addresses and its users
 //	foreign CGROUP            a program of somebody else's at the connect4 hook of
 //	                          a cgroup, for as long as it runs
 //	attached CGROUP           the programs at the hooks of a cgroup, a line each
@@ -22,8 +26,9 @@
 //	                              it fails), for at most DURATION; what it printed
 //	                              last is there for stdout and stderr
 //
-// NEXT is a tombolo of another version. LAB_ROUTER and LAB_FAMILY in the environment choose the routers (builtin, frr,
-// bird) and the address family (ipv4, ipv6); `make test-matrix` sets all of them.
+// NEXT is a tombolo of another version. LAB_ROUTER and LAB_FAMILY in the environment
+// choose the routers (builtin, frr, bird) and the address family (ipv4, ipv6);
+// `make test-matrix` sets all of them.
 package e2e
 
 import (
@@ -47,8 +52,12 @@ var binDir string
 
 func TestMain(m *testing.M) {
 	programs := map[string]func(){"lab": labProgram, "ask": askProgram, "etcd": etcdProgram,
+		"member":       memberProgram,
+		"put":          putProgram,
+		"metrics":      metricsProgram,
 		"certificates": certificatesProgram,
-		"foreign":      foreignProgram, "attached": attachedProgram}
+		"foreign":      foreignProgram,
+		"attached":     attachedProgram}
 	if programs[filepath.Base(os.Args[0])] == nil {
 		if err := build(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,10 +10,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-
-	"tombolo.io/tombolo/clustermesh"
-	"tombolo.io/tombolo/deploy/lab/pki"
-	"tombolo.io/tombolo/etcd/embedded"
 )
 
 // hooks are those of sockets, by the names that tombolo status uses.
@@ -68,39 +62,6 @@ func foreignProgram() {
 	}
 	defer l.Close()
 	<-untilSignal().Done()
-}
-
-// etcdProgram is an etcd that belongs to no API server.
-func etcdProgram() {
-	if len(os.Args) != 3 {
-		exit("usage: etcd URL DIR")
-	}
-	ctx := untilSignal()
-	cfg := embedded.Config{Dir: os.Args[2], Listen: os.Args[1:2], EpochKey: clustermesh.EpochKey}
-	s, err := embedded.Start(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
-	if err != nil {
-		exit(err)
-	}
-	defer s.Stop()
-	select {
-	case <-ctx.Done():
-	case err := <-s.Err():
-		exit(err)
-	}
-}
-
-// certificatesProgram makes what a cluster has that no lab has made.
-func certificatesProgram() {
-	if len(os.Args) != 4 {
-		exit("usage: certificates DIR CLUSTER ADDRESS")
-	}
-	address, err := netip.ParseAddr(os.Args[3])
-	if err == nil {
-		err = pki.Issue(pki.Dir(os.Args[1]), os.Args[2], []netip.Addr{address})
-	}
-	if err != nil {
-		exit(err)
-	}
 }
 
 // untilSignal ends with SIGINT or SIGTERM.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"tombolo.io/tombolo/deploy/lab/echo"
+	"tombolo.io/tombolo/internal/control"
 )
 
 // labProgram becomes tombolo lab, for the lab of the script.
@@ -60,6 +62,18 @@ func askProgram() {
 	for _, word := range slices.Sorted(maps.Keys(r.Errors)) {
 		fmt.Printf("error %s %d\n", word, r.Errors[word])
 	}
+}
+
+// metricsProgram prints the metrics of a role of the node that it runs on.
+func metricsProgram() {
+	if len(os.Args) != 2 {
+		exit("usage: metrics ROLE")
+	}
+	out, err := control.NewClient(os.Getenv("TOMBOLO_RUN_DIR"), os.Args[1]).Raw(context.Background(), "/metrics")
+	if err != nil {
+		exit(err)
+	}
+	os.Stdout.Write(out)
 }
 
 func exit(why any) {

@@ -24,7 +24,7 @@ Keys are below tombolo/v1/, which may be left out: export/services/default/web.
 Values are printed decoded; one that does not decode is shown with the reason.`,
 	}
 	f.add(c.PersistentFlags())
-	c.AddCommand(newStoreList(f), newStoreGet(f), newStoreWatch(f), newStoreSnapshot(f), newStoreRestore())
+	c.AddCommand(newStoreList(f), newStoreGet(f), newStoreWatch(f), newStoreSnapshot(f), newStoreRestore(), newStoreUsers(f))
 	return c
 }
 

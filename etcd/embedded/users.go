@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/authpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"tombolo.io/tombolo/etcd"
 )
 
 // User is who a certificate names, and what they may do. A name that ends in
@@ -49,6 +51,18 @@ func grant(ctx context.Context, c *clientv3.Client, users []User) error {
 	if err := remove(ctx, c, users); err != nil {
 		return err
 	}
+	return admit(ctx, c, users)
+}
+
+// Grant gives an external store, of which c is a client that may do all, these
+// users and their roles, and switches authentication on. Other users stay. It
+// may be run again, as when the roles of a newer version differ.
+func Grant(ctx context.Context, c *etcd.Client, users []User) error {
+	return admit(ctx, c.Raw(), users)
+}
+
+// admit adds root and users with their roles, and switches authentication on.
+func admit(ctx context.Context, c *clientv3.Client, users []User) error {
 	if err := add(ctx, c, "root"); err != nil {
 		return err
 	}

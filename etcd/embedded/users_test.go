@@ -132,3 +132,26 @@ func TestUsersChange(t *testing.T) {
 		t.Error("a removed user reads")
 	}
 }
+
+// An external store is given the users, and keeps those that it has besides.
+func TestGrant(t *testing.T) {
+	ca := etcdtest.NewCA(t)
+	s := etcdtest.Secure(t, ca.Issue("server"), []embedded.User{{Name: "tenant", Read: []string{"elsewhere/"}}})
+	root := dial(t, s, ca.Issue("root"))
+	for range 2 {
+		if err := embedded.Grant(t.Context(), root, embedded.Tombolo("t/")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name, key string
+		may       bool
+	}{
+		{"node", "t/private/a", true}, {"peer", "t/export/a", true}, {"peer", "t/private/a", false}, {"node", "elsewhere/a", false},
+		{"tenant", "elsewhere/a", true}, {"tenant", "t/export/a", false},
+	} {
+		if _, _, err := dial(t, s, ca.Issue(c.name)).Get(t.Context(), c.key); (err == nil) != c.may {
+			t.Errorf("%s reads %s: %v", c.name, c.key, err)
+		}
+	}
+}
