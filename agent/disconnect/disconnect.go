@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tombolo.io/tombolo/bpf"
 )
 
@@ -124,7 +126,9 @@ func (d *Disconnector) cut() error {
 	var errs []error
 	err := d.each(byNetns, func(diag *diag, all []found) {
 		for _, f := range all {
-			if _, ok := cookies[f.cookie()]; !ok {
+			// Who was told of the end in good order reads it when it comes to it,
+			// after what is left to be read.
+			if _, ok := cookies[f.cookie()]; !ok || f.protocol == unix.IPPROTO_TCP && f.state == closeWait {
 				continue
 			}
 			done, err := diag.destroy(f)
@@ -135,7 +139,7 @@ func (d *Disconnector) cut() error {
 		}
 	})
 	if d.ended.Add(uint64(ended)); ended > 0 {
-		d.log.Info("ended connections whose backend is down, or had its time to drain", "connections", ended, "such as", sockets[0].Frontend, "backend", sockets[0].Backend)
+		d.log.Info("ended connections whose backend is down, gone, or had its time to drain", "connections", ended, "such as", sockets[0].Frontend, "backend", sockets[0].Backend)
 	}
 	return errors.Join(append(errs, err)...)
 }

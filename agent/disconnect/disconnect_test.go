@@ -209,3 +209,25 @@ func TestDrainIsOver(t *testing.T) {
 		t.Errorf("it goes on (%v)", err)
 	}
 }
+
+// A client whose peer ended in good order before it died reads all that it sent, and
+// its end.
+func TestPeerHadEnded(t *testing.T) {
+	w := newWorld(t)
+	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
+	w.serve(f, w.place.Serve(t, netip.MustParseAddrPort("127.0.0.1:0"), "bye"), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+	fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
+	w.until("the peer ends", func() bool {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		return err == nil && info.State == closeWait
+	})
+	w.Clusters.Set(dyingCluster, bpf.ClusterDown)
+	if err := w.cut(); err != nil || w.ended(fd) {
+		t.Errorf("ended, although the peer had (%v)", err)
+	}
+	for _, want := range []string{"bye", ""} {
+		if got, _, err := bpftest.Receive(fd); err != nil || got != want {
+			t.Errorf("read %q (%v), want %q", got, err, want)
+		}
+	}
+}

@@ -24,6 +24,9 @@ const (
 // connection is in: TIME_WAIT and LISTEN.
 const allStates = 0xfff &^ (1<<6 | 1<<10)
 
+// closeWait is the state of a TCP socket whose peer has ended (TCP_CLOSE_WAIT).
+const closeWait = 8
+
 // protocols are those whose connections we lead.
 var protocols = []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
 
@@ -36,8 +39,8 @@ func (r *request) Serialize() []byte { return r[:] }
 
 // found is a socket as the kernel names it.
 type found struct {
-	family, protocol uint8
-	id               [sockidSize]byte
+	family, protocol, state uint8
+	id                      [sockidSize]byte
 }
 
 func (f found) cookie() uint64 {
@@ -83,7 +86,7 @@ func (d *diag) sockets() ([]found, error) {
 				if len(m) < sockidAt+sockidSize {
 					return nil, fmt.Errorf("listing sockets: a message of %d bytes", len(m))
 				}
-				out = append(out, found{m[0], protocol, [sockidSize]byte(m[sockidAt:])})
+				out = append(out, found{m[0], protocol, m[1], [sockidSize]byte(m[sockidAt:])})
 			}
 		}
 	}

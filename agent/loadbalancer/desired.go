@@ -50,6 +50,8 @@ type share struct {
 type bystander struct {
 	endpoint
 	standing Standing
+	// gone is since when it is gone, zero while it is not.
+	gone time.Time
 }
 
 // endpoint is who a backend is, together with where it runs: one that moves to
@@ -98,7 +100,7 @@ func desire(s *global.Service, outliers bool) []desired {
 			case p.Aside[j].Serving:
 				standing = Draining
 			}
-			d.aside = append(d.aside, bystander{endpointOf(&p.Aside[j]), standing})
+			d.aside = append(d.aside, bystander{endpoint: endpointOf(&p.Aside[j]), standing: standing})
 		}
 		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary), shares(p.Backup)
 		out = append(out, d)

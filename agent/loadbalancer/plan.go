@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"slices"
+	"time"
 
 	"tombolo.io/tombolo/agent/maglev"
 )
@@ -51,7 +52,7 @@ func (s *state) plan(p *port, d *desired) (*plan, error) {
 // place returns the backend of p that e is, or takes numbers for a new one.
 func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
 	if b, ok := s.same(p, e); ok {
-		b.standing = Active
+		b.standing, b.gone = Active, time.Time{}
 		pl.backends = append(pl.backends, b)
 		return b, nil
 	}
@@ -74,7 +75,7 @@ func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
 func (s *state) keep(p *port, aside []bystander, pl *plan) {
 	for _, by := range aside {
 		if b, ok := s.same(p, by.endpoint); ok {
-			b.standing = by.standing
+			b.standing, b.gone = by.standing, by.gone
 			pl.backends = append(pl.backends, b)
 		}
 	}

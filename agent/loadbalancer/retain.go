@@ -40,7 +40,7 @@ func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 	for _, b := range p.backends {
 		if who := (placed{cluster: b.cluster, address: b.address}); !wanted[who] && missing(b.cluster) {
 			p.restored = true
-			d.aside = append(d.aside, bystander{endpoint{cluster: b.cluster, address: b.address, pinned: true}, b.standing})
+			d.aside = append(d.aside, bystander{endpoint: endpoint{cluster: b.cluster, address: b.address, pinned: true}, standing: b.standing})
 		}
 	}
 	d.size = max(d.size, tableSize(d.size, max(len(d.tiers[Primary]), len(d.tiers[Backup]))))

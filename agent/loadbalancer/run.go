@@ -24,7 +24,8 @@ type Config struct {
 	// written; the zero value is DefaultBackoff.
 	Backoff reconcile.Backoff
 	// Down is called when a verdict that something is down was stored, before the
-	// tables are built anew; nil is nobody. It must not wait.
+	// tables are built anew, and when backends were found to be gone; nil is nobody.
+	// It must not wait.
 	Down func()
 	// Outliers is what becomes of backends that fail. Tell is called with what is
 	// new of that, by Run's goroutine, and must not block; it may be nil.
@@ -83,6 +84,10 @@ type LoadBalancer struct {
 	// withdrawn are pods that ended, says their node; never changed once it was
 	// handed out.
 	withdrawn map[global.Pod]string
+	// leaving are the services with backends that are gone, and when something of
+	// that changes; ended is set when the connections of some came to be ended.
+	leaving map[clustermesh.ServiceName]time.Time
+	ended   bool
 	// touched are those about whom a verdict changed since services were marked.
 	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.
@@ -110,6 +115,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		starving:    map[key]struct{}{},
 		report:      newReport(),
 		held:        map[nodeName]Health{},
+		leaving:     map[clustermesh.ServiceName]time.Time{},
 		touched:     map[nodeName]struct{}{},
 		rising:      map[nodeName]struct{}{},
 		outliers:    newOutliers(),
@@ -192,6 +198,7 @@ const betweenVerdicts = 16
 // settle brings every key that is due to what it should be.
 func (l *LoadBalancer) settle(now time.Time) {
 	l.expire(now)
+	l.markLeaving(now)
 	for l.ready {
 		l.markTouched()
 		due := l.queue.Take(now)
@@ -209,6 +216,10 @@ func (l *LoadBalancer) settle(now time.Time) {
 		}
 	}
 	l.rise()
+	if l.ended && l.config.Down != nil {
+		l.config.Down()
+	}
+	l.ended = false
 	if l.crowded {
 		l.crowded = false
 		l.state.evict()
@@ -267,7 +278,9 @@ func (l *LoadBalancer) reconcile(k key, now time.Time) error {
 	merged := global.Merge(in)
 	want := desire(&merged, l.config.Outliers != IgnoreOutliers)
 	var errs []error
+	delete(l.leaving, k.service)
 	for i := range want {
+		l.seeOff(k, &in, &want[i], now)
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
 			errs = append(errs, err)
 		}
@@ -311,6 +324,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 	}
 	earlier(l.queue.Next())
 	earlier(l.nextReturn())
+	earlier(l.nextLeaving())
 	earlier(l.graceRetry, !l.graceRetry.IsZero())
 	earlier(l.report.due())
 	return wake.Sub(now)

@@ -96,6 +96,8 @@ type placed struct {
 	node    uint32
 	// standing is not Active for one that is in no table.
 	standing Standing
+	// gone is since when we know that it is gone, zero while it is not.
+	gone time.Time
 }
 
 // compareWho orders backends by who they are.

@@ -15,8 +15,8 @@ type withdrawal struct {
 
 // SetWithdrawn says which pods of a cluster ended, and on whose word, as their own
 // nodes say while the cluster's mirror is stale; what was said of the cluster before is
-// forgotten. They leave the tables whatever else there is, and their entries go:
-// their addresses may be others' by now. It returns when Run has it, or ctx is
+// forgotten. They leave the tables whatever else there is, and their
+// connections are ended: their addresses may be others' by now. It returns when Run has it, or ctx is
 // done.
 func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string) error {
 	select {

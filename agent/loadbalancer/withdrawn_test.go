@@ -8,10 +8,10 @@ import (
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
-// TestWithdrawnPodsHaveNoEntry holds that a pod that ended, says its node, leaves
-// table and entry, also when all others are down, and comes back when its node's
+// TestWithdrawnPodsAreEnded holds that a pod that ended, says its node, leaves
+// its table, and is ended, also when all others are down, and comes back when its node's
 // word is taken back; another cluster's word does not touch it.
-func TestWithdrawnPodsHaveNoEntry(t *testing.T) {
+func TestWithdrawnPodsAreEnded(t *testing.T) {
 	h := newHarness(t, 1, newRAM(testLimits))
 	h.w.half(false, -1)
 	h.tell(true)
@@ -21,7 +21,8 @@ func TestWithdrawnPodsHaveNoEntry(t *testing.T) {
 	pod := global.Pod{Cluster: "west", Address: address}
 	has := func() bool {
 		for n := range h.k.Limits().Backends {
-			if h.k.Usable(n) && h.k.Backend(n).Address.Addr() == address {
+			b := h.k.Backend(n)
+			if h.k.Usable(n) && b.Standing != Ended && b.Address.Addr() == address {
 				return true
 			}
 		}

@@ -1,0 +1,130 @@
+package loadbalancer
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// departure follows a backend of west that leaves.
+type departure struct {
+	*harness
+	told int // that connections are to be ended
+	who  placed
+}
+
+const departing = 2 // the service, and the endpoint
+
+func newDeparture(t *testing.T) *departure {
+	d := &departure{harness: newHarness(t, 1, newRAM(testLimits))}
+	d.w.half(false, -1)
+	d.tell(true)
+	d.converge()
+	d.l.config.Down = func() { d.told++ }
+	address := endpointAddr(1, departing, departing, false)
+	for _, b := range d.l.state.byName[serviceNameOf(departing)][0].backends {
+		if b.address.Addr() == address {
+			d.who = b
+		}
+	}
+	if d.who.number == 0 {
+		t.Fatal("the endpoint is no backend: this shows nothing")
+	}
+	return d
+}
+
+// list makes west list the endpoint again, or no more.
+func (d *departure) list(listed bool) {
+	var b view.Batch
+	for k, o := range d.store {
+		s, ok := o.(*clustermesh.EndpointSlice)
+		is := func(e clustermesh.Endpoint) bool { return e.Address == d.who.address.Addr() }
+		if !ok || !slices.ContainsFunc(s.Endpoints, is) {
+			continue
+		}
+		if !listed {
+			without := *s
+			without.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), is)
+			o = &without
+		}
+		b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Put, Key: k, Value: o})
+	}
+	d.l.take(b)
+}
+
+// expect lets time pass and looks at the entry: its standing, or gone, and how often
+// connections were to be ended.
+func (d *departure) expect(what string, pass time.Duration, there bool, standing Standing, told int) {
+	d.Helper()
+	d.now = d.now.Add(pass)
+	for range 10 { // the time stands still
+		d.l.settle(d.now)
+		if d.l.state.limbo.running {
+			d.l.graceEnded(<-d.l.graceDone, d.now)
+		}
+	}
+	b := d.k.Backend(d.who.number)
+	if usable := d.k.Usable(d.who.number); usable != there || there && (b.Standing != standing || b.Address != d.who.address) {
+		d.Errorf("%s: the entry is %+v, usable %v; want standing %d, %v", what, b, usable, standing, there)
+	}
+	if d.told != told {
+		d.Errorf("%s: told %d times that connections are to be ended, want %d", what, d.told, told)
+	}
+}
+
+func TestUnlistedIsEnded(t *testing.T) {
+	d := newDeparture(t)
+	d.list(false)
+	d.expect("just unlisted", 0, true, Silent, 0)
+	d.list(true)
+	d.expect("it moved to another slice", 0, true, Active, 0)
+	d.list(false)
+	d.expect("unlisted anew", 0, true, Silent, 0)
+	d.expect("a moment later", misses-time.Millisecond, true, Silent, 0)
+	d.expect("missed for long", time.Millisecond, true, Ended, 1)
+	if wake := d.l.nextWake(d.now); wake > lingers {
+		t.Errorf("wakes in %v to let the entry go", wake)
+	}
+	d.expect("its connections were ended", lingers, false, 0, 1)
+	if len(d.l.leaving) > 0 {
+		t.Errorf("still leaving: %v", d.l.leaving)
+	}
+}
+
+// An agent that starts when one is gone has it to see off as well.
+func TestUnlistedWhileNobodyLooked(t *testing.T) {
+	d := newDeparture(t)
+	d.start()
+	d.l.config.Down = func() { d.told++ }
+	d.tell(true)
+	d.list(false)
+	d.expect("started", 0, true, Silent, 0)
+	d.expect("missed for long", misses, true, Ended, 1)
+	d.expect("its connections were ended", lingers, false, 0, 1)
+}
+
+func TestWithdrawnIsEnded(t *testing.T) {
+	d := newDeparture(t)
+	pod := global.Pod{Cluster: "west", Address: d.who.address.Addr()}
+	d.l.withdraw(withdrawal{"west", map[global.Pod]string{pod: "its node"}})
+	d.expect("withdrawn", 0, true, Ended, 1)
+	d.expect("its connections were ended", lingers, false, 0, 1)
+}
+
+// Who is shared no more has not ended.
+func TestUnsharedGoesOn(t *testing.T) {
+	d := newDeparture(t)
+	d.w.services[1][departing].shared = false
+	before := maps.Clone(d.store)
+	d.tell(false)
+	if maps.Equal(before, d.store) {
+		t.Fatal("nothing changed")
+	}
+	d.expect("not shared", 0, false, 0, 0)
+}
