@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/health"
@@ -40,6 +41,9 @@ type Config struct {
 	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its
 	// node's address; 0 is nowhere.
 	GossipPort uint16
+	// StaleAfter is how old a mirror may be before its cluster's endpoints leave the
+	// tables while others remain; zero is for ever.
+	StaleAfter time.Duration
 	// Failover is what becomes of verdicts about other nodes, Knobs by what they
 	// are judged.
 	Failover health.Mode
@@ -62,6 +66,9 @@ func (c Config) Validate() error {
 	}
 	if len(c.Store.Endpoints) == 0 {
 		errs = append(errs, errors.New("the cluster's etcd is missing: give --etcd-endpoints"))
+	}
+	if c.StaleAfter < 0 {
+		errs = append(errs, fmt.Errorf("--stale-after %v: want 0, which is never, or more", c.StaleAfter))
 	}
 	if c.ProbePort == 0 {
 		errs = append(errs, errors.New("the port of probes is missing: give --probe-port"))

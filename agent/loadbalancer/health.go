@@ -138,7 +138,7 @@ func (l *LoadBalancer) input(k key) global.Input {
 // named returns the verdicts by the names of clusters, as far as these have said
 // their ids.
 func (l *LoadBalancer) named() *global.Health {
-	h := &global.Health{Clusters: map[string]bool{}, Nodes: map[global.NodeName]global.NodeHealth{}}
+	h := &global.Health{Clusters: map[string]bool{}, Nodes: map[global.NodeName]global.NodeHealth{}, Outdated: l.outdated}
 	for who, health := range l.held {
 		cluster := l.nameOf(who.cluster)
 		switch {

@@ -27,6 +27,9 @@ type Config struct {
 	// tables are built anew, and when backends were found to be gone; nil is nobody.
 	// It must not wait.
 	Down func()
+	// StaleAfter is how old a mirror may be before its cluster's endpoints leave the
+	// tables while others remain; zero is for ever.
+	StaleAfter time.Duration
 	// Outliers is what becomes of backends that fail. Tell is called with what is
 	// new of that, by Run's goroutine, and must not block; it may be nil.
 	Outliers Outliers
@@ -88,6 +91,10 @@ type LoadBalancer struct {
 	// that changes; ended is set when the connections of some came to be ended.
 	leaving map[clustermesh.ServiceName]time.Time
 	ended   bool
+	// outdated are the clusters whose mirror is too old, ages is when the next one
+	// will be; zero is never.
+	outdated map[string]bool
+	ages     time.Time
 	// touched are those about whom a verdict changed since services were marked.
 	touched map[nodeName]struct{}
 	// rising are those of whom something is up again and not yet stored so.
@@ -198,6 +205,7 @@ const betweenVerdicts = 16
 // settle brings every key that is due to what it should be.
 func (l *LoadBalancer) settle(now time.Time) {
 	l.expire(now)
+	l.age(now)
 	l.markLeaving(now)
 	for l.ready {
 		l.markTouched()
@@ -326,6 +334,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 	earlier(l.nextReturn())
 	earlier(l.nextLeaving())
 	earlier(l.graceRetry, !l.graceRetry.IsZero())
+	earlier(l.ages, !l.ages.IsZero())
 	earlier(l.report.due())
 	return wake.Sub(now)
 }

@@ -16,6 +16,8 @@ type NodeName struct{ Cluster, Node string }
 type Health struct {
 	// Clusters are those that are down as a whole, by name.
 	Clusters map[string]bool
+	// Outdated are clusters of which too old is what we know.
+	Outdated map[string]bool
 	// Nodes are those of which something is down.
 	Nodes map[NodeName]NodeHealth
 }
@@ -25,7 +27,7 @@ type NodeHealth struct{ AddressDown, PodsDown bool }
 
 // down reports whether a verdict is about the backend.
 func (h *Health) down(b *Backend) bool {
-	if h.Clusters[b.Cluster] {
+	if h.Clusters[b.Cluster] || h.Outdated[b.Cluster] {
 		return true
 	}
 	n := h.Nodes[NodeName{b.Cluster, b.Node}]

@@ -17,6 +17,8 @@ type member struct {
 	common bool
 	// lost are the addresses that another cluster holds, and which; nil for most.
 	lost map[netip.Addr]string
+	// outdated: too old is what we know of the member.
+	outdated bool
 	// used is set when some port has a backend of it, spare holds a bit for each
 	// resort of those that no port has.
 	used  bool
@@ -156,6 +158,9 @@ func (m *member) whySpare() string {
 		return "drained"
 	case known&(1<<down-1) != 0:
 		return "ejected"
+	}
+	if m.outdated {
+		return "its mirror is stale for too long"
 	}
 	return "down by verdict"
 }

@@ -63,6 +63,7 @@ func (m *merge) run() Service {
 	m.parts = membersOf(*m.in)
 	for i := range m.parts {
 		p := &m.parts[i]
+		p.outdated = m.in.Health.Outdated[p.Cluster]
 		if p.own {
 			m.def = p.Service
 		}

@@ -149,6 +149,8 @@ func (m *merge) whyDown(c *candidate) string {
 		return "ejected: " + c.ejected
 	case m.in.Health.Clusters[c.Cluster]:
 		return "down by verdict: cluster " + c.Cluster
+	case m.in.Health.Outdated[c.Cluster]:
+		return "the mirror of cluster " + c.Cluster + " is stale for longer than --stale-after"
 	case c.OnNode:
 		return "down by verdict: node " + c.Node
 	}
