@@ -52,6 +52,8 @@ type fault struct {
 	promised bool
 	// kept: no long connection should break.
 	kept bool
+	// never: nobody strange may be reached, not even for a moment.
+	never bool
 }
 
 var faults = []fault{
@@ -89,7 +91,10 @@ var faults = []fault{
 		play: reused, lasts: 6 * time.Second,
 		strange:  func(_ *trial, p echo.Pod) bool { return p.Pod == "other" },
 		lost:     func(_ *trial, p echo.Pod) bool { return p.Pod == "west-1-b" },
-		newWorst: time.Second, longWorst: 1200 * time.Millisecond},
+		newWorst: time.Second, longWorst: 1200 * time.Millisecond, promised: true},
+	{name: "returned_otherwise", what: "a cluster comes back with another pod at an old address, and without its control plane", scenario: true,
+		play: returned, lasts: 8 * time.Second, never: true,
+		strange: func(_ *trial, p echo.Pod) bool { return p.Pod == "other" }},
 	{name: "one_way_partition", what: "only one of two clusters hears the other", scenario: true,
 		play: func(t *trial) error {
 			return t.cut(wrong.Fault{From: "east", To: "west", Direction: []wrong.Direction{wrong.In, wrong.Out}[t.n%2]})
@@ -233,4 +238,37 @@ func reused(t *trial) error {
 	}
 	_, err := t.AddPod(t.ctx, "west-1", "other", "other")
 	return err
+}
+
+// returned parts east from west until west is down, gives the addresses of a pod of
+// demo/echo to one of another app, and mends all but the control planes.
+func returned(t *trial) error {
+	if err := t.cut(wrong.Fault{From: "east", To: "west"}); err != nil {
+		return err
+	}
+	if err := t.wait(3 * time.Second); err != nil {
+		return err
+	}
+	if down, err := t.down(); err != nil || down == 0 {
+		return errors.Join(errors.New("after 3 s nobody is down"), err)
+	}
+	if err := t.RemovePod(t.ctx, "west-1-b"); err != nil {
+		return err
+	}
+	if _, err := t.AddPod(t.ctx, "west-1", "other", "other"); err != nil {
+		return err
+	}
+	if err := t.cut(wrong.Fault{From: "east", To: "west", Traffic: wrong.Control}); err != nil {
+		return err
+	}
+	if _, err := t.Heal(t.ctx, func(f wrong.Fault) bool { return f.Traffic == wrong.All }); err != nil {
+		return err
+	}
+	if err := t.wait(5 * time.Second); err != nil {
+		return err
+	}
+	if down, err := t.down(); err != nil || down > 0 {
+		return errors.Join(fmt.Errorf("5 s after it came back %d clusters and nodes are still down, whose own agents know which pods live", down), err)
+	}
+	return nil
 }

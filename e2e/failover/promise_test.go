@@ -44,6 +44,9 @@ func (f fault) hold(t *testing.T, o Outcome) {
 	if f.longWorst > 0 && (o.Long > slack*f.longWorst || o.Hung > 0) {
 		t.Errorf("long connections ended after %v, %d never, want %v at most", o.Long, o.Hung, slack*f.longWorst)
 	}
+	if f.never && o.Stray > 0 {
+		t.Errorf("%d connections reached who they should not", o.Stray)
+	}
 	if f.harmless && o.Failed > 0 {
 		t.Errorf("%d new connections failed", o.Failed)
 	}
