@@ -37,5 +37,6 @@ func newRoot() *cobra.Command {
 		newConnections(),
 	)
 	explainArgs(root)
+	environmentCompletes(root)
 	return root
 }

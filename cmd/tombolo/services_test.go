@@ -119,4 +119,10 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: got %v\n%s", args, err, out)
 		}
 	}
+	t.Setenv("TOMBOLO_RUN_DIR", dir)
+	for args, want := range map[string]string{"services": "\nshop/cart\nshop/far\n:", "status": "agent\n:"} {
+		if out, err := run(t, "__complete", args, ""); err != nil || !strings.Contains("\n"+out, want) {
+			t.Errorf("%s, the directory set by the environment: got %v\n%s", args, err, out)
+		}
+	}
 }

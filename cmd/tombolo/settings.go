@@ -37,6 +37,25 @@ func environment(c *cobra.Command, _ []string) error {
 	return errors.Join(errs...)
 }
 
+// environmentCompletes lets what completes arguments know the flags that the
+// environment sets, too: cobra prepares no command for it.
+func environmentCompletes(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		environmentCompletes(sub)
+	}
+	complete := c.ValidArgsFunction
+	if complete == nil {
+		return
+	}
+	c.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if err := environment(c, args); err != nil {
+			cobra.CompErrorln(err.Error())
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return complete(c, args, word)
+	}
+}
+
 func variable(flag string) string {
 	return "TOMBOLO_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
