@@ -2,23 +2,17 @@ package health
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
-	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
-	"tombolo.io/tombolo/internal/kept"
 )
 
 // Mode is what becomes of verdicts.
@@ -354,155 +348,3 @@ func (h *Health) look(now time.Time) {
 }
 
 const blindReason = "it hears no other cluster and not even most of its own: it is cut off itself, and its verdicts stay as they are"
-
-// bits are what of a verdict the maps hold.
-func bits(v clustermesh.Verdict) (out loadbalancer.Health) {
-	switch {
-	case v.Node == "" && v.State == clustermesh.VerdictDown:
-		return loadbalancer.ClusterDown
-	case v.Node == "":
-		return 0
-	}
-	if v.AddressDown {
-		out |= loadbalancer.NodeDown
-	}
-	if v.PodsDown {
-		out |= loadbalancer.PodsDown
-	}
-	return out
-}
-
-// order is a verdict for the balancer.
-type order struct {
-	cluster uint16
-	node    string
-	health  loadbalancer.Health
-}
-
-// deliver hands verdicts to the balancer, which may let it wait.
-func (h *Health) deliver(ctx context.Context, orders <-chan order) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case o := <-orders:
-			if o.node == "" {
-				_ = h.deps.Balancer.SetClusterHealth(ctx, o.cluster, o.health) // only ctx ends it
-			} else {
-				_ = h.deps.Balancer.SetNodeHealth(ctx, o.cluster, o.node, o.health)
-			}
-		}
-	}
-}
-
-func (h *Health) path(name string) string { return filepath.Join(h.config.RunDir, name) }
-
-// load reads what was set by hand before a restart.
-func (h *Health) load() {
-	var err error
-	if h.overrides, _, err = kept.Read[[]Override](h.path("verdicts.json")); err != nil {
-		h.deps.Log.Warn("verdicts that were set by hand are lost", "error", err)
-	}
-}
-
-// recall gives a new machine what was known before a restart.
-func (h *Health) recall() {
-	records, _, err := kept.Read[[]Record](h.path("health.json"))
-	if err != nil {
-		h.deps.Log.Warn("what was known of the mesh's nodes is lost", "error", err)
-	}
-	h.machine.Remember(records)
-	for _, o := range h.overrides {
-		h.machine.SetOverride(Name{o.Cluster, o.Node}, o.State)
-	}
-}
-
-// save keeps what must be known after a restart.
-func (h *Health) save() error {
-	if h.machine == nil {
-		return nil
-	}
-	h.dirty, h.saved = false, time.Now()
-	return kept.Write(h.path("health.json"), h.machine.Records())
-}
-
-// probes joins the machine's numbers of probes with the prober's nonces.
-type probes struct {
-	prober Prober
-	cancel context.CancelFunc
-	done   chan struct{}
-	ids    map[uint64]uint64 // by nonce
-	order  []sent
-	unsent []uint64
-}
-
-type sent struct {
-	nonce uint64
-	at    time.Time
-}
-
-func newProbes(ctx context.Context, p Prober, log *slog.Logger) *probes {
-	ctx, cancel := context.WithCancel(ctx)
-	s := &probes{prober: p, cancel: cancel, done: make(chan struct{}), ids: map[uint64]uint64{}}
-	go func() {
-		defer close(s.done)
-		if err := p.Watch(ctx); err != nil {
-			log.Error("replies to probes are read late", "error", err)
-		}
-	}()
-	return s
-}
-
-func (s *probes) readable() <-chan struct{} {
-	if s == nil {
-		return nil
-	}
-	return s.prober.Readable()
-}
-
-func (s *probes) close() {
-	if s != nil {
-		s.cancel()
-		<-s.done
-		_ = s.prober.Close() // nobody waits for its replies
-	}
-}
-
-// drain returns what came in.
-func (s *probes) drain() (Input, error) {
-	b, err := s.prober.Drain()
-	in := Input{Now: b.Through, Unsent: s.unsent}
-	s.unsent = nil
-	for _, r := range b.Replies {
-		if id, ok := s.ids[r.Nonce]; ok {
-			delete(s.ids, r.Nonce)
-			in.Replies = append(in.Replies, Reply{ID: id, Arrived: r.Arrived, Life: Life{BootID: r.BootID, Epoch: r.Epoch}})
-		}
-	}
-	return in, err
-}
-
-// send sends probes. That there is no way to a node is a silence of its; whatever
-// else keeps the kernel from sending is not.
-func (s *probes) send(all []Probe) {
-	now := time.Now()
-	for _, p := range all {
-		nonce, err := s.prober.Send(probe.Target{Address: p.To, Kind: kindOnWire[p.Kind]})
-		switch {
-		case err == nil:
-			s.ids[nonce] = p.ID
-			s.order = append(s.order, sent{nonce, now})
-		case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
-		default:
-			s.unsent = append(s.unsent, p.ID)
-		}
-	}
-	done := 0
-	for done < len(s.order) && now.Sub(s.order[done].at) > remember {
-		delete(s.ids, s.order[done].nonce)
-		done++
-	}
-	s.order = s.order[done:]
-}
-
-var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods}

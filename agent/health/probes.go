@@ -1,0 +1,94 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/agent/health/probe"
+	"tombolo.io/tombolo/bpf"
+)
+
+// probes joins the machine's numbers of probes with the prober's nonces.
+type probes struct {
+	prober Prober
+	cancel context.CancelFunc
+	done   chan struct{}
+	ids    map[uint64]uint64 // by nonce
+	order  []sent
+	unsent []uint64
+}
+
+type sent struct {
+	nonce uint64
+	at    time.Time
+}
+
+func newProbes(ctx context.Context, p Prober, log *slog.Logger) *probes {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &probes{prober: p, cancel: cancel, done: make(chan struct{}), ids: map[uint64]uint64{}}
+	go func() {
+		defer close(s.done)
+		if err := p.Watch(ctx); err != nil {
+			log.Error("replies to probes are read late", "error", err)
+		}
+	}()
+	return s
+}
+
+func (s *probes) readable() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.prober.Readable()
+}
+
+func (s *probes) close() {
+	if s != nil {
+		s.cancel()
+		<-s.done
+		_ = s.prober.Close() // nobody waits for its replies
+	}
+}
+
+// drain returns what came in.
+func (s *probes) drain() (Input, error) {
+	b, err := s.prober.Drain()
+	in := Input{Now: b.Through, Unsent: s.unsent}
+	s.unsent = nil
+	for _, r := range b.Replies {
+		if id, ok := s.ids[r.Nonce]; ok {
+			delete(s.ids, r.Nonce)
+			in.Replies = append(in.Replies, Reply{ID: id, Arrived: r.Arrived, Life: Life{BootID: r.BootID, Epoch: r.Epoch}})
+		}
+	}
+	return in, err
+}
+
+// send sends probes. That there is no way to a node is a silence of its; whatever
+// else keeps the kernel from sending is not.
+func (s *probes) send(all []Probe) {
+	now := time.Now()
+	for _, p := range all {
+		nonce, err := s.prober.Send(probe.Target{Address: p.To, Kind: kindOnWire[p.Kind]})
+		switch {
+		case err == nil:
+			s.ids[nonce] = p.ID
+			s.order = append(s.order, sent{nonce, now})
+		case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
+		default:
+			s.unsent = append(s.unsent, p.ID)
+		}
+	}
+	done := 0
+	for done < len(s.order) && now.Sub(s.order[done].at) > remember {
+		delete(s.ids, s.order[done].nonce)
+		done++
+	}
+	s.order = s.order[done:]
+}
+
+var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods}
