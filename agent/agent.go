@@ -10,14 +10,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"tombolo.io/tombolo/agent/census"
-	"tombolo.io/tombolo/agent/disconnect"
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/gossip"
-	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
-	"tombolo.io/tombolo/agent/pods"
-	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
@@ -96,86 +91,53 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		datapath.Clusters.Clear()
 		datapath.Nodes.Clear()
 	}
-	disconnector := disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log)
-	balancer := loadbalancer.New(a.loadbalancer(disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
-	a.balancer.Store(balancer)
-	node := pods.New(a.config.pods(kernel.BootID()), kernel, a.log)
-	var counts *census.Census
-	deps := health.Deps{
-		Sighted:  func(s health.Sighting) { counts.Sighted(s) },
-		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
-		Balancer: balancer, Log: a.log,
-	}
-	if a.config.gossips() {
-		pool := gossip.New(gossip.Config{Node: a.config.Node, RunDir: a.config.RunDir, Port: a.config.GossipPort}, a.log)
-		a.pool.Store(pool)
-		deps.Pool = pool
-	}
-	judge := health.New(a.config.health(), deps)
-	a.judge.Store(judge)
-	counts = census.New(a.config.census(), census.Deps{
-		Life:     func() health.Life { return health.Life{BootID: kernel.BootID(), Epoch: kernel.Epoch()} },
-		Pods:     func() *pods.Set { return node.Snapshot().Set },
-		Balanced: balancer.Snapshot, Balancer: balancer, Judge: judge, Log: a.log,
-	})
-	p := &parts{
-		client: client, datapath: datapath, balancer: balancer, kernel: kernel, judge: judge, disconnector: disconnector,
-		pods: node, census: counts,
-		responder: responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
-	}
-	return a.serve(ctx, socket, p)
-}
-
-// parts are what an agent wires together.
-type parts struct {
-	client       *etcd.Client
-	datapath     *bpf.Datapath
-	balancer     *loadbalancer.LoadBalancer
-	disconnector *disconnect.Disconnector
-	kernel       *bpf.Responder
-	responder    *responder.Responder
-	judge        *health.Health
-	pods         *pods.Node
-	census       *census.Census
+	return a.serve(ctx, socket, a.assemble(client, datapath, kernel))
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
 // it returns, so that the maps may be closed.
 func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
-	batches, toBalancer := make(chan view.Batch), make(chan view.Batch)
-	toResponder, toIdentities, toJudge := make(chan view.Batch), make(chan view.Batch), make(chan view.Batch)
-	toCensus := make(chan view.Batch)
-	toChecker, requests := make(chan view.Batch), make(chan etcd.Batch[*clustermesh.CheckRequest])
-	ids := newIdentities(a.config, a.log)
-	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
-	g.Go(func() error { return socket.Serve(ctx, a.surface(p.client), a.log) })
-	g.Go(func() error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
-	readers := []chan<- view.Batch{toBalancer, toJudge, toResponder, toIdentities, toCensus, toChecker}
-	if pool := a.pool.Load(); pool != nil {
-		toPool := make(chan view.Batch)
-		readers = append(readers, toPool)
-		g.Go(func() error { return pool.Run(ctx, toPool) })
+	run := func(part func(context.Context) error) {
+		g.Go(func() error { return part(ctx) })
 	}
-	g.Go(func() error { view.Share(ctx, batches, readers...); return nil })
-	g.Go(func() error { return p.balancer.Run(ctx, toBalancer) })
-	g.Go(func() error { return p.disconnector.Run(ctx) })
-	g.Go(func() error { return p.responder.Run(ctx, toResponder) })
-	g.Go(func() error { return p.judge.Run(ctx, toJudge) })
-	g.Go(func() error { return p.pods.Run(ctx) })
-	g.Go(func() error { return p.census.Run(ctx, toCensus) })
-	g.Go(func() error { return ids.run(ctx, toIdentities) })
-	g.Go(func() error { return a.failures(ctx, p.datapath, p.balancer) })
-	g.Go(func() error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })
-	g.Go(func() error { return newChecker(a.config, a.log, p).run(ctx, toChecker, requests) })
-	attached := make(chan struct{})
-	g.Go(func() error { return a.attach(ctx, p.datapath, p.balancer, attached) })
-	g.Go(func() error { return a.speak(ctx, p.balancer, attached) })
-	g.Go(func() error {
+	// What looks at the mesh gets every batch of the one watch.
+	var readers []chan<- view.Batch
+	look := func(part func(context.Context, <-chan view.Batch) error) {
+		batches := make(chan view.Batch)
+		readers = append(readers, batches)
+		g.Go(func() error { return part(ctx, batches) })
+	}
+	ids := newIdentities(a.config, a.log)
+	requests, attached := make(chan etcd.Batch[*clustermesh.CheckRequest]), make(chan struct{})
+	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
+
+	look(p.balancer.Run)
+	look(p.judge.Run)
+	look(p.responder.Run)
+	look(p.census.Run)
+	look(ids.run)
+	look(func(ctx context.Context, batches <-chan view.Batch) error {
+		return newChecker(a.config, a.log, p).run(ctx, batches, requests)
+	})
+	if pool := a.pool.Load(); pool != nil {
+		look(pool.Run)
+	}
+	run(p.disconnector.Run)
+	run(p.pods.Run)
+	run(w.run)
+	run(func(ctx context.Context) error { return socket.Serve(ctx, a.surface(p.client), a.log) })
+	run(func(ctx context.Context) error { return a.failures(ctx, p.datapath, p.balancer) })
+	run(func(ctx context.Context) error { return a.attach(ctx, p.datapath, p.balancer, attached) })
+	run(func(ctx context.Context) error { return a.speak(ctx, p.balancer, attached) })
+	run(func(ctx context.Context) error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })
+	run(func(ctx context.Context) error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
 		return ended(ctx, election.Keep(ctx, p.client, a.log, key.String(), leaseTTL, w.reports))
 	})
-	g.Go(func() error { return w.run(ctx) })
+	batches := make(chan view.Batch)
+	run(func(ctx context.Context) error { return ended(ctx, view.Watch(ctx, p.client, a.log, batches)) })
+	run(func(ctx context.Context) error { view.Share(ctx, batches, readers...); return nil })
 	return g.Wait()
 }
 
