@@ -126,7 +126,7 @@ func askTimes(t *testing.T, l *Lab, n int, from, target string, mode echo.Mode) 
 		t.Fatal(err)
 	}
 	var out, failed bytes.Buffer
-	if err := c.Run(nil, &out, &failed); err != nil {
+	if err := c.Run(nil, &out, &failed); err != nil && out.Len() == 0 { // a report comes also when nobody answered
 		t.Fatalf("asking %s from %s: %v %s", target, from, err, failed.String())
 	}
 	var r echo.Report

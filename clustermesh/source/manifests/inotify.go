@@ -88,6 +88,17 @@ func (n *inotify) add(path string) error {
 	return nil
 }
 
+// forget ends the watch. The next one, also of the same directory, has another
+// number.
+func (n *inotify) forget() {
+	if n.watch < 0 {
+		return
+	}
+	// Neither fails but for a watch or a file that is gone already.
+	_ = n.raw.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(n.watch)) })
+	n.watch = -1
+}
+
 // run sends events until ctx ends or the instance is closed.
 func (n *inotify) run(ctx context.Context, out chan<- events) error {
 	buf := make([]byte, 64<<10)

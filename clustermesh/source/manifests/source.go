@@ -58,6 +58,9 @@ type Source struct {
 	// missing and do not count as gone yet.
 	next     time.Time
 	vanished map[string]vanished
+	// away: the directory is not where it was, so that its files are missing for
+	// that alone, until a pass has listed one.
+	away bool
 	// synced: the complete set was delivered. partial is what was last sent.
 	synced, partial bool
 	// news: what the status says has changed beyond numbers.
@@ -134,6 +137,9 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 // due returns when there is something to do without an event.
 func (s *Source) due() time.Time {
 	at := s.next
+	if s.away {
+		return at
+	}
 	for _, v := range s.vanished {
 		if v.at.Before(at) {
 			at = v.at
@@ -157,7 +163,8 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 		case e.watch != watch:
 			// Of a directory that was watched before.
 		case e.name == "" || e.mask&maskLost != 0:
-			full = true
+			full, s.away = true, s.away || e.mask&maskLost != 0
+		case s.away: // what happens in it there is nothing that happened here
 		case e.name == "..data":
 			full = true // a volume of a ConfigMap was replaced; its files are links
 		case !isManifest(e.name):
@@ -178,6 +185,9 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 // bury forgets the files that were watched to vanish and did not come back. It
 // says whether there are others whose time has come, for a full pass.
 func (s *Source) bury(now time.Time) (others bool) {
+	if s.away {
+		return false
+	}
 	for name, v := range s.vanished {
 		switch {
 		case now.Before(v.at):
@@ -200,6 +210,9 @@ func (s *Source) load(name string, now time.Time) {
 
 // pass lists the directory and reads what changed, watched or not.
 func (s *Source) pass(w *inotify, now time.Time) {
+	if s.away { // so that events of it elsewhere are not taken for some of it here
+		w.forget()
+	}
 	// Watched before it is listed, so that nothing falls between.
 	err := w.add(s.config.Dir)
 	var names []string
@@ -207,9 +220,9 @@ func (s *Source) pass(w *inotify, now time.Time) {
 		names, err = s.dir.list()
 	}
 	s.reachable(err, now)
-	if err != nil {
+	if s.away = err != nil; s.away {
 		s.next = now.Add(retry)
-		maps.DeleteFunc(s.vanished, func(_ string, v vanished) bool { return !v.watched })
+		clear(s.vanished)
 		return
 	}
 	var wait time.Duration // for files that are being written
