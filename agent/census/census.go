@@ -170,6 +170,9 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 			c.note(health.Event{What: name, From: Withdrew, To: "used", Reason: "its mirror is fresh, and rules"})
 		}
 		c.inquire(ctx)
+		if !c.desk.anyStale() { // an answer that failed, or came late, is missed by nobody
+			c.fault("ask", nil)
+		}
 		c.publish()
 	}
 }
@@ -259,9 +262,6 @@ func (c *Census) take(ctx context.Context, b view.Batch) {
 			since = state.Since
 		}
 		c.mirrored(ctx, name, cluster.Name, fresh, since)
-	}
-	if !c.desk.anyStale() {
-		c.fault("ask", nil)
 	}
 	for name := range c.desk.clusters {
 		if _, ok := seen[name]; !ok {

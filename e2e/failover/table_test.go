@@ -50,7 +50,7 @@ func TestFaultsSayWhatTheyShouldCost(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		seen[f.name] = true
-		if f.newWorst == 0 && !f.harmless && !f.unnoticed && !f.peer {
+		if f.newWorst == 0 && !f.harmless && !f.unnoticed && !f.peer && !f.never {
 			t.Errorf("%s has no goal", f.name)
 		}
 		if f.longWorst > 0 && f.lost == nil {

@@ -17,7 +17,7 @@ func (t *trial) watchVerdicts() (watched func() (int, error)) {
 		most int
 		err  error
 	}
-	end := make(chan seen, 1)
+	end, nodes := make(chan seen, 1), t.nodes() // those of before: the lab may change
 	go func() {
 		var s seen
 		tick := time.NewTicker(100 * time.Millisecond)
@@ -30,7 +30,7 @@ func (t *trial) watchVerdicts() (watched func() (int, error)) {
 			case <-tick.C:
 			}
 			var n int
-			n, s.err = t.down()
+			n, s.err = t.downAt(nodes)
 			s.most = max(s.most, n)
 		}
 		end <- s
@@ -42,16 +42,25 @@ func (t *trial) watchVerdicts() (watched func() (int, error)) {
 	}
 }
 
-// down counts what the maps of all nodes hold for down.
-func (t *trial) down() (int, error) {
-	sum := 0
+// nodes returns the names of the lab's nodes.
+func (t *trial) nodes() (names []string) {
 	for _, m := range t.Machines() {
-		if m.Kind != plan.KindNode {
-			continue
+		if m.Kind == plan.KindNode {
+			names = append(names, m.Name)
 		}
-		clusters, nodes, err := bpf.DownAt(t.BPFFS(m.Name))
+	}
+	return names
+}
+
+// down counts what the maps of all nodes hold for down, downAt those of some.
+func (t *trial) down() (int, error) { return t.downAt(t.nodes()) }
+
+func (t *trial) downAt(names []string) (int, error) {
+	sum := 0
+	for _, name := range names {
+		clusters, nodes, err := bpf.DownAt(t.BPFFS(name))
 		if err != nil {
-			return 0, fmt.Errorf("looking at the verdicts of %s: %w", m.Name, err)
+			return 0, fmt.Errorf("looking at the verdicts of %s: %w", name, err)
 		}
 		sum += clusters + nodes
 	}
