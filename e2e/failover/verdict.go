@@ -30,7 +30,7 @@ func (t *trial) watchVerdicts() (watched func() (int, error)) {
 			case <-tick.C:
 			}
 			var n int
-			n, s.err = t.downAt(nodes)
+			n, s.err = downAt(nodes)
 			s.most = max(s.most, n)
 		}
 		end <- s
@@ -42,23 +42,24 @@ func (t *trial) watchVerdicts() (watched func() (int, error)) {
 	}
 }
 
-// nodes returns the names of the lab's nodes.
-func (t *trial) nodes() (names []string) {
+// nodes returns the lab's nodes by name, and where their maps are pinned.
+func (t *trial) nodes() map[string]string {
+	out := map[string]string{}
 	for _, m := range t.Machines() {
 		if m.Kind == plan.KindNode {
-			names = append(names, m.Name)
+			out[m.Name] = t.BPFFS(m.Name)
 		}
 	}
-	return names
+	return out
 }
 
-// down counts what the maps of all nodes hold for down, downAt those of some.
-func (t *trial) down() (int, error) { return t.downAt(t.nodes()) }
+// down counts what the maps of all nodes hold for down.
+func (t *trial) down() (int, error) { return downAt(t.nodes()) }
 
-func (t *trial) downAt(names []string) (int, error) {
+func downAt(pins map[string]string) (int, error) {
 	sum := 0
-	for _, name := range names {
-		clusters, nodes, err := bpf.DownAt(t.BPFFS(name))
+	for name, bpffs := range pins {
+		clusters, nodes, err := bpf.DownAt(bpffs)
 		if err != nil {
 			return 0, fmt.Errorf("looking at the verdicts of %s: %w", name, err)
 		}
