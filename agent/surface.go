@@ -95,7 +95,7 @@ func (s *Status) counters() []control.Sample {
 		})
 	}
 	return append(out, control.Sample{
-		Name: "tombolo_disconnected_sockets_total", Help: "Connections that were ended because their backend is down.",
+		Name: "tombolo_disconnected_sockets_total", Help: "Connections that were ended because their backend is down or gone, or had its time to drain.",
 		Counter: true, Value: float64(s.Disconnects.Ended),
 	}, control.Sample{
 		Name: "tombolo_datapath_spilled_sockets_total", Help: "Connected sockets that found no room in the map of sockets.",

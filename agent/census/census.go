@@ -18,7 +18,6 @@ import (
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/agent/pods"
-	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/global"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/internal/kept"
@@ -230,167 +229,11 @@ func (c *Census) recall() {
 
 func (c *Census) path() string { return filepath.Join(c.config.RunDir, rosterFile) }
 
-// take takes a batch in.
-func (c *Census) take(ctx context.Context, b view.Batch) {
-	changed := c.view.Apply(view.Only(b, kinds...))
-	if len(changed.Nodes)+len(changed.Clusters)+len(changed.Peers) == 0 && !changed.Connection {
-		return
-	}
-	self := c.view.Self()
-	if self == nil || !c.view.Synced(view.Ours, clustermesh.KindNodes) {
-		return // what was known goes on
-	}
-	c.enroll()
-	c.own = health.Name{Cluster: self.Name, Node: c.config.Node}
-	c.sources = nil
-	if me := c.view.Node(view.Ours, c.config.Node); me != nil {
-		c.sources = me.Addresses
-	}
-	c.addresses = map[health.Name][]netip.Addr{}
-	stale, _ := c.view.Stale()
-	seen := map[string]struct{}{self.Name: {}}
-	c.mirrored(ctx, view.Ours, self.Name, stale.IsZero(), stale)
-	for name := range c.view.Mirrors() {
-		cluster, state := c.view.Cluster(name), c.view.Mirror(name)
-		if cluster == nil {
-			continue
-		}
-		seen[cluster.Name] = struct{}{}
-		fresh := stale.IsZero() && state != nil && state.Phase == clustermesh.MirrorSynced
-		since := stale
-		if state != nil && (since.IsZero() || state.Phase != clustermesh.MirrorSynced && state.Since.Before(since)) {
-			since = state.Since
-		}
-		c.mirrored(ctx, name, cluster.Name, fresh, since)
-	}
-	for name := range c.desk.clusters {
-		if _, ok := seen[name]; !ok {
-			delete(c.desk.clusters, name)
-			c.withdraw(ctx, name)
-		}
-	}
-}
-
-// enroll makes the roster anew.
-func (c *Census) enroll() {
-	r, err := enroll(c.view)
-	c.fault("roster", err)
-	if r == nil || r.equal(c.server.roster.Load()) {
-		return
-	}
-	c.server.roster.Store(r)
-	if err := kept.Write(c.path(), keptRoster{r.seed, r.keys}); err != nil {
-		c.deps.Log.Warn("who may ask about this node's pods is not kept for a restart", "error", err)
-	}
-}
-
-// mirrored takes in how the mirror of a cluster is, and its nodes; cluster is what
-// the view calls it.
-func (c *Census) mirrored(ctx context.Context, cluster, name string, fresh bool, since time.Time) {
-	nodes := map[string]struct{}{}
-	for n := range c.view.Nodes(cluster) {
-		nodes[n.Name] = struct{}{}
-		c.addresses[health.Name{Cluster: name, Node: n.Name}] = n.Addresses
-	}
-	count := len(c.desk.withdrawn(name))
-	ended := c.desk.mirrored(name, fresh, since)
-	if c.desk.keep(name, nodes) || ended {
-		c.withdraw(ctx, name)
-		c.note(health.Event{What: name, From: Withdrew, To: "used",
-			Reason: fmt.Sprintf("its mirror is fresh again, and rules: %d endpoints are withdrawn no longer", count-len(c.desk.withdrawn(name)))})
-	}
-}
-
 // Withdrew is the state, in events, of an endpoint that was withdrawn.
 const Withdrew = "withdrawn"
 
-// inquire asks whom there is to ask.
-func (c *Census) inquire(ctx context.Context) {
-	who := c.desk.next(time.Now())
-	if len(who) == 0 {
-		return
-	}
-	c.index()
-	for _, w := range who {
-		pairs := c.pairs[w]
-		if len(pairs) == 0 { // nothing of it is used here
-			n := c.desk.node(w)
-			c.settle(ctx, result{who: w, answer: Answer{Life: n.life}})
-			continue
-		}
-		if w == c.own {
-			c.settle(ctx, c.self(w, pairs))
-			continue
-		}
-		if c.asking == atOnce {
-			continue
-		}
-		c.desk.begin(w)
-		c.asking++
-		r, from, to, err := c.way(w)
-		c.questions.Go(func() {
-			res := result{who: w, pairs: pairs, err: err}
-			if err == nil {
-				res.answer, res.err = ask(ctx, r, from, to, pairs)
-			}
-			select {
-			case c.results <- res:
-			case <-ctx.Done():
-			}
-		})
-	}
-}
-
-// self answers about our own pods.
-func (c *Census) self(who health.Name, pairs []Pair) result {
-	r := result{who: who, pairs: pairs, answer: c.server.answer(pairs)}
-	if r.answer.States == nil {
-		r.err = errKnowsNothing
-	}
-	return r
-}
-
 // errNoWay is of a node with which we have no family of addresses in common.
 var errNoWay = errors.New("it has no address of a family that this node has")
-
-// way returns by which addresses a node is asked.
-func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.AddrPort, err error) {
-	if r = c.server.roster.Load(); r == nil {
-		return r, from, to, errNoSeal
-	}
-	for _, a := range c.addresses[who] {
-		i := slices.IndexFunc(c.sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
-		if i >= 0 {
-			return r, c.sources[i], netip.AddrPortFrom(a, c.config.Port), nil
-		}
-	}
-	return r, from, to, errNoWay
-}
-
-// settle takes in what became of a question. The tables are told first, so that a
-// node that comes back by this finds them as it is.
-func (c *Census) settle(ctx context.Context, r result) {
-	if r.err != nil {
-		c.asked.Failed++
-		c.desk.failed(r.who, time.Now())
-		c.deps.Log.Debug("a node does not say which pods live there", "node", r.who, "error", r.err)
-		c.fault("ask", fmt.Errorf("asking node %v which of its pods live, while the mirror of its cluster is stale: %w", r.who, r.err))
-		return
-	}
-	if len(r.pairs) > 0 {
-		c.asked.Answered++
-		c.fault("ask", nil)
-	}
-	gone, back := c.desk.settled(r.who, r.answer.Life, r.pairs, r.answer.States, time.Now())
-	if len(gone)+len(back) > 0 {
-		c.withdraw(ctx, r.who.Cluster)
-	}
-	_ = c.deps.Judge.Confirm(ctx, r.who, r.answer.Life) // only ctx ends it
-	if len(gone) > 0 && c.desk.cluster(r.who.Cluster).fresh {
-		_ = c.deps.Judge.Spread(ctx, r.who)
-	}
-	c.tell(r.who, gone, back)
-}
 
 // withdraw hands on what of a cluster is withdrawn.
 func (c *Census) withdraw(ctx context.Context, name string) {
@@ -427,37 +270,4 @@ func comparePods(a, b global.Pod) int {
 func (c *Census) note(e health.Event) {
 	e.Time, e.Observed = time.Now(), c.config.Observe
 	c.deps.Judge.Tell(e)
-}
-
-// index gathers the endpoints of each node, once for each snapshot.
-func (c *Census) index() {
-	snap := c.deps.Balanced()
-	if snap == c.indexed && c.pairs != nil {
-		return
-	}
-	c.indexed, c.pairs = snap, map[health.Name][]Pair{}
-	seen := map[global.Pod]struct{}{}
-	for _, s := range snap.Services() {
-		for _, e := range s.Input.Exports {
-			for _, slice := range e.Slices {
-				c.add(e.Cluster, slice, seen)
-			}
-		}
-	}
-}
-
-func (c *Census) add(cluster string, s *clustermesh.EndpointSlice, seen map[global.Pod]struct{}) {
-	for i := range s.Endpoints {
-		e := &s.Endpoints[i]
-		if e.Node == "" || !pods.ValidUID(e.PodUID) {
-			continue // nobody can be asked, or about nobody
-		}
-		p := global.Pod{Cluster: cluster, Address: e.Address, UID: e.PodUID}
-		if _, ok := seen[p]; ok {
-			continue
-		}
-		seen[p] = struct{}{}
-		who := health.Name{Cluster: cluster, Node: e.Node}
-		c.pairs[who] = append(c.pairs[who], Pair{e.Address, e.PodUID})
-	}
 }

@@ -9,6 +9,8 @@
 // between: which sockets have a backend that is down, by its cluster or its node,
 // while another backend of their service is up. Where none is, a connection is
 // left: it may come back, and a new one would be led to the same places.
+// A backend that has ended, because it is gone or had its time to drain, keeps no
+// connection in any case.
 //
 // The kernel destroys a socket (SOCK_DESTROY of sock_diag) by its addresses and
 // cookie, in its network namespace; the namespaces are found through the processes

@@ -1,0 +1,96 @@
+package census
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"tombolo.io/tombolo/agent/health"
+)
+
+// inquire asks whom there is to ask.
+func (c *Census) inquire(ctx context.Context) {
+	who := c.desk.next(time.Now())
+	if len(who) == 0 {
+		return
+	}
+	c.index()
+	for _, w := range who {
+		pairs := c.pairs[w]
+		if len(pairs) == 0 { // nothing of it is used here
+			n := c.desk.node(w)
+			c.settle(ctx, result{who: w, answer: Answer{Life: n.life}})
+			continue
+		}
+		if w == c.own {
+			c.settle(ctx, c.self(w, pairs))
+			continue
+		}
+		if c.asking == atOnce {
+			continue
+		}
+		c.desk.begin(w)
+		c.asking++
+		r, from, to, err := c.way(w)
+		c.questions.Go(func() {
+			res := result{who: w, pairs: pairs, err: err}
+			if err == nil {
+				res.answer, res.err = ask(ctx, r, from, to, pairs)
+			}
+			select {
+			case c.results <- res:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// self answers about our own pods.
+func (c *Census) self(who health.Name, pairs []Pair) result {
+	r := result{who: who, pairs: pairs, answer: c.server.answer(pairs)}
+	if r.answer.States == nil {
+		r.err = errKnowsNothing
+	}
+	return r
+}
+
+// way returns by which addresses a node is asked.
+func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.AddrPort, err error) {
+	if r = c.server.roster.Load(); r == nil {
+		return r, from, to, errNoSeal
+	}
+	for _, a := range c.addresses[who] {
+		i := slices.IndexFunc(c.sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
+		if i >= 0 {
+			return r, c.sources[i], netip.AddrPortFrom(a, c.config.Port), nil
+		}
+	}
+	return r, from, to, errNoWay
+}
+
+// settle takes in what became of a question. The tables are told first, so that a
+// node that comes back by this finds them as it is.
+func (c *Census) settle(ctx context.Context, r result) {
+	if r.err != nil {
+		c.asked.Failed++
+		c.desk.failed(r.who, time.Now())
+		c.deps.Log.Debug("a node does not say which pods live there", "node", r.who, "error", r.err)
+		c.fault("ask", fmt.Errorf("asking node %v which of its pods live, while the mirror of its cluster is stale: %w", r.who, r.err))
+		return
+	}
+	if len(r.pairs) > 0 {
+		c.asked.Answered++
+		c.fault("ask", nil)
+	}
+	gone, back := c.desk.settled(r.who, r.answer.Life, r.pairs, r.answer.States, time.Now())
+	if len(gone)+len(back) > 0 {
+		c.withdraw(ctx, r.who.Cluster)
+	}
+	_ = c.deps.Judge.Confirm(ctx, r.who, r.answer.Life) // only ctx ends it
+	if len(gone) > 0 && c.desk.cluster(r.who.Cluster).fresh {
+		_ = c.deps.Judge.Spread(ctx, r.who)
+	}
+	c.tell(r.who, gone, back)
+}
