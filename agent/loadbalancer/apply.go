@@ -73,7 +73,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 	before := p.tables
 	for t := range tiers {
 		if at := pl.tables[t].at; pl.write[t] && at.Size > 0 {
-			s.target.PutSlots(at.Offset, s.table(d.tiers[t], pl.tables[t].members, at.Size))
+			s.target.PutSlots(at.Offset, s.table(d, t, pl.tables[t].members))
 		}
 	}
 	p.tables, p.affinity, p.outliers = pl.tables, d.affinity, d.outliers

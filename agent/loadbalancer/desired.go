@@ -25,6 +25,9 @@ type desired struct {
 	id        portID
 	frontends []Frontend
 	tiers     [tiers][]share
+	// built are the tables of tiers, with indices into them, as far as they were
+	// built ahead.
+	built [tiers][]uint32
 	// aside are endpoints in no table, with the standing that those of them get
 	// which have an entry.
 	aside []bystander

@@ -1,7 +1,8 @@
 // Package loadbalancer keeps the datapath's maps as the mesh wants them: it
 // turns global services into frontends, Maglev tables and backends.
 //
-// Run owns all state. It takes in what the watch of etcd brings, asks for every
+// Run owns all state; where many services change at once other cores do what is pure
+// of the work ahead of it. It takes in what the watch of etcd brings, asks for every
 // service that was touched what global.Merge makes of it, compares that with
 // what lies in the maps, and writes the difference; a service that could not be
 // written is tried again with its own backoff. What lies in the maps before the

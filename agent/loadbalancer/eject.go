@@ -54,6 +54,7 @@ func (l *LoadBalancer) fail(all []ConnectFailure, now time.Time) {
 			if l.config.Outliers == EjectOutliers {
 				l.entries(p.service, j, f.Host, l.silence)
 			}
+			l.heard++
 			l.recount(p.service)
 		case outlier.Overflow:
 			l.outliers.tally.Overflow++

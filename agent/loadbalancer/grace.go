@@ -19,8 +19,25 @@ func (l *LoadBalancer) startGrace(now time.Time) {
 			l.log.Info("moved tables to gather free slots", "tables", moved, "starving", len(l.starving))
 		}
 	}
+	l.beginGrace()
+}
+
+func (l *LoadBalancer) beginGrace() {
 	if l.state.limbo.begin() {
 		go func() { l.graceDone <- l.target.Grace() }()
+	}
+}
+
+// graceBetween lets one grace period follow the other while keys are settled: thousands
+// of tables that are replaced need no more room than those of two periods.
+func (l *LoadBalancer) graceBetween(now time.Time) {
+	select {
+	case err := <-l.graceDone:
+		l.graceEnded(err, now)
+	default:
+	}
+	if !now.Before(l.graceRetry) {
+		l.beginGrace()
 	}
 }
 

@@ -35,6 +35,9 @@ type harness struct {
 	clusters [4]Health
 	nodes    map[nodeName]Health
 	claims   map[Frontend]*claims
+	// batch is how many keys are handed over to other cores at once; zero is as in
+	// earnest, which is more than this world has.
+	batch int
 }
 
 func newHarness(t *testing.T, seed uint64, k kernel) *harness {
@@ -56,6 +59,9 @@ func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 func (h *harness) start() {
 	h.store = map[string]clustermesh.Object{}
 	h.l = New(Config{Node: "n0"}, h.target, slog.New(slog.DiscardHandler))
+	if h.batch > 0 {
+		h.l.batch = h.batch
+	}
 	if err := h.l.restore(); err != nil {
 		h.Fatalf("restarting: %v", err)
 	}

@@ -55,22 +55,30 @@ func (l *LoadBalancer) judge(v verdict) {
 	}
 	if before != v.health {
 		l.health = nil
+		l.heard++
 		l.touched[v.nodeName] = struct{}{}
 	}
 }
 
-// markTouched marks the services that have an endpoint of whom a verdict was
-// about since the last time.
-func (l *LoadBalancer) markTouched() {
-	if len(l.touched) == 0 {
+// betweenMarks is how many services are looked at before verdicts are looked for.
+const betweenMarks = 256
+
+// markTouched marks the services with an endpoint about whom something was heard
+// since the last time.
+func (l *LoadBalancer) markTouched(now time.Time) {
+	if len(l.touched)+len(l.stirred) == 0 {
 		return
 	}
-	for _, st := range l.report.services {
-		if concerns(l.touched, st.Input) {
+	nodes, pods := l.touched, l.stirred
+	l.touched, l.stirred = map[nodeName]struct{}{}, map[global.Pod]struct{}{} // what comes meanwhile: the next time
+	for i, st := range l.report.services {
+		if i%betweenMarks == 0 {
+			l.judgeWaiting(now)
+		}
+		if concerns(nodes, st.Input) || stirs(pods, st.Input) {
 			l.queue.Mark(key{service: st.Name})
 		}
 	}
-	clear(l.touched)
 }
 
 // store stores a verdict in the maps.
@@ -85,9 +93,11 @@ func (l *LoadBalancer) store(who nodeName, h Health) {
 // rise stores what is up again, once the tables that it touches were built.
 func (l *LoadBalancer) rise() {
 	for who := range l.rising {
-		l.store(who, l.held[who])
+		if _, waits := l.touched[who]; !waits {
+			l.store(who, l.held[who])
+			delete(l.rising, who)
+		}
 	}
-	clear(l.rising)
 }
 
 // judgeWaiting takes in what waits of verdicts, withdrawals and failures: Run looks
@@ -110,6 +120,9 @@ func (l *LoadBalancer) judgeWaiting(now time.Time) {
 // concerns reports whether a service has a part of some cluster, or an endpoint of
 // some node.
 func concerns(some map[nodeName]struct{}, in *global.Input) bool {
+	if len(some) == 0 {
+		return false
+	}
 	for _, e := range in.Exports {
 		if _, ok := some[nodeName{cluster: e.ClusterID}]; ok {
 			return true

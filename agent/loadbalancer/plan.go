@@ -3,8 +3,6 @@ package loadbalancer
 import (
 	"slices"
 	"time"
-
-	"tombolo.io/tombolo/agent/maglev"
 )
 
 // plan is what a port is to become: everything that can fail has been done, the
@@ -18,8 +16,8 @@ type plan struct {
 
 // scratch is memory that one table after the other is built in.
 type scratch struct {
-	inputs []maglev.Backend
-	slots  []uint32
+	builder builder
+	slots   []uint32
 }
 
 // plan takes what p needs to become d. On an error all of it has been given
@@ -99,7 +97,7 @@ func (s *state) planTable(p *port, t Tier, d *desired, members []member, pl *pla
 	case slices.Equal(old.members, members):
 		pl.tables[t] = old
 		return nil
-	case old.members == nil && slices.Equal(s.target.Slots(old.at), s.table(d.tiers[t], members, d.size)):
+	case old.members == nil && slices.Equal(s.target.Slots(old.at), s.table(d, t, members)):
 		pl.tables[t] = table{old.at, members}
 		return nil
 	}
@@ -111,17 +109,18 @@ func (s *state) planTable(p *port, t Tier, d *desired, members []member, pl *pla
 	return nil
 }
 
-// table builds a table of backend numbers, in memory that the next one reuses.
-// The members are those of the shares, one for one.
-func (s *state) table(shares []share, members []member, size uint32) []uint32 {
+// table returns a tier's table of backend numbers, in memory that the next one
+// reuses. The members are those of its shares, one for one.
+func (s *state) table(d *desired, t Tier, members []member) []uint32 {
 	sc := &s.scratch
-	sc.inputs = sc.inputs[:0]
-	for _, sh := range shares {
-		sc.inputs = append(sc.inputs, maglev.Backend{Cluster: sh.cluster, Address: sh.address, Weight: sh.weight})
+	built := d.built[t]
+	if built == nil {
+		sc.slots = sc.builder.table(sc.slots[:0], d.tiers[t], d.size)
+		built = sc.slots
 	}
-	sc.slots = s.build.Table(sc.slots[:0], sc.inputs, size)
-	for i, index := range sc.slots {
-		sc.slots[i] = members[index].number
+	sc.slots = sc.slots[:0]
+	for _, index := range built {
+		sc.slots = append(sc.slots, members[index].number)
 	}
 	return sc.slots
 }

@@ -16,6 +16,7 @@ func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 	if !d.merged {
 		return
 	}
+	d.built = [tiers][]uint32{}
 	wanted := map[placed]bool{}
 	for t := range tiers {
 		for _, sh := range d.tiers[t] {

@@ -51,6 +51,7 @@ type LoadBalancer struct {
 	config Config
 	target Target
 	log    *slog.Logger
+	batch  int // see batchSize
 
 	verdicts    chan verdict
 	withdrawals chan withdrawal
@@ -95,8 +96,12 @@ type LoadBalancer struct {
 	// will be; zero is never.
 	outdated map[string]bool
 	ages     time.Time
-	// touched are those about whom a verdict changed since services were marked.
+	// heard counts what changed of verdicts, withdrawals and ejections.
+	heard uint64
+	// touched are those about whom a verdict changed since services were marked,
+	// stirred the pods about whom a withdrawal did.
 	touched map[nodeName]struct{}
+	stirred map[global.Pod]struct{}
 	// rising are those of whom something is up again and not yet stored so.
 	rising map[nodeName]struct{}
 
@@ -109,7 +114,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		c.Backoff = DefaultBackoff
 	}
 	l := &LoadBalancer{
-		config: c, target: t, log: log,
+		config: c, target: t, log: log, batch: batchSize,
 		verdicts:    make(chan verdict),
 		withdrawals: make(chan withdrawal),
 		failures:    make(chan []ConnectFailure),
@@ -124,6 +129,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		held:        map[nodeName]Health{},
 		leaving:     map[clustermesh.ServiceName]time.Time{},
 		touched:     map[nodeName]struct{}{},
+		stirred:     map[global.Pod]struct{}{},
 		rising:      map[nodeName]struct{}{},
 		outliers:    newOutliers(),
 	}
@@ -199,16 +205,13 @@ func (l *LoadBalancer) take(b view.Batch) {
 	l.report.dirty = true
 }
 
-// betweenVerdicts is how many keys are settled before verdicts are looked for.
-const betweenVerdicts = 16
-
 // settle brings every key that is due to what it should be.
 func (l *LoadBalancer) settle(now time.Time) {
 	l.expire(now)
 	l.age(now)
 	l.markLeaving(now)
 	for l.ready {
-		l.markTouched()
+		l.markTouched(now)
 		due := l.queue.Take(now)
 		if len(due) == 0 {
 			break
@@ -216,12 +219,7 @@ func (l *LoadBalancer) settle(now time.Time) {
 		if !l.isFilled() {
 			l.eldestFirst(due)
 		}
-		for i, k := range due {
-			if i%betweenVerdicts == 0 {
-				l.judgeWaiting(now)
-			}
-			l.settled(k, l.reconcile(k, now), now)
-		}
+		l.settleKeys(due, now)
 	}
 	l.rise()
 	if l.ended && l.config.Down != nil {
@@ -271,24 +269,22 @@ func (l *LoadBalancer) isFilled() bool {
 	}
 }
 
-// reconcile makes the maps of one key what they should be.
-func (l *LoadBalancer) reconcile(k key, now time.Time) error {
+// reconcile makes the maps of one key what was decided.
+func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
+	k, want := j.key, j.want
 	if k.pinned != 0 {
 		if p := l.state.pinned[k.pinned]; p != nil {
 			return l.state.remove(p)
 		}
 		return nil
 	}
-	if l.view.Self() == nil {
-		return nil // marked again when it says who it is
+	if j.in == nil {
+		return nil // marked again when our cluster says who it is
 	}
-	in := l.input(k)
-	merged := global.Merge(in)
-	want := desire(&merged, l.config.Outliers != IgnoreOutliers)
 	var errs []error
 	delete(l.leaving, k.service)
 	for i := range want {
-		l.seeOff(k, &in, &want[i], now)
+		l.seeOff(k, j.in, &want[i], now)
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
 			errs = append(errs, err)
 		}
@@ -301,8 +297,8 @@ func (l *LoadBalancer) reconcile(k key, now time.Time) error {
 			errs = append(errs, err)
 		}
 	}
-	l.muster(&merged, now)
-	l.report.service(&in, &merged, l.state.byName[k.service], l.outliers.ejections[k.service])
+	l.muster(j.merged, now)
+	l.report.service(j.in, j.merged, l.state.byName[k.service], l.outliers.ejections[k.service])
 	return errors.Join(errs...)
 }
 
@@ -330,6 +326,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 			wake = t
 		}
 	}
+	earlier(now, len(l.touched)+len(l.stirred) > 0)
 	earlier(l.queue.Next())
 	earlier(l.nextReturn())
 	earlier(l.nextLeaving())

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"tombolo.io/tombolo/agent/maglev"
 	"tombolo.io/tombolo/clustermesh"
 )
 
@@ -39,7 +38,6 @@ type state struct {
 	waiting map[Frontend]map[clustermesh.ServiceName]struct{}
 	wake    []clustermesh.ServiceName
 
-	build   maglev.Builder
 	scratch scratch
 }
 

@@ -27,7 +27,7 @@ func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods ma
 	}
 }
 
-// withdraw takes a withdrawal in, and marks the services that it touches.
+// withdraw takes a withdrawal in.
 func (l *LoadBalancer) withdraw(w withdrawal) {
 	before := l.withdrawn
 	l.withdrawn = map[global.Pod]string{} // never changed once it was handed out
@@ -37,24 +37,29 @@ func (l *LoadBalancer) withdraw(w withdrawal) {
 			l.withdrawn[p] = reason
 		}
 	}
-	for _, st := range l.report.services {
-		if differs(before, l.withdrawn, w.cluster, st.Input) {
-			l.queue.Mark(key{service: st.Name})
+	l.heard++
+	l.stir(before, l.withdrawn)
+	l.stir(l.withdrawn, before)
+}
+
+// stir notes the pods of which one says what the other does not.
+func (l *LoadBalancer) stir(one, other map[global.Pod]string) {
+	for p, reason := range one {
+		if others, ok := other[p]; !ok || others != reason {
+			l.stirred[p] = struct{}{}
 		}
 	}
 }
 
-// differs reports whether an endpoint of a cluster is not alike in both.
-func differs(a, b map[global.Pod]string, cluster string, in *global.Input) bool {
+// stirs reports whether one of the pods is an endpoint of a service.
+func stirs(pods map[global.Pod]struct{}, in *global.Input) bool {
+	if len(pods) == 0 {
+		return false
+	}
 	for _, e := range in.Exports {
-		if e.Cluster != cluster {
-			continue
-		}
 		for _, s := range e.Slices {
 			for i := range s.Endpoints {
-				p := global.Pod{Cluster: cluster, Address: s.Endpoints[i].Address, UID: s.Endpoints[i].PodUID}
-				inA, isA := a[p]
-				if inB, isB := b[p]; isA != isB || inA != inB {
+				if _, ok := pods[global.Pod{Cluster: e.Cluster, Address: s.Endpoints[i].Address, UID: s.Endpoints[i].PodUID}]; ok {
 					return true
 				}
 			}
