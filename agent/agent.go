@@ -130,6 +130,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	run(func(ctx context.Context) error { return a.failures(ctx, p.datapath, p.balancer) })
 	run(func(ctx context.Context) error { return a.attach(ctx, p.datapath, p.balancer, attached) })
 	run(func(ctx context.Context) error { return a.speak(ctx, p.balancer, attached) })
+	run(func(ctx context.Context) error { return a.hear(ctx, p.datapath, p.balancer, attached) })
 	run(func(ctx context.Context) error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })
 	run(func(ctx context.Context) error {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})

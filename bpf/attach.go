@@ -13,7 +13,8 @@ import (
 
 // Attach makes the programs of this process the ones that run, one hook after
 // the other; no call goes unserved meanwhile. Then it removes the maps that
-// older programs used. Doing it again changes nothing.
+// older programs used. Doing it again changes nothing. What an earlier process
+// heard is heard on, until Hear says that nobody asks for it.
 func (d *Datapath) Attach() error {
 	if err := os.MkdirAll(d.pins.links(), 0o700); err != nil {
 		return fmt.Errorf("making a folder for links: %w", err)
@@ -23,12 +24,43 @@ func (d *Datapath) Attach() error {
 		return fmt.Errorf("looking at the cgroup: %w", err)
 	}
 	for _, h := range hooks {
+		if h.onDemand && !exists(d.pins.link(h)) {
+			continue
+		}
 		if err := d.attach(h, cgroup); err != nil {
 			return fmt.Errorf("attaching %s to %s: %w", h.name, d.cfg.Cgroup, err)
 		}
 	}
 	d.restored = true
 	return d.pins.keepOnly(d.dir)
+}
+
+// Hear says whether any service has Outliers. While none has, connections are
+// opened without the program that looks on. Attach comes first.
+func (d *Datapath) Hear(openings bool) error {
+	cgroup, err := cgroupID(d.cfg.Cgroup)
+	if err != nil {
+		return fmt.Errorf("looking at the cgroup: %w", err)
+	}
+	for _, h := range hooks {
+		if !h.onDemand {
+			continue
+		}
+		if openings {
+			err = d.attach(h, cgroup)
+		} else if err = detach(d.pins.link(h)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		if err != nil {
+			return fmt.Errorf("attaching %s to %s, or detaching it: %w", h.name, d.cfg.Cgroup, err)
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func (d *Datapath) attach(h hook, cgroup uint64) error {

@@ -306,7 +306,7 @@ func TestFailuresWithoutAProcess(t *testing.T) {
 	env := bpftest.New(t)
 	d := load(t, env, SmallSizes())
 	w := &watched{world: &world{Env: env, Datapath: d, backends: 1}, frontend: tcp("10.96.0.1:80")}
-	if err := w.Attach(); err != nil {
+	if err := errors.Join(w.Attach(), w.Hear(true)); err != nil {
 		t.Fatal(err)
 	}
 	w.backend = localAt(t, w.Place, local[false])

@@ -30,12 +30,14 @@ func (p pins) maps() string               { return filepath.Join(p.root, "lb") }
 func (p pins) instance(one string) string { return filepath.Join(p.maps(), layout, one) }
 
 // LinkPins returns the files by which the programs of a node stay attached
-// without a process.
+// without a process, those that are always there.
 func LinkPins(c Config) []string {
 	p := pinsOf(c.BPFFS)
 	var out []string
 	for _, h := range hooks {
-		out = append(out, p.link(h))
+		if !h.onDemand {
+			out = append(out, p.link(h))
+		}
 	}
 	return out
 }

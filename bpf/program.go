@@ -17,6 +17,9 @@ type hook struct {
 	attach ebpf.AttachType
 	// listens: it only looks on, so that programs of others are no rivals.
 	listens bool
+	// onDemand: it costs those a microsecond a connection who do not need it, so it
+	// is attached only while Hear says so.
+	onDemand bool
 }
 
 // hooks are attached and swapped in this order, and detached in the reverse:
@@ -29,7 +32,7 @@ var hooks = []hook{
 	{name: "getpeername4", attach: ebpf.AttachCgroupInet4GetPeername},
 	{name: "getpeername6", attach: ebpf.AttachCgroupInet6GetPeername},
 	{name: "sock_release", attach: ebpf.AttachCgroupInetSockRelease, listens: true},
-	{name: "opening", attach: ebpf.AttachCGroupSockOps, listens: true},
+	{name: "opening", attach: ebpf.AttachCGroupSockOps, listens: true, onDemand: true},
 	{name: "connect4", attach: ebpf.AttachCGroupInet4Connect},
 	{name: "connect6", attach: ebpf.AttachCGroupInet6Connect},
 	{name: "sendmsg4", attach: ebpf.AttachCGroupUDP4Sendmsg},

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -354,6 +355,29 @@ func TestCgroupMadeAnew(t *testing.T) {
 			t.Errorf("%q answered", got)
 		}
 	})
+}
+
+// The program that looks on when connections open is there while somebody asks for
+// it, and a process that takes over leaves that as it was.
+func TestHear(t *testing.T) {
+	w := newWorld(t)
+	path := w.pins.link(hook{name: "opening"})
+	if slices.Contains(LinkPins(w.cfg), path) {
+		t.Errorf("%s counts as always there", path)
+	}
+	for _, hear := range []bool{true, true, false, false, true} {
+		if err := w.Hear(hear); err != nil {
+			t.Fatal(err)
+		}
+		w.close(t)
+		w.Datapath = load(t, w.Env, SmallSizes())
+		if err := w.Attach(); err != nil {
+			t.Fatal(err)
+		}
+		if exists(path) != hear {
+			t.Errorf("asked for: %v, attached: %v", hear, !hear)
+		}
+	}
 }
 
 // One process at a time.

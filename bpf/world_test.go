@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -23,7 +24,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	env := bpftest.New(t)
 	w := &world{Env: env, Datapath: load(t, env, SmallSizes()), backends: 1}
-	if err := w.Attach(); err != nil {
+	if err := errors.Join(w.Attach(), w.Hear(true)); err != nil {
 		t.Fatal(err)
 	}
 	return w

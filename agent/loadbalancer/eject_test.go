@@ -249,7 +249,7 @@ func TestEjectionsThatAreNotMade(t *testing.T) {
 // are refused a few times and then no more.
 func TestClientsOfAnEjectedBackend(t *testing.T) {
 	k := loadKernelMaps(t, testSizes())
-	if err := k.d.Attach(); err != nil {
+	if err := errors.Join(k.d.Attach(), k.d.Hear(true)); err != nil {
 		t.Fatal(err)
 	}
 	k.attached = true

@@ -33,8 +33,10 @@ type Snapshot struct {
 	// Usage says how full the maps are.
 	Usage Usage
 
-	// Outliers counts ejections.
+	// Outliers counts ejections, and Heard the services whose connections are
+	// looked at for them.
 	Outliers OutlierTally
+	Heard    int
 
 	// Invalid are the keys of the store whose values do not decode, and why.
 	Invalid map[string]error
@@ -200,6 +202,7 @@ func (l *LoadBalancer) publish(now time.Time) {
 			Limits:    s.target.Limits(),
 		},
 		Outliers: l.outliers.tally,
+		Heard:    len(l.outliers.services),
 		Invalid:  maps.Clone(l.view.Invalid()),
 		services: slices.Clone(l.report.services),
 		failures: l.queue.Failures(),
