@@ -3,24 +3,53 @@ package view
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/etcd"
 )
 
+// shareAhead is how many batches a reader of Share may be behind before the
+// others wait for it.
+const shareAhead = 256
+
 // Share gives every batch to each of several readers, in order, until ctx ends.
-// A batch is only read, so all may have the same; one that is slow to take its
-// own holds the others up.
+// A batch is only read, so all may have the same. A reader that is slow for a
+// while holds nobody up; one that does not catch up does in the end, so that
+// memory is bounded: what comes then is joined where it waits, in the watch.
 func Share(ctx context.Context, in <-chan Batch, outs ...chan<- Batch) {
+	var g sync.WaitGroup
+	defer g.Wait()
+	waiting := make([]chan Batch, len(outs))
+	for i, out := range outs {
+		waiting[i] = make(chan Batch, shareAhead)
+		g.Go(func() { forward(ctx, waiting[i], out) })
+	}
 	for {
 		select {
 		case b := <-in:
-			for _, out := range outs {
+			for _, w := range waiting {
 				select {
-				case out <- b:
+				case w <- b:
 				case <-ctx.Done():
 					return
 				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// forward hands batches on until ctx ends.
+func forward(ctx context.Context, in <-chan Batch, out chan<- Batch) {
+	for {
+		select {
+		case b := <-in:
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return
 			}
 		case <-ctx.Done():
 			return

@@ -29,6 +29,28 @@ func TestShare(t *testing.T) {
 	<-done
 }
 
+// A reader that takes nothing for a while gets everything later, in order, and the
+// others do not wait for it.
+func TestShareWithSlowReader(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, done := make(chan Batch), make(chan struct{})
+	slow, quick := make(chan Batch), make(chan Batch)
+	go func() { Share(ctx, in, slow, quick); close(done) }()
+	for n := range int64(shareAhead) {
+		in <- Batch{Revision: n}
+		if b := <-quick; b.Revision != n {
+			t.Fatalf("the quick reader got %d, want %d", b.Revision, n)
+		}
+	}
+	for n := range int64(shareAhead) {
+		if b := <-slow; b.Revision != n {
+			t.Fatalf("the slow reader got %d, want %d", b.Revision, n)
+		}
+	}
+	cancel()
+	<-done
+}
+
 func TestOnly(t *testing.T) {
 	event := func(key string, op etcd.Op) etcd.Event[clustermesh.Object] {
 		return etcd.Event[clustermesh.Object]{Op: op, Key: clustermesh.Root + key, Err: errors.New("why")}

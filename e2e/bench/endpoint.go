@@ -14,19 +14,14 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/agent"
-	"tombolo.io/tombolo/internal/control"
+	"tombolo.io/tombolo/bpf"
 )
 
 const (
 	endpointChanges = 200
-	// An agent publishes what its maps hold at once, but not twice within
-	// 100 ms, and the state of the mirror follows each change: after twice that
-	// time the next change is published at once again. Unless it meets one of
-	// the batches that come of themselves: it shows up to 100 ms late then, which
-	// is in the p99 and not in the maps.
-	endpointPause = 220 * time.Millisecond
-	endpointPoll  = 100 * time.Microsecond
-	endpointFile  = "endpointslice_demo_echo-ipv4.yaml"
+	endpointPause   = 220 * time.Millisecond // for what follows a change to come to rest
+	endpointPoll    = 100 * time.Microsecond
+	endpointFile    = "endpointslice_demo_echo-ipv4.yaml"
 )
 
 // benchEndpoint measures, in a lab of two clusters, from the rename of a file
@@ -45,7 +40,8 @@ func benchEndpoint(r *Report) (err error) {
 	}
 	// Not with ctx: a lab comes down also when the time is over.
 	defer func() { err = errors.Join(err, l.run(context.Background(), nil, "down")) }()
-	if err := l.run(ctx, nil, "up"); err != nil {
+	// One node each: the processes of more would take turns on this machine's cores.
+	if err := l.run(ctx, nil, "up", "--nodes", "1"); err != nil {
 		return err
 	}
 	took, err := l.measure(ctx)
@@ -78,8 +74,8 @@ func (l benchLab) run(ctx context.Context, v any, args ...string) error {
 
 // measure takes the first endpoint of a service of east away and gives it
 // back, and returns how long each change took to be seen in west.
-func (l benchLab) measure(ctx context.Context) ([]time.Duration, error) {
-	manifests, runDir, err := l.places(ctx)
+func (l benchLab) measure(ctx context.Context) (took []time.Duration, err error) {
+	manifests, bpffs, err := l.places(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,18 +91,18 @@ func (l benchLab) measure(ctx context.Context) ([]time.Duration, error) {
 	if err != nil || away == string(ready) {
 		return nil, fmt.Errorf("reading %s: no ready endpoint in it", path)
 	}
-	west := control.NewClient(runDir, agent.Role)
-	var took []time.Duration
+	west, err := lookFor(bpffs, address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, west.maps.Close()) }()
 	for i := range endpointChanges {
 		there := i%2 == 1
 		contents := away
 		if there {
 			contents = string(ready)
 		}
-		d, err := replace(ctx, path, contents, func() (bool, error) {
-			found, err := holds(ctx, west, address)
-			return found == there, err
-		})
+		d, err := replace(ctx, path, contents, func() bool { return west.selects() == there })
 		if err != nil {
 			return nil, fmt.Errorf("change %d: %w", i, err)
 		}
@@ -118,7 +114,7 @@ func (l benchLab) measure(ctx context.Context) ([]time.Duration, error) {
 
 // replace puts a file in the place of another, and returns how long it takes
 // from then until it is seen.
-func replace(ctx context.Context, path, contents string, seen func() (bool, error)) (time.Duration, error) {
+func replace(ctx context.Context, path, contents string, seen func() bool) (time.Duration, error) {
 	fresh := path + ".new" // no manifest by its name
 	if err := os.WriteFile(fresh, []byte(contents), 0o600); err != nil {
 		return 0, fmt.Errorf("writing the endpoints: %w", err)
@@ -128,11 +124,11 @@ func replace(ctx context.Context, path, contents string, seen func() (bool, erro
 		return 0, fmt.Errorf("putting the endpoints into place: %w", err)
 	}
 	for {
-		done, err := seen()
+		done := seen()
 		took := time.Since(start)
 		switch {
-		case done || err != nil:
-			return took, err
+		case done:
+			return took, nil
 		case ctx.Err() != nil:
 			return 0, fmt.Errorf("waiting for the change in the maps: %w", ctx.Err())
 		}
@@ -140,27 +136,41 @@ func replace(ctx context.Context, path, contents string, seen func() (bool, erro
 	}
 }
 
-// holds reports whether an agent has an endpoint of demo/echo in its maps.
-func holds(ctx context.Context, c *control.Client, address netip.Addr) (bool, error) {
-	var all []agent.Service
-	if err := c.Get(ctx, "/services?name=demo/echo", &all); err != nil {
-		return false, err
-	}
-	for _, s := range all {
-		if s.State == agent.StateFailed {
-			return false, fmt.Errorf("service %s: %s", s.Name, s.Reason)
-		}
-		for _, p := range s.Ports {
-			if slices.ContainsFunc(p.Backends, func(b agent.Backend) bool { return b.Address.Addr() == address }) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+// looker reads in the kernel's maps of a node whether connections to a service may
+// be led to an address.
+type looker struct {
+	maps    *bpf.Datapath
+	service uint32
+	address netip.Addr
 }
 
-// places returns the directories of east's manifests and of west-1's sockets.
-func (l benchLab) places(ctx context.Context) (manifests, runDir string, err error) {
+// lookFor finds the service that has an address among its backends.
+func lookFor(bpffs string, address netip.Addr) (*looker, error) {
+	maps, err := bpf.Look(bpffs)
+	if err != nil {
+		return nil, err
+	}
+	for service := uint32(1); service < maps.Services.Len(); service++ {
+		if l := (&looker{maps, service, address}); l.selects() {
+			return l, nil
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("looking for %v in the maps: no service has it", address), maps.Close())
+}
+
+// selects reports whether a table of the service has the address, by an entry that
+// takes new clients.
+func (l *looker) selects() bool {
+	for _, number := range l.maps.Slots.Read(l.maps.Services.Read(l.service).Primary) {
+		if b := l.maps.Backends.Read(number); b.State == bpf.Active && b.Service == l.service && b.Address.Addr() == l.address {
+			return true
+		}
+	}
+	return false
+}
+
+// places returns the directories of east's manifests and of west-1's maps.
+func (l benchLab) places(ctx context.Context) (manifests, bpffs string, err error) {
 	var status struct {
 		Machines []struct {
 			Name, Manifests string
@@ -178,13 +188,13 @@ func (l benchLab) places(ctx context.Context) (manifests, runDir string, err err
 			manifests = m.Manifests
 		}
 		for _, p := range m.Processes {
-			if i := slices.Index(p.Args, "--run-dir"); m.Name == "west-1" && p.Role == agent.Role && i >= 0 && i+1 < len(p.Args) {
-				runDir = p.Args[i+1]
+			if i := slices.Index(p.Args, "--bpffs"); m.Name == "west-1" && p.Role == agent.Role && i >= 0 && i+1 < len(p.Args) {
+				bpffs = p.Args[i+1]
 			}
 		}
 	}
-	if manifests == "" || runDir == "" {
-		return "", "", errors.New("looking for east-1's manifests and the run directory of west-1's agent: tombolo lab status names none")
+	if manifests == "" || bpffs == "" {
+		return "", "", errors.New("looking for east-1's manifests and the bpffs of west-1's agent: tombolo lab status names none")
 	}
-	return manifests, runDir, nil
+	return manifests, bpffs, nil
 }
