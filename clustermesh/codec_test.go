@@ -63,6 +63,7 @@ func samples() map[string]Object {
 			Role: "agent", Node: "n1", Version: "v0.1", Started: at(1700000000, 7), Health: HealthDegraded, Reasons: []string{"etcd away"},
 			Epoch: "e", Identities: []Identity{{ID: 65537, Labels: label("app", "cart")}, {ID: 65538, Labels: label("app", "web")}},
 			GossipKeys: []string{"0a1b2c3d", "4e5f6071"},
+			Drains:     []DrainCount{{DrainRef{"east", DrainNode, "n1"}, 0}, {DrainRef{"east", DrainService, "shop/cart"}, 4294967295}},
 		},
 		"tombolo/v1/status/check/asked/x1": &CheckRequest{ID: "x1"},
 		"tombolo/v1/status/check/answers/n1": &CheckAnswer{

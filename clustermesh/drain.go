@@ -1,6 +1,7 @@
 package clustermesh
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -57,17 +58,26 @@ func (d *Drain) Service() ServiceName {
 	return ServiceName{Namespace: namespace, Name: name}
 }
 
+// DrainRef names what a cluster drains.
+type DrainRef struct {
+	Cluster string
+	What    DrainKind
+	Name    string
+}
+
+// Compare orders by cluster, kind and name.
+func (r DrainRef) Compare(o DrainRef) int {
+	return cmp.Or(cmp.Compare(r.Cluster, o.Cluster), cmp.Compare(r.What, o.What), cmp.Compare(r.Name, o.Name))
+}
+
+// DrainCount is how many connections of a node go to what is drained.
+type DrainCount struct {
+	DrainRef
+	Connections uint32
+}
+
 func (d *Drain) check(c *checker) {
-	switch d.What {
-	case DrainCluster:
-		c.label("name", d.Name)
-	case DrainNode:
-		c.subdomain("name", d.Name)
-	case DrainService:
-		d.Service().check(c)
-	default:
-		c.fail("what", string(d.What), "must be cluster, node or service")
-	}
+	d.What.check(c, d.Name)
 	if d.Moved < 1 || d.Moved > DrainedWhole {
 		c.fail("moved", d.Moved, "must be 1 to %d thousandths", DrainedWhole)
 	}
@@ -81,4 +91,18 @@ func (d *Drain) check(c *checker) {
 		c.fail("ended", d.Ended, "must not be true without a deadline")
 	}
 	c.text("reason", d.Reason)
+}
+
+// check checks the name of what is drained.
+func (k DrainKind) check(c *checker, name string) {
+	switch k {
+	case DrainCluster:
+		c.label("name", name)
+	case DrainNode:
+		c.subdomain("name", name)
+	case DrainService:
+		(&Drain{What: k, Name: name}).Service().check(c)
+	default:
+		c.fail("what", string(k), "must be cluster, node or service")
+	}
 }

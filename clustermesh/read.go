@@ -184,6 +184,9 @@ func readProcess(c *checker, m *meshpb.ProcessStatus) *ProcessStatus {
 		Health: Health(m.GetHealth()), Reasons: m.GetReasons(),
 		Epoch: m.GetEpoch(), Identities: each(m.GetIdentities(), func(i *meshpb.Identity) Identity { return *readIdentity(c, i) }),
 		GossipKeys: m.GetGossipKeys(),
+		Drains: each(m.GetDrains(), func(n *meshpb.DrainCount) DrainCount {
+			return DrainCount{DrainRef{n.GetCluster(), DrainKind(n.GetWhat()), n.GetName()}, n.GetConnections()}
+		}),
 	}
 }
 

@@ -129,6 +129,16 @@ func (p *ProcessStatus) check(c *checker) {
 			c.fail("identities", uint32(p.Identities[i].ID), "must be in the order of their numbers, each once")
 		}
 	}
+	c.count("drains", len(p.Drains), MaxReportedDrains)
+	for i, n := range p.Drains[:min(len(p.Drains), MaxReportedDrains)] {
+		c.enter("drains", i)
+		c.label("cluster", n.Cluster)
+		n.What.check(c, n.Name)
+		if i > 0 && n.Compare(p.Drains[i-1].DrainRef) <= 0 {
+			c.fail("name", n.Name, "must be in the order of cluster, kind and name, each once")
+		}
+		c.leave()
+	}
 }
 
 func (p *Peer) check(c *checker) {

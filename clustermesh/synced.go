@@ -67,6 +67,10 @@ type ProcessStatus struct {
 	// GossipKeys are, in an agent's report, the ids of the keys that it decrypts
 	// gossip with, the one that it encrypts with first; none when it does not gossip.
 	GossipKeys []string
+	// Drains are, in an agent's report, the connections of its node that are left to
+	// what each cluster drains, in the order of DrainCount.Compare, at most
+	// MaxReportedDrains.
+	Drains []DrainCount
 }
 
 // RoleAgent is the role of the agents, in ProcessStatus and in its key.
@@ -75,3 +79,6 @@ const RoleAgent = "agent"
 // MaxReportedIdentities bounds the identities in a report: more than a node has
 // pods, and little enough for one value of etcd.
 const MaxReportedIdentities = 1024
+
+// MaxReportedDrains bounds the drains in a report.
+const MaxReportedDrains = 256

@@ -71,12 +71,16 @@ func rules() []rule {
 	add(ringKey, "keys[1].since ", on(func(k *Keyring) { k.Keys[1].Since = time.Time{} }))
 	add(processKey, "gossip keys ", on(func(p *ProcessStatus) { p.GossipKeys[0] = "" }))
 	add(processKey, "gossip keys ", on(func(p *ProcessStatus) { p.GossipKeys = repeat(9, func(int) string { return "a" }) }))
+	add(processKey, "drains[0].what ", on(func(p *ProcessStatus) { p.Drains[0].What = "pod" }))
+	add(processKey, "drains[0].name ", on(func(p *ProcessStatus) { p.Drains[0].Name = "a b" }))
+	add(processKey, "drains[1].name ", on(func(p *ProcessStatus) { p.Drains[1] = p.Drains[0] }))
 	for _, bad := range []string{"", "East", "-a", "a-", "a.b", "a_b", strings.Repeat("a", 64), "a/b", "é"} {
 		add(clusterKey, "name ", on(func(c *Cluster) { c.Name = bad }))
 		add(serviceKey, "namespace ", on(func(s *Service) { s.Name.Namespace = bad }))
 		add(sliceKey, "service.name ", on(func(s *EndpointSlice) { s.Service.Name = bad }))
 		add(peerKey, "name ", on(func(p *Peer) { p.Name = bad }))
 		add(processKey, "role ", on(func(p *ProcessStatus) { p.Role = bad }))
+		add(processKey, "drains[1].cluster ", on(func(p *ProcessStatus) { p.Drains[1].Cluster = bad }))
 		add(askedKey, "id ", on(func(r *CheckRequest) { r.ID = bad }))
 		add(answerKey, "requests ", on(func(a *CheckAnswer) { a.Requests[1] = bad }))
 		add(answerKey, "paths[0].cluster ", on(func(a *CheckAnswer) { a.Paths[0].Cluster = bad }))
@@ -283,6 +287,7 @@ func singleRules() []rule {
 		{processKey, on(func(p *ProcessStatus) { p.Identities[1].ID = p.Identities[0].ID }), "must be in the order of their numbers"},
 		{processKey, on(func(p *ProcessStatus) { p.Identities[0].Labels = nil }), "labels"},
 		{processKey, on(func(p *ProcessStatus) { p.Identities = make([]Identity, MaxReportedIdentities+1) }), "identities (1025)"},
+		{processKey, on(func(p *ProcessStatus) { p.Drains = make([]DrainCount, MaxReportedDrains+1) }), "drains (257)"},
 
 		{peerKey, on(func(p *Peer) { p.Endpoints = nil }), "endpoints ([]) must not be empty"},
 		{peerKey, on(func(p *Peer) { p.Endpoints[1] = p.Endpoints[0] }), "must not occur twice"},

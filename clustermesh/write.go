@@ -171,7 +171,7 @@ func (p *ProcessStatus) message() proto.Message {
 		Role: p.Role, Node: p.Node, Version: p.Version, Started: writeTime(p.Started),
 		Health: string(p.Health), Reasons: p.Reasons,
 		Epoch: p.Epoch, Identities: each(p.Identities, writeIdentity),
-		GossipKeys: p.GossipKeys,
+		GossipKeys: p.GossipKeys, Drains: each(p.Drains, writeDrainCount),
 	}
 }
 
@@ -231,6 +231,10 @@ func (d *Drain) message() proto.Message {
 		Deadline: writeTime(d.Deadline), Ended: d.Ended, Returning: writeTime(d.Returning), Over: writeDuration(d.Over),
 		Reason: d.Reason,
 	}
+}
+
+func writeDrainCount(n DrainCount) *meshpb.DrainCount {
+	return &meshpb.DrainCount{Cluster: n.Cluster, What: string(n.What), Name: n.Name, Connections: n.Connections}
 }
 
 func (k *Keyring) message() proto.Message {

@@ -1465,7 +1465,9 @@ type ProcessStatus struct {
 	Identities []*Identity `protobuf:"bytes,8,rep,name=identities,proto3" json:"identities,omitempty"`
 	// Of an agent: the ids of the keys of gossip that it has, the one that it
 	// encrypts with first.
-	GossipKeys    []string `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	GossipKeys []string `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	// Of an agent: how many connections of its node go to what is drained.
+	Drains        []*DrainCount `protobuf:"bytes,10,rep,name=drains,proto3" json:"drains,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1563,6 +1565,82 @@ func (x *ProcessStatus) GetGossipKeys() []string {
 	return nil
 }
 
+func (x *ProcessStatus) GetDrains() []*DrainCount {
+	if x != nil {
+		return x.Drains
+	}
+	return nil
+}
+
+// DrainCount is how many connections of a node go to what a cluster drains.
+type DrainCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	What          string                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Connections   uint32                 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainCount) Reset() {
+	*x = DrainCount{}
+	mi := &file_clustermesh_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainCount) ProtoMessage() {}
+
+func (x *DrainCount) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
+func (*DrainCount) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DrainCount) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *DrainCount) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *DrainCount) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainCount) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
 // Peer is another cluster whose export/ is mirrored.
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1577,7 +1655,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1667,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1680,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Peer) GetName() string {
@@ -1651,7 +1729,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1741,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1754,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -1705,7 +1783,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1795,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1808,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Requirement) GetKey() string {
@@ -1777,7 +1855,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1867,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1880,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -1920,7 +1998,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2010,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2023,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2023,7 +2101,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2113,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2126,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2127,7 +2205,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2217,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2230,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -2181,7 +2259,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2271,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2284,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -2233,7 +2311,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2323,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2336,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -2284,7 +2362,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2374,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2387,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -2381,7 +2459,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2471,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2484,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -2502,7 +2580,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2592,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2605,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Finding) GetLevel() string {
@@ -2692,7 +2770,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
-	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\xb2\x02\n" +
+	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\xee\x02\n" +
 	"\rProcessStatus\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -2705,7 +2783,15 @@ const file_clustermesh_proto_rawDesc = "" +
 	"identities\x18\b \x03(\v2 .tombolo.clustermesh.v1.IdentityR\n" +
 	"identities\x12\x1f\n" +
 	"\vgossip_keys\x18\t \x03(\tR\n" +
-	"gossipKeys\"\x89\x01\n" +
+	"gossipKeys\x12:\n" +
+	"\x06drains\x18\n" +
+	" \x03(\v2\".tombolo.clustermesh.v1.DrainCountR\x06drains\"p\n" +
+	"\n" +
+	"DrainCount\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\vconnections\x18\x04 \x01(\rR\vconnections\"\x89\x01\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tendpoints\x18\x02 \x03(\tR\tendpoints\x12\x17\n" +
@@ -2828,7 +2914,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2850,75 +2936,77 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Synced)(nil),                // 17: tombolo.clustermesh.v1.Synced
 	(*MirrorState)(nil),           // 18: tombolo.clustermesh.v1.MirrorState
 	(*ProcessStatus)(nil),         // 19: tombolo.clustermesh.v1.ProcessStatus
-	(*Peer)(nil),                  // 20: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 21: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 22: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 23: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 24: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 25: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 26: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 27: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 28: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 29: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 30: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 31: tombolo.clustermesh.v1.Finding
-	nil,                           // 32: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 33: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 34: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 35: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*DrainCount)(nil),            // 20: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 21: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 22: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 23: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 24: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 25: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 26: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 27: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 28: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 29: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 30: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 31: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 32: tombolo.clustermesh.v1.Finding
+	nil,                           // 33: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 34: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 35: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 36: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	32, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	33, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
 	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	36, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	33, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	37, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	37, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	34, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	38, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	36, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	36, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	37, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	37, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
 	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
 	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	34, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	37, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	35, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	38, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	37, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	38, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
 	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	35, // 24: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	22, // 25: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	36, // 26: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	36, // 27: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	36, // 28: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	36, // 29: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	21, // 30: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 31: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	21, // 32: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	21, // 33: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	37, // 34: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	37, // 35: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	37, // 36: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	36, // 37: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	27, // 38: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	37, // 39: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	30, // 40: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	31, // 41: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	36, // 42: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	36, // 43: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	20, // 24: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	36, // 25: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	23, // 26: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	37, // 27: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	37, // 28: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	37, // 29: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	37, // 30: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	22, // 31: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 32: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	22, // 33: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	22, // 34: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	38, // 35: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	38, // 36: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	38, // 37: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	37, // 38: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	28, // 39: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	38, // 40: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	31, // 41: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	32, // 42: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	37, // 43: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	37, // 44: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	45, // [45:45] is the sub-list for method output_type
+	45, // [45:45] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -2932,7 +3020,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
