@@ -108,15 +108,16 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 		readers = append(readers, batches)
 		g.Go(func() error { return part(ctx, batches) })
 	}
-	ids := newIdentities(a.config, a.log)
+	ids, left := newIdentities(a.config, a.log), newDrains(p.balancer.Snapshot, p.datapath)
 	requests, attached := make(chan etcd.Batch[*clustermesh.CheckRequest]), make(chan struct{})
-	w := &watcher{agent: a, parts: p, identities: ids, reports: make(chan []byte, 1)}
+	w := &watcher{agent: a, parts: p, identities: ids, drains: left, reports: make(chan []byte, 1)}
 
 	look(p.balancer.Run)
 	look(p.judge.Run)
 	look(p.responder.Run)
 	look(p.census.Run)
 	look(ids.run)
+	look(left.run)
 	look(func(ctx context.Context, batches <-chan view.Batch) error {
 		return newChecker(a.config, a.log, p).run(ctx, batches, requests)
 	})

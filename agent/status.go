@@ -48,7 +48,9 @@ type Status struct {
 	// Disconnects are connections to dead backends that were ended.
 	Disconnects disconnect.Status `json:"disconnects"`
 	Pods        Pods              `json:"pods"`
-	Census      *Census           `json:"census"`
+	// Drains are the connections that are left to what clusters drain.
+	Drains []clustermesh.DrainCount `json:"drains,omitempty"`
+	Census *Census                  `json:"census"`
 }
 
 // A status is made every statusEvery. Who else is at our hooks is asked every
@@ -68,6 +70,7 @@ type watcher struct {
 	parts *parts
 	// identities are those in use, which the report carries.
 	identities *identities
+	drains     *drains
 	reports    chan []byte
 	reported   *Status
 	// used is what was last reported to be in use.
@@ -117,6 +120,7 @@ func (w *watcher) publish() {
 	if s.Disconnects = w.parts.disconnector.Status(); s.Disconnects.Problem != "" {
 		s.Reasons = append(s.Reasons, "connections to dead backends cannot be ended: "+s.Disconnects.Problem)
 	}
+	s.Drains = w.drains.counted()
 	s.Census = w.parts.census.Snapshot()
 	s.Reasons = append(s.Reasons, absences(s.Census)...)
 	s.Failover = w.agent.failover()
@@ -144,7 +148,7 @@ func (w *watcher) look(now time.Time) {
 func (w *watcher) report(s *Status) {
 	used := w.identities.inUse()
 	if w.reported != nil && w.reported.Health == s.Health && slices.Equal(w.reported.Reasons, s.Reasons) && used.equal(w.used) &&
-		slices.Equal(gossipKeys(w.reported.Gossip), gossipKeys(s.Gossip)) {
+		slices.Equal(gossipKeys(w.reported.Gossip), gossipKeys(s.Gossip)) && slices.Equal(w.reported.Drains, s.Drains) {
 		return
 	}
 	w.reported, w.used = s, used
@@ -152,6 +156,7 @@ func (w *watcher) report(s *Status) {
 		Role: Role, Node: w.agent.config.Node, Version: w.agent.config.Version,
 		Started: w.agent.started.UTC().Truncate(time.Second), Health: s.Health,
 		Epoch: used.Epoch, Identities: used.Identities, GossipKeys: gossipKeys(s.Gossip),
+		Drains: s.Drains,
 	}
 	for _, r := range s.Reasons {
 		p.Reasons = append(p.Reasons, clustermesh.Line(r))

@@ -90,6 +90,18 @@ func (b *Backends) Read(n uint32) Backend {
 	}
 }
 
+// Of returns the backend of a socket, false if it is nobody's any more or the
+// number another's.
+func (b *Backends) Of(s Socket) (Backend, bool) {
+	if s.Number == 0 || s.Number >= b.Len() {
+		return Backend{}, false
+	}
+	be := b.Read(s.Number)
+	// A socket of maps before these has a number of those, which may be another's
+	// here: but not with the same address.
+	return be, be.Generation == s.Generation && be.Address == s.Backend && be.State != Free
+}
+
 // Write stores a backend under number n, which was never used or has been free
 // for a grace period, and returns its generation. The head is stored last:
 // until then the number is free.

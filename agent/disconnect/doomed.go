@@ -11,13 +11,8 @@ func doomed(d *bpf.Datapath) []bpf.Socket {
 	var out []bpf.Socket
 	served := map[uint32]bool{} // services, by whether another backend is up
 	for s := range d.Sockets.All() {
-		if s.Number == 0 || s.Number >= d.Backends.Len() {
-			continue
-		}
-		b := d.Backends.Read(s.Number)
-		// A socket of maps before these has a number of those, which may be
-		// another's here: but not with the same address.
-		if b.Generation != s.Generation || b.Address != s.Backend || b.State == bpf.Free {
+		b, ok := d.Backends.Of(s)
+		if !ok {
 			continue
 		}
 		if b.State == bpf.Ended {

@@ -239,6 +239,9 @@ func (h *harness) leaks() {
 			}
 		}
 	}
+	if got := s.nodes.published(); !maps.Equal(got, s.nodes.byNumber) {
+		h.Fatalf("readers are told that nodes have the numbers %v, they have %v", got, s.nodes.byNumber)
+	}
 	usable := 0
 	for n := range h.k.Limits().Backends {
 		if h.k.Usable(n) {

@@ -1,6 +1,9 @@
 package loadbalancer
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // nodeName is a node of the mesh.
 type nodeName struct {
@@ -18,6 +21,8 @@ type nodes struct {
 	// new one before its pinned one was recognized.
 	byName   map[nodeName][]uint32
 	byNumber map[uint32]nodeName
+	// names is a copy of byNumber for readers, nil when it is to be made anew.
+	names map[uint32]nodeName
 	// verdicts are kept also of nodes that have no number now.
 	verdicts map[nodeName]Health
 }
@@ -50,6 +55,7 @@ func (n *nodes) drop(number uint32, to *remains) {
 	delete(n.refs, number)
 	if who, ok := n.byNumber[number]; ok {
 		delete(n.byNumber, number)
+		n.names = nil
 		n.byName[who] = slices.DeleteFunc(n.byName[who], func(o uint32) bool { return o == number })
 		if len(n.byName[who]) == 0 {
 			delete(n.byName, who)
@@ -97,6 +103,15 @@ func (n *nodes) is(number uint32, who nodeName) bool {
 func (n *nodes) bind(who nodeName, number uint32) {
 	n.byName[who] = append(n.byName[who], number)
 	n.byNumber[number] = who
+	n.names = nil
+}
+
+// published returns the names of the numbers, in a map that is never changed.
+func (n *nodes) published() map[uint32]nodeName {
+	if n.names == nil {
+		n.names = maps.Clone(n.byNumber)
+	}
+	return n.names
 }
 
 // judge stores a verdict about a node.

@@ -43,6 +43,22 @@ type Snapshot struct {
 
 	services []*ServiceStatus
 	failures []reconcile.Failure[key]
+	nodes    map[uint32]nodeName
+}
+
+// Node returns the name of a node by its number in the maps, empty while it is not
+// known.
+func (s *Snapshot) Node(number uint32) string { return s.nodes[number].name }
+
+// Numbers returns which services the numbers in the maps are of.
+func (s *Snapshot) Numbers() map[uint32]clustermesh.ServiceName {
+	out := make(map[uint32]clustermesh.ServiceName, len(s.services))
+	for _, service := range s.services {
+		for _, p := range service.Ports {
+			out[p.Number] = service.Name
+		}
+	}
+	return out
 }
 
 // Usage counts entries in use, those that wait for a grace period included.
@@ -206,6 +222,7 @@ func (l *LoadBalancer) publish(now time.Time) {
 		Invalid:  maps.Clone(l.view.Invalid()),
 		services: slices.Clone(l.report.services),
 		failures: l.queue.Failures(),
+		nodes:    s.nodes.published(),
 	}
 	var err error
 	if snap.Stale, err = l.view.Stale(); err != nil {
