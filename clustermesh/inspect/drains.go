@@ -25,6 +25,11 @@ type Drain struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 	Back     time.Time `json:"back,omitzero"`
 	Reason   string    `json:"reason,omitempty"`
+	// Connections are those from this cluster's nodes that are left, as their agents
+	// last reported; nil if none of them says, as of what comes back. Silent are the
+	// nodes whose agents do not say.
+	Connections *uint64  `json:"connections,omitempty"`
+	Silent      []string `json:"silent,omitempty"`
 }
 
 // Drains returns what all clusters drain, those of the store's own first.
@@ -45,7 +50,54 @@ func Drains(ctx context.Context, c *etcd.Client) ([]Drain, error) {
 		}
 	}
 	slices.SortFunc(others, compareDrains)
-	return append(out, others...), nil
+	out = append(out, others...)
+	reports, err := agentReports(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for n := range v.Nodes(view.Ours) {
+		for i := range out {
+			out[i].add(n.Name, reports[n.Name])
+		}
+	}
+	for i := range out {
+		slices.Sort(out[i].Silent)
+	}
+	return out, nil
+}
+
+// add adds what a node's agent reports, nil if there is none.
+func (d *Drain) add(node string, report *clustermesh.ProcessStatus) {
+	if d.State == "Returning" {
+		return
+	}
+	ref := clustermesh.DrainRef{Cluster: d.Cluster, What: d.What, Name: d.Name}
+	if report != nil {
+		for _, n := range report.Drains {
+			if n.DrainRef == ref {
+				if d.Connections == nil {
+					d.Connections = new(uint64)
+				}
+				*d.Connections += uint64(n.Connections)
+				return
+			}
+		}
+	}
+	d.Silent = append(d.Silent, node)
+}
+
+// agentReports returns what the agents of the cluster say of themselves, by node.
+func agentReports(ctx context.Context, c *etcd.Client) (map[string]*clustermesh.ProcessStatus, error) {
+	out := map[string]*clustermesh.ProcessStatus{}
+	_, err := c.List(ctx, clustermesh.Root+string(clustermesh.Status)+"/"+clustermesh.RoleAgent+"/", func(kv etcd.KV) error {
+		if o, err := clustermesh.DecodeAt(kv.Key, kv.Value); err == nil { // tombolo status -A names the others
+			if p, ok := o.(*clustermesh.ProcessStatus); ok {
+				out[p.Node] = p
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 func drainOf(cluster string, d *clustermesh.Drain) Drain {

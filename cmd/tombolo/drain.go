@@ -165,7 +165,10 @@ func newDrains() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drains",
 		Short: "Shows what the clusters of the mesh drain, and how far that is",
-		Args:  cobra.NoArgs,
+		Long: `Shows what the clusters of the mesh drain, and how far that is. CONNECTIONS are
+those that this cluster's nodes have to it still, as their agents last reported,
+a second ago or so; those of other clusters' nodes are shown there.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []inspect.Drain
 			err := f.ask(c.Context(), "/drains", &all, func(ctx context.Context, client *etcd.Client) (err error) {
@@ -184,7 +187,7 @@ func newDrains() *cobra.Command {
 }
 
 func drainTable(all []inspect.Drain, now time.Time) table {
-	t := table{header: []string{"CLUSTER", "WHAT", "NAME", "STATE", "MOVED", "SINCE", "NEXT", "REASON"}}
+	t := table{header: []string{"CLUSTER", "WHAT", "NAME", "STATE", "MOVED", "CONNECTIONS", "SINCE", "NEXT", "REASON"}}
 	for _, d := range all {
 		next := ""
 		switch {
@@ -193,7 +196,22 @@ func drainTable(all []inspect.Drain, now time.Time) table {
 		case d.State == "Returning":
 			next = "back in " + age(max(0, d.Back.Sub(now)))
 		}
-		t.add(d.Cluster, string(d.What), d.Name, d.State, percent(d.Moved), age(now.Sub(d.Since)), next, d.Reason)
+		t.add(d.Cluster, string(d.What), d.Name, d.State, percent(d.Moved), left(d), age(now.Sub(d.Since)), next, d.Reason)
 	}
 	return t
+}
+
+// left says how many connections are left, and of how many nodes that is not known.
+func left(d inspect.Drain) string {
+	if d.Connections == nil {
+		return ""
+	}
+	n := fmt.Sprint(*d.Connections)
+	switch len(d.Silent) {
+	case 0:
+		return n
+	case 1:
+		return n + " (" + d.Silent[0] + " does not say)"
+	}
+	return fmt.Sprintf("%s (%d nodes do not say)", n, len(d.Silent))
 }
