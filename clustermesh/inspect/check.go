@@ -128,7 +128,10 @@ func reporters(ctx context.Context, c *etcd.Client) (map[string]bool, error) {
 // gather waits until the nodes whose agents report have answered a request, or
 // patience is over.
 func gather(ctx context.Context, c *etcd.Client, id string, nodes []string, reporting map[string]bool, patience time.Duration) (map[string]*clustermesh.CheckAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	// The watch has no deadline: it would take its own end for one of the store's.
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	table := etcd.Table[clustermesh.Object]{
 		Prefix: clustermesh.Key{Area: clustermesh.Status, Kind: clustermesh.KindAnswers}.Prefix(),
@@ -148,12 +151,16 @@ func gather(ctx context.Context, c *etcd.Client, id string, nodes []string, repo
 				}
 			}
 			away = b.Err
-		case err := <-done:
-			switch {
-			case away != nil:
+		case <-over.C:
+			cancel()
+			<-done
+			if away != nil {
 				return nil, fmt.Errorf("waiting for the answers: etcd is out of reach: %w", away)
-			case ctx.Err() != nil:
-				return answers, nil
+			}
+			return answers, nil
+		case err := <-done:
+			if away != nil {
+				return nil, fmt.Errorf("waiting for the answers: etcd is out of reach: %w", away)
 			}
 			return nil, err
 		}
