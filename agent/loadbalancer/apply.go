@@ -69,7 +69,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			Node: b.node, OnNode: b.onNode, Service: p.number,
 		})
 	}
-	s.stand(p, pl, true)
+	s.stand(pl, true)
 	before := p.tables
 	for t := range tiers {
 		if at := pl.tables[t].at; pl.write[t] && at.Size > 0 {
@@ -85,9 +85,12 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			s.letTableGo(before[t])
 		}
 	}
-	s.stand(p, pl, false)
+	s.stand(pl, false)
 	old := p.backends
 	p.backends = pl.backends
+	if len(old)+len(pl.fresh) == len(pl.backends) {
+		return // all stay
+	}
 	for _, b := range old {
 		if now, ok := p.find(b.cluster, b.address); !ok || now.number != b.number {
 			s.letBackendGo(b)
@@ -95,11 +98,11 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 	}
 }
 
-// stand writes the standings that differ: of those that are to be active before
+// stand writes the standings that change: of those that are to be active before
 // a table names them, of the others after none does.
-func (s *state) stand(p *port, pl *plan, active bool) {
-	for _, b := range pl.backends {
-		if old, ok := p.find(b.cluster, b.address); ok && old.number == b.number && old.standing != b.standing && active == (b.standing == Active) {
+func (s *state) stand(pl *plan, active bool) {
+	for _, b := range pl.turned {
+		if active == (b.standing == Active) {
 			s.target.SetStanding(b.number, b.standing)
 		}
 	}

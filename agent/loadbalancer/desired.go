@@ -113,8 +113,8 @@ func desire(s *global.Service, outliers bool) []desired {
 
 func shares(backends []global.Backend) []share {
 	out := make([]share, len(backends))
-	for i, b := range backends {
-		out[i] = share{endpointOf(&b), b.Weight}
+	for i := range backends {
+		out[i] = share{endpointOf(&backends[i]), backends[i].Weight}
 	}
 	return out
 }

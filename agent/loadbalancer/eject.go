@@ -119,8 +119,12 @@ func (l *LoadBalancer) nextReturn() (next time.Time, found bool) {
 // muster tells the detectors of a service, after it was merged, which hosts there
 // are. A service that asks for no detection any more has none.
 func (l *LoadBalancer) muster(s *global.Service, now time.Time) {
+	wants := s.Definition != nil && s.Definition.Outliers.On() && l.config.Outliers != IgnoreOutliers
+	if !wants && l.outliers.services[s.Name] == nil {
+		return
+	}
 	hosts := map[judged][]outlier.Host{}
-	if s.Definition != nil && s.Definition.Outliers.On() && l.config.Outliers != IgnoreOutliers {
+	if wants {
 		for i := range s.Ports {
 			if p := &s.Ports[i]; p.Protocol == clustermesh.TCP {
 				j := judged{p.Port, p.Frontends[0].Address.Is6()}

@@ -10,6 +10,7 @@ import (
 type plan struct {
 	backends []placed // all, in the order of their endpoints, as they will stand
 	fresh    []placed // those of them that have no entry yet
+	turned   []placed // those of them whose standing is to change
 	tables   [tiers]table
 	write    [tiers]bool // this table is to be built
 }
@@ -50,8 +51,7 @@ func (s *state) plan(p *port, d *desired) (*plan, error) {
 // place returns the backend of p that e is, or takes numbers for a new one.
 func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
 	if b, ok := s.same(p, e); ok {
-		b.standing, b.gone = Active, time.Time{}
-		pl.backends = append(pl.backends, b)
+		pl.stay(b, Active, time.Time{})
 		return b, nil
 	}
 	b := placed{address: e.address, cluster: e.cluster, onNode: e.onNode, standing: Active}
@@ -73,9 +73,18 @@ func (s *state) place(p *port, e endpoint, pl *plan) (placed, error) {
 func (s *state) keep(p *port, aside []bystander, pl *plan) {
 	for _, by := range aside {
 		if b, ok := s.same(p, by.endpoint); ok {
-			b.standing, b.gone = by.standing, by.gone
-			pl.backends = append(pl.backends, b)
+			pl.stay(b, by.standing, by.gone)
 		}
+	}
+}
+
+// stay plans that a backend keeps its entry.
+func (pl *plan) stay(b placed, s Standing, gone time.Time) {
+	turns := b.standing != s
+	b.standing, b.gone = s, gone
+	pl.backends = append(pl.backends, b)
+	if turns {
+		pl.turned = append(pl.turned, b)
 	}
 }
 
