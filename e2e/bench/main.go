@@ -21,6 +21,7 @@ var benchmarks = []struct {
 	run  func(*Report) error
 }{
 	{"maps", benchMaps},
+	{"flip", benchFlip},
 	{"mirror", benchMirror},
 	{"change", benchChange},
 	{"endpoint", benchEndpoint},

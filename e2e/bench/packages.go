@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,17 @@ var change = inPackage{"./clustermesh/apiserver", "BenchmarkChange", "300x", map
 	"ms-p99":    {"manifest_to_mirror_p99", "ms", 0},
 }}
 
+var flip = inPackage{"./agent/loadbalancer", "BenchmarkFlip", "5x", map[string]metric{
+	"ms/flip": {"flip_10000_services_tables_rebuilt", "ms", 300},
+}}
+
+var verdict = inPackage{"./agent/loadbalancer", "BenchmarkVerdictWhileFlipping", "5x", map[string]metric{
+	"us-median": {"flip_10000_services_next_verdict_median", "us", 0},
+	"us-p99":    {"flip_10000_services_next_verdict_p99", "us", 1000},
+	"us-worst":  {"flip_10000_services_next_verdict_worst", "us", 0},
+}}
+
+func benchFlip(r *Report) error   { return errors.Join(flip.run(r), verdict.run(r)) }
 func benchMirror(r *Report) error { return mirror.run(r) }
 func benchChange(r *Report) error { return change.run(r) }
 
