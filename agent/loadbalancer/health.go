@@ -90,10 +90,11 @@ func (l *LoadBalancer) store(who nodeName, h Health) {
 	}
 }
 
-// rise stores what is up again, once the tables that it touches were built.
+// rise stores what is up again, once the tables that it touches were built; while
+// nothing is built, at once.
 func (l *LoadBalancer) rise() {
 	for who := range l.rising {
-		if _, waits := l.touched[who]; !waits {
+		if _, waits := l.touched[who]; !waits || !l.ready {
 			l.store(who, l.held[who])
 			delete(l.rising, who)
 		}

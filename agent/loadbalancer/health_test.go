@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 // clustersIn returns the clusters of a frontend's primary table.
@@ -68,6 +69,24 @@ func TestOrderOfAVerdict(t *testing.T) {
 	h.drain(5)
 	if got := h.k.clusterHealth(2); got != ClusterDown {
 		t.Errorf("up and down at once: what is stored is %d", got)
+	}
+}
+
+// TestVerdictsBeforeTheMesh holds that an agent which knows nothing of the mesh yet
+// stores verdicts, and then sleeps.
+func TestVerdictsBeforeTheMesh(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	for _, health := range []Health{ClusterDown, 0, ClusterDown, 0} {
+		h.l.judge(verdict{nodeName{cluster: 2}, health})
+		h.l.settle(h.now)
+		if got := h.k.clusterHealth(2); got != health {
+			t.Errorf("the verdict is %d, and what is stored %d", health, got)
+		}
+		h.now = h.now.Add(time.Second)
+		h.l.settle(h.now) // publishes
+		if wake := h.l.nextWake(h.now); wake < time.Minute {
+			t.Errorf("nothing can be done, and it wakes in %v", wake)
+		}
 	}
 }
 

@@ -326,7 +326,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 			wake = t
 		}
 	}
-	earlier(now, len(l.touched)+len(l.stirred) > 0)
+	earlier(now, l.ready && len(l.touched)+len(l.stirred) > 0)
 	earlier(l.queue.Next())
 	earlier(l.nextReturn())
 	earlier(l.nextLeaving())
