@@ -55,6 +55,7 @@ type LoadBalancer struct {
 
 	verdicts    chan verdict
 	withdrawals chan withdrawal
+	places      chan []Place
 	failures    chan []ConnectFailure
 	graceDone   chan error
 	snapshot    atomic.Pointer[Snapshot]
@@ -117,6 +118,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		config: c, target: t, log: log, batch: batchSize,
 		verdicts:    make(chan verdict),
 		withdrawals: make(chan withdrawal),
+		places:      make(chan []Place),
 		failures:    make(chan []ConnectFailure),
 		graceDone:   make(chan error, 1),
 		filled:      make(chan struct{}),
@@ -158,6 +160,8 @@ func (l *LoadBalancer) Run(ctx context.Context, batches <-chan view.Batch) error
 			l.judge(v)
 		case w := <-l.withdrawals:
 			l.withdraw(w)
+		case all := <-l.places:
+			l.state.recognize(all)
 		case f := <-l.failures:
 			l.fail(f, time.Now())
 		case err := <-l.graceDone:
