@@ -13,11 +13,16 @@ import (
 // inquire asks whom there is to ask.
 func (c *Census) inquire(ctx context.Context) {
 	who := c.desk.next(time.Now())
-	if len(who) == 0 {
+	// Before the store has told what is used here, that nothing of a node is would
+	// be a guess, and confirm what nobody knows.
+	if len(who) == 0 || !c.deps.Balanced().Synced {
 		return
 	}
 	c.index()
 	for _, w := range who {
+		if _, named := c.addresses[w]; !named && w != c.own {
+			continue // the store has not named it yet
+		}
 		pairs := c.pairs[w]
 		if len(pairs) == 0 { // nothing of it is used here
 			n := c.desk.node(w)
