@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"tombolo.io/tombolo/agent/health"
@@ -66,6 +67,10 @@ func concerns(s *Failover, now time.Time) []string {
 	if !s.Blind.IsZero() {
 		out = append(out, "this node hears nobody since "+s.Blind.UTC().Format(time.RFC3339)+": its verdicts stay as they are")
 	}
+	if r := s.Remembered; r != nil {
+		out = append(out, fmt.Sprintf("etcd has not listed the nodes of %s since the agent started: they are judged as remembered, which is %v old (%s)",
+			strings.Join(r.Clusters, ", "), coarse(now.Sub(r.Since)), r.Since.UTC().Format(time.RFC3339)))
+	}
 	var listable []string
 	whole := map[string]bool{} // clusters that are named already
 	for _, v := range s.Verdicts {
@@ -89,10 +94,19 @@ func concerns(s *Failover, now time.Time) []string {
 	return append(out, listed(len(listable), func(i int) string { return listable[i] })...)
 }
 
+// coarse rounds an age, so that a line that names it is not another one at each look.
+func coarse(age time.Duration) time.Duration {
+	if age < time.Minute {
+		return age.Truncate(10 * time.Second)
+	}
+	return age.Truncate(time.Minute)
+}
+
 // failoverSamples are the metrics of verdicts.
 func failoverSamples(s *Failover) []control.Sample {
 	out := []control.Sample{
 		{Name: "tombolo_verdict_blind", Help: "1 while this node hears nobody and judges nobody.", Value: truth(!s.Blind.IsZero())},
+		{Name: "tombolo_verdict_remembered", Help: "1 while some nodes are judged as they are remembered from before the agent started.", Value: truth(s.Remembered != nil)},
 		{Name: "tombolo_verdict_watched_nodes", Help: "Nodes that this one watches.", Value: float64(s.Watched)},
 	}
 	states := []clustermesh.VerdictState{

@@ -31,6 +31,8 @@ func TestConcerns(t *testing.T) {
 		{"a cluster", Failover{Verdicts: []health.Verdict{verdict("west", "", "down", 0), verdict("west", "west-1", "down", 0), verdict("zoo", "z-1", "down", 0)}},
 			[]string{"cluster west is down", "node zoo/z-1 is down"}},
 		{"blind", Failover{Blind: now}, []string{"this node hears nobody"}},
+		{"remembered", Failover{Remembered: &health.Remembered{Since: now.Add(-200 * time.Second), Clusters: []string{"east", "west"}}},
+			[]string{"etcd has not listed the nodes of east, west since the agent started: they are judged as remembered, which is 3m0s old (1970-01-12T13:43:20Z)"}},
 		{"no sockets", Failover{Problem: "no permission"}, []string{"other nodes cannot be judged: no permission"}},
 	} {
 		got := concerns(&c.s, now)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -65,10 +64,12 @@ type Pool interface {
 	Members() <-chan []string
 }
 
-// Balancer is told what is down; loadbalancer.LoadBalancer is one.
+// Balancer is told what is down, and after a start without the store where whose
+// backends are; loadbalancer.LoadBalancer is one.
 type Balancer interface {
 	SetClusterHealth(ctx context.Context, cluster uint16, h loadbalancer.Health) error
 	SetNodeHealth(ctx context.Context, cluster uint16, node string, h loadbalancer.Health) error
+	SetPlaces(ctx context.Context, all []loadbalancer.Place) error
 }
 
 // Deps are what a Health works with. Pool may be nil: then this node watches all
@@ -95,8 +96,15 @@ type Health struct {
 
 	// What follows is owned by Run.
 
-	view    *view.View
-	mesh    mesh
+	view *view.View
+	// survey is what is known of the mesh, and mesh the same for the machine; old is
+	// what of it was known from a process before and the store has not listed yet.
+	survey, old survey
+	mesh        mesh
+	// kept is the survey on disk, written at keptAt; unkept: there is a newer one.
+	kept    survey
+	keptAt  time.Time
+	unkept  bool
 	machine *Machine
 	probes  *probes
 	events  ring
@@ -157,12 +165,13 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 	go func() { defer close(done); h.deliver(ctx, orders) }()
 	defer func() { cancel(); <-done; h.probes.close() }()
 	h.load()
+	h.recollect(ctx)
 	var received <-chan Message
 	var members <-chan []string
 	if h.deps.Pool != nil {
 		received, members = h.deps.Pool.Received(), h.deps.Pool.Members()
 	}
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0) // what is remembered is looked at without waiting for the store
 	defer timer.Stop()
 	for {
 		var heard []Message
@@ -173,6 +182,8 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		}
 		select {
 		case <-ctx.Done():
+			h.keptAt = time.Time{}
+			h.keep(time.Now())
 			return h.save()
 		case b := <-batches:
 			h.take(ctx, b)
@@ -209,46 +220,6 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 	}
 }
 
-// take takes what the store says in.
-func (h *Health) take(ctx context.Context, b view.Batch) {
-	c := h.view.Apply(view.Only(b, wanted...))
-	if len(c.Nodes)+len(c.Clusters)+len(c.Drains)+len(c.Peers) == 0 && !c.Connection {
-		return
-	}
-	m, ok := survey(h.view, h.config.Node)
-	if !ok {
-		return // what was known goes on
-	}
-	if h.machine == nil {
-		h.machine = NewMachine(h.config.Knobs, m.self)
-		h.machine.SetMembers(h.members)
-		h.recall()
-	}
-	if !slices.Equal(m.sources, h.mesh.sources) || h.probes == nil {
-		h.open(ctx, m.sources)
-	}
-	for name, id := range h.mesh.ids { // a cluster that is gone has verdicts to be taken back
-		if _, ok := m.ids[name]; !ok {
-			m.ids[name] = id
-		}
-	}
-	h.mesh = m
-	h.machine.SetFresh(m.fresh)
-	h.machine.SetTargets(time.Now(), m.targets)
-}
-
-// open opens sockets for the node's own addresses.
-func (h *Health) open(ctx context.Context, sources []netip.Addr) {
-	h.probes.close()
-	h.probes = nil
-	p, err := h.deps.Open(probe.Config{Sources: sources, Port: h.config.Port})
-	if h.problem = err; err != nil {
-		h.deps.Log.Error("nodes cannot be probed", "error", err)
-		return
-	}
-	h.probes = newProbes(ctx, p, h.deps.Log)
-}
-
 // step lets the machine judge what happened until now.
 func (h *Health) step(heard []Message) {
 	if h.wake = time.Now().Add(time.Second); h.machine == nil || h.probes == nil {
@@ -277,6 +248,7 @@ func (h *Health) step(heard []Message) {
 		h.changed(c, in.Now)
 	}
 	h.look(in.Now)
+	h.keep(in.Now)
 	if h.dirty && in.Now.Sub(h.saved) >= saveEvery {
 		if err := h.save(); err != nil {
 			h.deps.Log.Warn("what is known of the mesh's nodes is not kept for a restart", "error", err)
@@ -292,7 +264,9 @@ func (h *Health) step(heard []Message) {
 func (h *Health) changed(c Change, now time.Time) {
 	h.dirty = true
 	who := Name{c.Cluster, c.Node}
-	h.order(who, bits(c.Verdict))
+	if b := bits(c.Verdict); b != 0 || c.Override || !h.unsaid(who) {
+		h.order(who, b)
+	}
 	quiet := func(s clustermesh.VerdictState) bool {
 		return s == clustermesh.VerdictUp || s == clustermesh.VerdictSuspect || s == ""
 	}
@@ -307,16 +281,6 @@ func (h *Health) changed(c Change, now time.Time) {
 		return // it had not had the time to answer
 	}
 	h.tell(Event{Time: now, What: who.String(), From: string(c.Was), To: to, Reason: c.Reason, Evidence: c.Evidence, Observed: h.config.Mode == Observe})
-}
-
-// order has the balancer told, if that is news to it.
-func (h *Health) order(who Name, b loadbalancer.Health) {
-	old, ok := h.ordered[who]
-	if h.config.Mode != On || ok && old == b {
-		return
-	}
-	h.ordered[who] = b
-	h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node, health: b})
 }
 
 // tell writes an event down.

@@ -27,7 +27,8 @@ import (
 type wire struct {
 	mu       sync.Mutex
 	silent   map[netip.Addr]bool
-	refuse   error // of Send
+	epoch    uint64 // of all who answer
+	refuse   error  // of Send
 	nonce    uint64
 	waiting  []probe.Reply
 	readable chan struct{}
@@ -45,7 +46,7 @@ func (w *wire) Send(t probe.Target) (uint64, error) {
 	}
 	if !w.silent[t.Address] {
 		now := time.Now()
-		w.waiting = append(w.waiting, probe.Reply{Nonce: w.nonce, Target: t, Sent: now, Arrived: now.Add(time.Millisecond)})
+		w.waiting = append(w.waiting, probe.Reply{Nonce: w.nonce, Target: t, Epoch: w.epoch, Sent: now, Arrived: now.Add(time.Millisecond)})
 		time.AfterFunc(time.Millisecond, func() {
 			select {
 			case w.readable <- struct{}{}:
@@ -130,6 +131,16 @@ func (l *listener) SetNodeHealth(ctx context.Context, cluster uint16, node strin
 	return nil
 }
 
+// SetPlaces writes down of which nodes it was told.
+func (l *listener) SetPlaces(_ context.Context, all []loadbalancer.Place) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range all {
+		l.told = append(l.told, fmt.Sprintf("%d/%s at %v, %v", p.Cluster, p.Node, p.Addresses, p.Pods))
+	}
+	return nil
+}
+
 // shell is a Health that runs in a bubble.
 type shell struct {
 	*Health
@@ -139,7 +150,16 @@ type shell struct {
 	stop     func()
 }
 
+// start starts one that is told of two clusters.
 func start(t *testing.T, c Config, pool ...*chat) *shell {
+	s := begin(t, c, pool...)
+	s.batches <- mesh2()
+	s.after(3 * time.Second)
+	return s
+}
+
+// begin starts one that is told of nothing.
+func begin(t *testing.T, c Config, pool ...*chat) *shell {
 	s := &shell{wire: &wire{silent: map[netip.Addr]bool{}, readable: make(chan struct{}, 1)}, balancer: &listener{}, batches: make(chan view.Batch)}
 	c.Node, c.Knobs = "east-1", DefaultKnobs()
 	d := Deps{
@@ -147,6 +167,7 @@ func start(t *testing.T, c Config, pool ...*chat) *shell {
 			if len(c.Sources) != 1 || c.Sources[0] != addr(1, 1) {
 				t.Errorf("sources %v", c.Sources)
 			}
+			s.wire.closed = false
 			return s.wire, nil
 		},
 		Balancer: s.balancer, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -164,8 +185,6 @@ func start(t *testing.T, c Config, pool ...*chat) *shell {
 			t.Error(err)
 		}
 	}
-	s.batches <- mesh2()
-	s.after(3 * time.Second)
 	return s
 }
 
@@ -201,9 +220,12 @@ func mesh2() view.Batch {
 			})
 		}
 	}
-	for _, area := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+	for _, area := range []clustermesh.Area{clustermesh.Export, clustermesh.Private, clustermesh.Mirror} {
 		for _, k := range clustermesh.Tables(area) {
 			key := clustermesh.Key{Area: area, Kind: clustermesh.KindSynced, Name: string(k)}
+			if area == clustermesh.Mirror {
+				key.Cluster = "west"
+			}
 			b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Synced, Key: key.String()})
 		}
 	}
@@ -356,7 +378,7 @@ func TestConfig(t *testing.T) {
 // The addresses to ask are of a family that both have.
 func TestAsk(t *testing.T) {
 	a := netip.MustParseAddr
-	n := &clustermesh.Node{Addresses: []netip.Addr{a("fd00::2"), a("172.20.1.2")},
+	n := &surveyedNode{Addresses: []netip.Addr{a("fd00::2"), a("172.20.1.2")},
 		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00:1::/64"), netip.MustParsePrefix("10.9.9.9/32")}}
 	for _, c := range []struct{ sources, want []netip.Addr }{
 		{[]netip.Addr{a("172.20.1.1")}, []netip.Addr{a("172.20.1.2"), a("10.1.2.1")}},

@@ -24,8 +24,9 @@ func bits(v clustermesh.Verdict) (out loadbalancer.Health) {
 	return out
 }
 
-// order is a verdict for the balancer.
+// order is a verdict for the balancer, or where the nodes are.
 type order struct {
+	places  []loadbalancer.Place
 	cluster uint16
 	node    string
 	health  loadbalancer.Health
@@ -38,11 +39,43 @@ func (h *Health) deliver(ctx context.Context, orders <-chan order) {
 		case <-ctx.Done():
 			return
 		case o := <-orders:
-			if o.node == "" {
-				_ = h.deps.Balancer.SetClusterHealth(ctx, o.cluster, o.health) // only ctx ends it
-			} else {
+			switch {
+			case o.places != nil:
+				_ = h.deps.Balancer.SetPlaces(ctx, o.places) // only ctx ends it
+			case o.node == "":
+				_ = h.deps.Balancer.SetClusterHealth(ctx, o.cluster, o.health)
+			default:
 				_ = h.deps.Balancer.SetNodeHealth(ctx, o.cluster, o.node, o.health)
 			}
+		}
+	}
+}
+
+// order has the balancer told, if that is news to it.
+func (h *Health) order(who Name, b loadbalancer.Health) {
+	old, ok := h.ordered[who]
+	if h.config.Mode != On || ok && old == b {
+		return
+	}
+	h.ordered[who] = b
+	h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node, health: b})
+}
+
+// unsaid reports whether that somebody is up is not to be said: the balancer may know
+// from a process before this one that it is down, and who is known by memory alone is
+// up again only if it was we who called it down, and saw it come back.
+func (h *Health) unsaid(who Name) bool {
+	_, remembered := h.mesh.remembered[who.Cluster]
+	_, said := h.ordered[who]
+	return remembered && !said
+}
+
+// catchUp says of a cluster that the store has listed what was unsaid.
+func (h *Health) catchUp(cluster string) {
+	for _, v := range h.machine.Verdicts() {
+		who := Name{v.Cluster, v.Node}
+		if _, said := h.ordered[who]; v.Cluster == cluster && !said {
+			h.order(who, bits(v))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -22,6 +23,9 @@ type Snapshot struct {
 	Alone bool `json:"alone,omitempty"`
 	// Unread counts what others gossip and this version does not understand.
 	Unread int `json:"unread"`
+	// Remembered is set while some of whom is judged is known from before this process
+	// started.
+	Remembered *Remembered `json:"remembered,omitempty"`
 	// Problem says why nobody is judged; empty when all is well.
 	Problem string `json:"problem,omitempty"`
 
@@ -69,6 +73,18 @@ func (h *Health) show(now time.Time) {
 			}
 			s.Verdicts = append(s.Verdicts, shown)
 		}
+	}
+	for cluster, seen := range h.mesh.remembered {
+		if s.Remembered == nil {
+			s.Remembered = &Remembered{Since: seen}
+		}
+		if seen.Before(s.Remembered.Since) {
+			s.Remembered.Since = seen
+		}
+		s.Remembered.Clusters = append(s.Remembered.Clusters, cluster)
+	}
+	if s.Remembered != nil {
+		slices.Sort(s.Remembered.Clusters)
 	}
 	h.snapshot.Store(s)
 }
