@@ -119,7 +119,7 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	look(ids.run)
 	look(left.run)
 	look(func(ctx context.Context, batches <-chan view.Batch) error {
-		return newChecker(a.config, a.log, p).run(ctx, batches, requests)
+		return newChecker(a.config, a.log, p, a.pool.Load()).run(ctx, batches, requests)
 	})
 	if pool := a.pool.Load(); pool != nil {
 		look(pool.Run)

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tombolo.io/tombolo/agent/check"
+	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/etcd"
@@ -19,6 +25,9 @@ type checker struct {
 	client *etcd.Client
 	// problem says why other nodes do not notice this one's death, or this one theirs.
 	problem func() error
+	// deaf says why this agent does not listen where it should.
+	deaf func() []string
+	pool *gossip.Pool // nil where this agent does not gossip
 
 	// What follows is owned by run.
 
@@ -32,8 +41,16 @@ type checker struct {
 // answerTTL is how long an answer stays: whoever asked waits no longer.
 const answerTTL = time.Minute
 
-func newChecker(c Config, log *slog.Logger, p *parts) *checker {
+func newChecker(c Config, log *slog.Logger, p *parts, pool *gossip.Pool) *checker {
 	return &checker{
+		pool: pool,
+		deaf: func() []string {
+			out := slices.Clone(p.census.Snapshot().Problems)
+			if pool != nil && pool.Snapshot().Problem != "" {
+				out = append(out, "no gossip: "+pool.Snapshot().Problem)
+			}
+			return out
+		},
 		config: c, log: log, client: p.client, view: view.New(c.Node), open: map[string]bool{},
 		problem: func() error {
 			err := p.responder.Snapshot().Problem
@@ -114,6 +131,7 @@ func (c *checker) begin(ctx context.Context) {
 	}
 	facts := check.Survey(c.config.DataPath.BPFFS, c.config.DataPath.Cgroup)
 	facts.Failover, facts.Problem = string(c.config.Failover), c.problem()
+	facts.Deaf = c.deaf()
 	done := make(chan struct{})
 	c.done = done
 	go func() {
@@ -131,7 +149,11 @@ func (c *checker) answer(ctx context.Context, ids []string, facts check.Facts, m
 		return err
 	}
 	facts.Problem = errors.Join(facts.Problem, err)
-	a := check.Answer(c.config.Node, facts, mesh, paths, c.config.ProbePort)
+	doors := c.knock(ctx, paths)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	a := check.Answer(c.config.Node, facts, mesh, paths, doors, c.config.ProbePort)
 	a.Requests, a.Version = ids, c.config.Version
 	value, err := clustermesh.Encode(a)
 	if err != nil {
@@ -146,4 +168,47 @@ func (c *checker) measure(ctx context.Context, mesh check.Mesh) ([]*check.Path, 
 		return nil, err
 	}
 	return m.Run(ctx)
+}
+
+// atOnce bounds the doors that are tried at a time.
+const atOnce = 64
+
+// knock tries where the agents of those nodes listen whose kernels answer.
+func (c *checker) knock(ctx context.Context, paths []*check.Path) []check.Door {
+	var doors []check.Door
+	from := map[netip.AddrPort]netip.Addr{}
+	for _, p := range paths {
+		l := p.Legs[check.AddressToAddress]
+		if !l.Answered {
+			continue
+		}
+		d := check.Door{Cluster: p.Cluster, Node: p.Node, At: netip.AddrPortFrom(p.Address, c.config.ProbePort), Use: check.Census}
+		doors, from[d.At] = append(doors, d), l.Sent
+		if c.pool == nil {
+			continue
+		}
+		if at := c.pool.Where(p.Cluster, p.Node); at.Addr() == p.Address {
+			d.At, d.Use = at, check.Gossip
+			doors, from[at] = append(doors, d), l.Sent
+		}
+	}
+	var all sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for i := range doors {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			d := &doors[i]
+			if d.Use == check.Census {
+				d.TCP = check.Knock(ctx, from[d.At], d.At, nil)
+				return
+			}
+			d.TCP = check.Knock(ctx, from[d.At], d.At, gossip.Greeting(d.Cluster))
+			if !errors.Is(d.TCP, unix.ECONNREFUSED) && !c.pool.Answers(ctx, d.Node) {
+				d.UDP = check.ErrSilent
+			}
+		})
+	}
+	all.Wait()
+	return doors
 }

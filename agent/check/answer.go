@@ -9,8 +9,8 @@ import (
 )
 
 // Answer says what was found on a node: of itself, of the other clusters, and of
-// the paths to their nodes. Requests and version are left to the caller.
-func Answer(node string, f Facts, m Mesh, paths []*Path, port uint16) *clustermesh.CheckAnswer {
+// the paths to their nodes, and where their agents listen. Requests and version are left to the caller.
+func Answer(node string, f Facts, m Mesh, paths []*Path, doors []Door, port uint16) *clustermesh.CheckAnswer {
 	a := &clustermesh.CheckAnswer{Node: node, Kernel: f.Kernel, Paths: summarize(m, paths)}
 	all := f.Judge()
 	for _, c := range m.Clusters {
@@ -18,6 +18,9 @@ func Answer(node string, f Facts, m Mesh, paths []*Path, port uint16) *clusterme
 	}
 	for _, p := range paths {
 		all = append(all, Judge(p, port)...)
+	}
+	for _, d := range doors {
+		all = append(all, d.Judge()...)
 	}
 	// What is wrong comes first, so that notes are what does not fit.
 	slices.SortStableFunc(all, func(a, b clustermesh.Finding) int { return -cmp.Compare(a.Level, b.Level) })

@@ -21,6 +21,8 @@ type Facts struct {
 	// of others are not answered here, or nobody can be probed; nil if all is well.
 	Failover string
 	Problem  error
+	// Deaf are why this node does not listen where others want to reach its agent.
+	Deaf []string
 }
 
 // Cluster is what is to be known of another cluster before its nodes are asked.
@@ -67,6 +69,9 @@ func (f Facts) Judge() []clustermesh.Finding {
 	}
 	if f.Problem != nil {
 		find(clustermesh.FindingWrong, "probes", "other nodes do not notice its death, or it does not theirs: "+f.Problem.Error(), "run tombolo status on it")
+	}
+	for _, why := range f.Deaf {
+		find(clustermesh.FindingWrong, "not-listening", why, "if the port is in use, see by whom (ss -lntup) and end that, or give all agents another (--gossip-port in the cluster, --probe-port in the mesh)")
 	}
 	return out
 }

@@ -124,7 +124,7 @@ func TestAnswer(t *testing.T) {
 	nat := seen(t, "aa=nat ap=yes pa=no pp=no size=1500/1500 clock=10ms")
 	nat.RTT = 2 * narrow.RTT
 	m := Mesh{Clusters: []Cluster{{Name: "west", Nodes: 9, Phase: clustermesh.MirrorSynced}}, known: map[[2]string]int{{"west", "IPv4"}: 9, {"west", "IPv6"}: 1}}
-	a := Answer("n1", Facts{Kernel: "6.1.0", Failover: "on"}, m, []*Path{narrow, bad, nat}, bpf.DefaultProbePort)
+	a := Answer("n1", Facts{Kernel: "6.1.0", Failover: "on"}, m, []*Path{narrow, bad, nat}, nil, bpf.DefaultProbePort)
 	var codes []string
 	for _, f := range a.Findings {
 		codes = append(codes, string(f.Level)+" "+f.Code)
@@ -137,12 +137,17 @@ func TestAnswer(t *testing.T) {
 	if len(a.Paths) != 2 || a.Paths[0] != want || a.Paths[1].Nodes != 1 || a.Node != "n1" || a.Kernel != "6.1.0" {
 		t.Errorf("it is %+v, want %+v", a.Paths, want)
 	}
+	shut := Door{Cluster: "west", Node: "w1", At: netip.AddrPortFrom(theirs, 7947), TCP: ErrSilent}
+	a = Answer("n1", Facts{Kernel: "6.12", Failover: "on", Deaf: []string{"no gossip: the address is in use"}}, m, nil, []Door{shut}, bpf.DefaultProbePort)
+	if len(a.Findings) != 2 || a.Findings[0].Code != "not-listening" || a.Findings[1].Code != "census-closed" || a.Findings[1].Node != "w1" {
+		t.Errorf("of a closed door and one that is not there: %+v", a.Findings)
+	}
 	// So much is wrong that not all of it fits: notes give way.
 	many := []*Path{narrow}
 	for range clustermesh.MaxFindings {
 		many = append(many, bad)
 	}
-	a = Answer("n1", Facts{Kernel: "6.12", Failover: "on"}, m, many, bpf.DefaultProbePort)
+	a = Answer("n1", Facts{Kernel: "6.12", Failover: "on"}, m, many, nil, bpf.DefaultProbePort)
 	if len(a.Findings) != clustermesh.MaxFindings || a.More != 1 || a.Findings[len(a.Findings)-1].Level != clustermesh.FindingWrong {
 		t.Errorf("of %d findings there are %d, and %d more", len(many), len(a.Findings), a.More)
 	}
