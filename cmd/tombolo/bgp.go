@@ -26,6 +26,12 @@ func newBGPPeers() *cobra.Command {
 		Use:   "peers [NAME]",
 		Short: "Shows the sessions with routers, and why one is not established",
 		Args:  cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return peerNames(c, runDir)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			var peers []bgp.PeerStatus
 			if err := control.NewClient(runDir, bgp.Role).Get(c.Context(), "/bgp/peers", &peers); err != nil {
@@ -34,7 +40,7 @@ func newBGPPeers() *cobra.Command {
 			if len(args) == 1 {
 				peers = slices.DeleteFunc(peers, func(p bgp.PeerStatus) bool { return p.Name != args[0] })
 				if len(peers) == 0 {
-					return fmt.Errorf("no BGPPeer %s is for this node; tombolo bgp peers shows those that are", args[0])
+					return noPeer(args[0])
 				}
 			}
 			return o.print(c.OutOrStdout(), peers, func(bool) table { return peerTable(peers, time.Now()) })
@@ -43,6 +49,24 @@ func newBGPPeers() *cobra.Command {
 	o.add(c)
 	runDirFlag(c.Flags(), &runDir)
 	return c
+}
+
+// noPeer is the error for a name that none of this node's routers has.
+func noPeer(name string) error {
+	return fmt.Errorf("no BGPPeer %s is for this node; tombolo bgp peers shows those that are", name)
+}
+
+// peerNames completes the names of this node's routers.
+func peerNames(c *cobra.Command, runDir string) ([]string, cobra.ShellCompDirective) {
+	var peers []bgp.PeerStatus
+	if err := control.NewClient(runDir, bgp.Role).Get(c.Context(), "/bgp/peers", &peers); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, p := range peers {
+		names = append(names, p.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func peerTable(peers []bgp.PeerStatus, now time.Time) table {
@@ -71,12 +95,19 @@ func newBGPRoutes() *cobra.Command {
 				return err
 			}
 			if peer != "" {
+				// A router without routes is no mistake, a name that is none is.
+				if names, _ := peerNames(c, runDir); !slices.Contains(names, peer) {
+					return noPeer(peer)
+				}
 				routes = slices.DeleteFunc(routes, func(r bgp.Route) bool { return r.Peer != peer })
 			}
 			return o.print(c.OutOrStdout(), routes, func(wide bool) table { return routeTable(routes, wide) })
 		},
 	}
 	c.Flags().StringVar(&peer, "peer", "", "only those to this BGPPeer")
+	c.RegisterFlagCompletionFunc("peer", withEnvironment(func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return peerNames(c, runDir)
+	}))
 	o.add(c, "wide")
 	runDirFlag(c.Flags(), &runDir)
 	return c

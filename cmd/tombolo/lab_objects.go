@@ -46,7 +46,7 @@ func objectCommand(f *labFlags, c *cobra.Command, done string, do func(*lab.Lab,
 	}
 	c.Flags().StringVarP(&cluster, "cluster", "c", "", "the cluster")
 	c.Flags().StringVarP(&file, "filename", "f", "", "the file; - is standard input")
-	c.RegisterFlagCompletionFunc("cluster", f.completeCluster)
+	c.RegisterFlagCompletionFunc("cluster", withEnvironment(f.completeCluster))
 	c.MarkFlagRequired("cluster")
 	c.MarkFlagRequired("filename")
 	return c

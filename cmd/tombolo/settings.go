@@ -43,11 +43,15 @@ func environmentCompletes(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		environmentCompletes(sub)
 	}
-	complete := c.ValidArgsFunction
-	if complete == nil {
-		return
+	if c.ValidArgsFunction != nil {
+		c.ValidArgsFunction = withEnvironment(c.ValidArgsFunction)
 	}
-	c.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+}
+
+// withEnvironment is complete for a command whose flags the environment may set;
+// what completes a flag's values needs it itself, for cobra does not tell of it.
+func withEnvironment(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if err := environment(c, args); err != nil {
 			cobra.CompErrorln(err.Error())
 			return nil, cobra.ShellCompDirectiveError
