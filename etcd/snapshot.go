@@ -2,10 +2,13 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // Snapshot writes the whole store, as it is now, to a file, which appears only
@@ -26,7 +29,10 @@ func Snapshot(ctx context.Context, c *Client, file string) (size int64, err erro
 		}
 	}()
 	defer tmp.Close()
-	if size, err = io.Copy(tmp, r); err != nil {
+	if size, err = io.Copy(tmp, r); errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
+		return 0, fmt.Errorf("reading a snapshot: %w: it takes the certificate of root, as an API server has it", err)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("reading a snapshot: %w", err)
 	}
 	if err := tmp.Sync(); err != nil {

@@ -29,8 +29,8 @@ func TestPlain(t *testing.T) {
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	cluster, err := json.Marshal(inspect.Plain(&clustermesh.Cluster{Name: "east", ID: 3, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}))
-	if want := `{"id":3,"name":"east","podCIDRs":["10.1.0.0/16"]}`; err != nil || string(cluster) != want {
+	cluster, err := json.Marshal(inspect.Plain(&clustermesh.Cluster{Name: "east", ID: 3, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Seal: []byte{1, 2, 255}}))
+	if want := `{"id":3,"name":"east","podCIDRs":["10.1.0.0/16"],"seal":"AQL/"}`; err != nil || string(cluster) != want {
 		t.Errorf("got  %s %v\nwant %s", cluster, err, want)
 	}
 }

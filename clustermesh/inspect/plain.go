@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding"
+	"encoding/base64"
 	"reflect"
 	"time"
 	"unicode"
@@ -9,7 +10,7 @@ import (
 
 // Plain turns an object into maps, lists, texts and numbers, as JSON and YAML
 // have them: names begin in lower case, fields that are zero are left out,
-// addresses, times and durations are texts.
+// addresses, times and durations are texts, and bytes are base64, as in JSON.
 func Plain(v any) any { return plain(reflect.ValueOf(v)) }
 
 func plain(v reflect.Value) any {
@@ -27,6 +28,9 @@ func plain(v reflect.Value) any {
 	case reflect.Struct:
 		return fields(v)
 	case reflect.Slice:
+		if v.Type().Elem() == reflect.TypeFor[byte]() {
+			return base64.StdEncoding.EncodeToString(v.Bytes())
+		}
 		out := make([]any, v.Len())
 		for i := range out {
 			out[i] = plain(v.Index(i))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -52,6 +53,7 @@ func TestStore(t *testing.T) {
 		{[]string{"ls"}, true, []string{"--etcd-endpoints"}},
 		{append(at, "snapshot", file), false, []string{file, "bytes"}},
 		{[]string{"restore", file}, true, []string{"data-dir"}},
+		{[]string{"restore", os.Args[0], "--data-dir", dir}, true, []string{os.Args[0], "none of those that tombolo store snapshot"}},
 		{[]string{"restore", file, "--data-dir", dir}, false, []string{dir, "restored"}},
 		{[]string{"restore", file, "--data-dir", dir}, true, []string{"holds a store already"}},
 	} {

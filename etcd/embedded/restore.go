@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 )
@@ -41,6 +42,9 @@ func Restore(ctx context.Context, cfg Config, log *slog.Logger, file string) err
 		PeerURLs: []string{peerURL}, InitialCluster: memberName + "=" + peerURL,
 		InitialClusterToken: rand.Text(),
 	})
+	if err != nil && strings.Contains(err.Error(), "snapshot missing hash") { // etcdutl has no value for it
+		return fmt.Errorf("restoring %s: it is none of those that tombolo store snapshot, or etcdctl snapshot save, writes", file)
+	}
 	if err != nil {
 		return fmt.Errorf("restoring %s: %w", file, err)
 	}
