@@ -56,10 +56,14 @@ func (a *Agent) Status() *Status { return a.status.Load() }
 // Uninstall detaches the programs of a node and removes all that is pinned. The
 // node's agent must not run. It looks at the devices of this network namespace.
 func Uninstall(c bpf.Config) error {
-	if err := bpf.UninstallResponder(c.BPFFS); err != nil {
-		return err
+	err := bpf.UninstallResponder(c.BPFFS)
+	if err == nil {
+		err = bpf.Uninstall(c)
 	}
-	return bpf.Uninstall(c)
+	if errors.Is(err, bpf.ErrInUse) {
+		return fmt.Errorf("%w; stop this node's tombolo agent first", err)
+	}
+	return err
 }
 
 // Run keeps the data path until ctx ends, and leaves it as it is then. An error

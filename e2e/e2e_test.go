@@ -12,7 +12,7 @@
 //	etcd URL DIR              an etcd outside of any API server, without TLS
 //	member NAME DIR PKI NAME=ADDRESS...   one of the members of such an etcd, with
 //	                          TLS and what certificates made
-//	metrics ROLE              what a role of the node serves at /metrics
+//	page ROLE PATH            what a role of the node serves there, as at /metrics
 //	put KEY VALUE             writes bytes to the store of the node it runs on
 //	certificates DIR CLUSTER ADDRESS...   an authority of a cluster, and what it
 //	                          signs for an etcd at the addresses and its users
@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 	programs := map[string]func(){"lab": labProgram, "ask": askProgram, "etcd": etcdProgram,
 		"member":       memberProgram,
 		"put":          putProgram,
-		"metrics":      metricsProgram,
+		"page":         pageProgram,
 		"certificates": certificatesProgram,
 		"foreign":      foreignProgram,
 		"attached":     attachedProgram}

@@ -64,12 +64,13 @@ func askProgram() {
 	}
 }
 
-// metricsProgram prints the metrics of a role of the node that it runs on.
-func metricsProgram() {
-	if len(os.Args) != 2 {
-		exit("usage: metrics ROLE")
+// pageProgram prints a page that a role of the node that it runs on serves, and
+// fails when the answer is not 200.
+func pageProgram() {
+	if len(os.Args) != 3 {
+		exit("usage: page ROLE PATH")
 	}
-	out, err := control.NewClient(os.Getenv("TOMBOLO_RUN_DIR"), os.Args[1]).Raw(context.Background(), "/metrics")
+	out, err := control.NewClient(os.Getenv("TOMBOLO_RUN_DIR"), os.Args[1]).Raw(context.Background(), os.Args[2])
 	if err != nil {
 		exit(err)
 	}

@@ -80,7 +80,7 @@ func (c Config) Validate() error {
 	var errs []error
 	self := c.Cluster
 	if err := clustermesh.Validate(clustermesh.KeyOf(clustermesh.Export, &self), &self); err != nil {
-		errs = append(errs, fmt.Errorf("the cluster: %w", err))
+		errs = append(errs, fmt.Errorf("the cluster: %w (see --cluster-name, --cluster-id and the CIDRs' flags)", err))
 	}
 	if len(c.Cluster.PodCIDRs) == 0 || len(c.Cluster.NodeCIDRs) == 0 {
 		errs = append(errs, errors.New("the cluster's pod and node CIDRs are missing, which other clusters check their own against: give --pod-cidr and --node-cidr"))

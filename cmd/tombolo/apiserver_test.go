@@ -21,7 +21,7 @@ func TestAPIServerReportsEveryMistake(t *testing.T) {
 		t.Fatal("it runs")
 	}
 	for _, want := range []string{
-		`--pod-cidr: "10.1.0.0/33" is no prefix`, "give --manifests", `name ("") must be an RFC 1123 label`, "id (512) must be 1 to 511",
+		`--pod-cidr: "10.1.0.0/33" is no prefix`, "give --manifests", "--cluster-name", "--cluster-id", `name ("") must be an RFC 1123 label`, "id (512) must be 1 to 511",
 		"give --pod-cidr and --node-cidr", "give --node-name", "give --data-dir", "give --etcd-listen", "hold time", `label rule "a b"`,
 	} {
 		if !strings.Contains(err.Error(), want) {

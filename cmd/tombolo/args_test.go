@@ -15,6 +15,7 @@ func TestWrongArguments(t *testing.T) {
 		"bgp routes a":       `tombolo bgp routes takes no argument, and was given "a"; tombolo bgp routes --help tells more`,
 		"services shop cart": `and was given "shop" "cart"`,
 		"store snapshoot":    `tombolo store has no command "snapshoot"; did you mean snapshot?`,
+		"completion csh":     `tombolo completion has no command "csh"; did you mean bash`,
 		"store bogus":        `tombolo store has no command "bogus"; its commands are `,
 		"statis":             `tombolo has no command "statis"; did you mean status?`,
 		"lab start east-1":   `tombolo lab start takes MACHINE ROLE [-- FLAG...], and was given "east-1"`,

@@ -95,7 +95,7 @@ func newLabUp(f *labFlags) *cobra.Command {
 			if err := l.Up(ctx, progress(c.OutOrStdout())); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "lab %s is up after %.1f s; tombolo lab status shows it\n", f.name, time.Since(began).Seconds())
+			fmt.Fprintf(c.OutOrStdout(), "lab %s is up after %.1f s; tombolo lab status --name %[1]s shows it\n", f.name, time.Since(began).Seconds())
 			return nil
 		},
 	}

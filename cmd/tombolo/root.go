@@ -36,6 +36,7 @@ func newRoot() *cobra.Command {
 		newRequests(),
 		newConnections(),
 	)
+	root.InitDefaultCompletionCmd() // so that what follows knows it too
 	explainArgs(root)
 	environmentCompletes(root)
 	return root

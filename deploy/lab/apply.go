@@ -24,7 +24,7 @@ func (l *Lab) Apply(cluster string, raw []byte) ([]objects.Object, error) {
 	}
 	for _, o := range all {
 		if err := l.replace(cluster, o); err != nil {
-			return nil, fmt.Errorf("writing %s %s: %w", o.Kind, o.Name, err)
+			return nil, fmt.Errorf("writing %s %s: %w", o.Kind, o.FullName(), err)
 		}
 	}
 	return all, nil
@@ -63,7 +63,7 @@ func (l *Lab) Delete(cluster string, raw []byte) ([]objects.Object, error) {
 	for _, o := range all {
 		switch err := os.Remove(filepath.Join(l.Manifests(cluster), o.File())); {
 		case errors.Is(err, fs.ErrNotExist):
-			errs = append(errs, fmt.Errorf("cluster %s has no %s %s", cluster, o.Kind, o.Name))
+			errs = append(errs, fmt.Errorf("cluster %s has no %s %s", cluster, o.Kind, o.FullName()))
 		case err != nil:
 			errs = append(errs, err)
 		default:

@@ -180,12 +180,13 @@ func TestSplit(t *testing.T) {
 }
 
 func TestSplitNamesEveryMistake(t *testing.T) {
-	raw := "kind: A\nmetadata: {name: a}\n---\nkind: [\n---\nmetadata: {name: c}\n---\nkind: D\nmetadata: {name: ../../etc}\n"
+	raw := "kind: A\nmetadata: {name: a}\n---\nkind: [\n---\nmetadata: {name: c}\n---\nkind: D\nmetadata: {name: ../../etc}\n---\nroot:x:0:0\n---\nkind: [a]\n"
 	all, err := Split([]byte(raw))
 	if err == nil || len(all) != 1 {
 		t.Fatalf("%d objects, %v", len(all), err)
 	}
-	for _, want := range []string{"line 4: ", "line 6: want kind and metadata.name", "line 8: D /../../etc"} {
+	for _, want := range []string{"line 4: ", "line 6: want kind and metadata.name", "line 8: D /../../etc",
+		"line 11: want kind and metadata.name", "line 13: want kind and metadata.name"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

@@ -54,6 +54,9 @@ func Split(raw []byte) ([]Object, error) {
 	return out, errors.Join(errs...)
 }
 
+// errNoObject is what a document is told that is YAML and no object of Kubernetes.
+var errNoObject = errors.New("want kind and metadata.name")
+
 // parse returns the zero object for a document that holds nothing.
 func parse(doc []byte) (Object, error) {
 	var head *struct {
@@ -64,6 +67,10 @@ func parse(doc []byte) (Object, error) {
 		} `json:"metadata"`
 	}
 	if err := yaml.Unmarshal(doc, &head); err != nil {
+		var other any
+		if yaml.Unmarshal(doc, &other) == nil { // YAML, but a text or a list
+			return Object{}, errNoObject
+		}
 		return Object{}, err
 	}
 	if head == nil {
@@ -71,7 +78,7 @@ func parse(doc []byte) (Object, error) {
 	}
 	o := Object{Kind: head.Kind, Namespace: head.Metadata.Namespace, Name: head.Metadata.Name, YAML: doc}
 	if o.Kind == "" || o.Name == "" {
-		return Object{}, errors.New("want kind and metadata.name")
+		return Object{}, errNoObject
 	}
 	if strings.ContainsAny(o.Kind+o.Namespace+o.Name, "/_\x00") {
 		return Object{}, fmt.Errorf("%s %s/%s: no such name in Kubernetes", o.Kind, o.Namespace, o.Name)
