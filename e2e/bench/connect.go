@@ -57,26 +57,26 @@ func iptRules(services int) string {
 	return b.String()
 }
 
-// connects opens n connections one after the other and returns the mean time
-// of connect(2) alone. Each is closed with a reset, so that none lingers.
-func connects(to netip.AddrPort, n int) (time.Duration, error) {
+// connects opens connections one after the other and returns the time of each
+// connect(2) alone. Each is closed with a reset, so that none lingers.
+func connects(to netip.AddrPort) ([]time.Duration, error) {
 	sa := &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	var total time.Duration
-	for range n {
+	var took []time.Duration
+	for range connectsPerTurn {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			return 0, fmt.Errorf("opening a socket: %w", err)
+			return nil, fmt.Errorf("opening a socket: %w", err)
 		}
 		start := time.Now()
 		err = unix.Connect(fd, sa)
-		total += time.Since(start)
+		took = append(took, time.Since(start))
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		unix.Close(fd)
 		if err != nil {
-			return 0, fmt.Errorf("connecting to %s: %w", to, err)
+			return nil, fmt.Errorf("connecting to %s: %w", to, err)
 		}
 	}
-	return total / time.Duration(n), nil
+	return took, nil
 }
 
 // listen accepts and closes connections on addr until stop is called. It must
@@ -110,7 +110,8 @@ func listen(addr netip.AddrPort) (stop func(), err error) {
 }
 
 // Rounds of the comparison. In each the ways take turns, so that what disturbs
-// the machine disturbs all of them.
+// the machine disturbs all of them; and a round counts the median of a way's
+// connects, for a mean is what the few say that waited for a core.
 const (
 	rounds          = 10
 	turnsPerRound   = 20
@@ -147,6 +148,11 @@ func compareConnects(r *Report, services int) (err error) {
 	if err := balance(d, services); err != nil {
 		return err
 	}
+	stopIdle, err := p.letPass()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.leave(), stopIdle()) }()
 	if err := feed(nftRules(services), "nft", "-f", "-"); err != nil {
 		return err
 	}
@@ -179,22 +185,34 @@ func balance(d *bpf.Datapath, services int) error {
 	return d.Frontends.Put(frontends)
 }
 
-// way is one of those to reach a service; only the hook's sockets are made in
-// the cgroup, so that no other runs our programs.
+// way is one of those to reach a service; only sockets that are made in the cgroup
+// of a way run programs.
 type way struct {
-	name   string
-	base   netip.Addr // of the virtual addresses; invalid for the backend itself
-	inside bool
+	name string
+	base netip.Addr // of the virtual addresses; invalid for the backend itself
+	in   cgroup
 }
 
-var ways = []way{{name: "direct"}, {"hook", hookBase, true}, {"nftables", nftBase, false}, {"iptables", iptBase, false}}
+type cgroup int
+
+const (
+	outside cgroup = iota // of the place
+	ours                  // where our programs are
+	idle                  // where a program lets every connect() pass
+)
+
+// idle says what the kernel's hook costs by itself, whatever a program does there.
+var ways = []way{
+	{"direct", netip.Addr{}, outside}, {"idle", netip.Addr{}, idle}, {"hook", hookBase, ours},
+	{"nftables", nftBase, outside}, {"iptables", iptBase, outside},
+}
 
 // interleave measures every way in each round, and reports medians.
 func interleave(r *Report, p *place, services int) error {
 	times := make(map[string][]time.Duration)
-	var above []time.Duration
+	var above, aboveIdle []time.Duration
 	for round := range rounds {
-		took := make(map[string]time.Duration)
+		took := make(map[string][]time.Duration)
 		for range turnsPerRound {
 			for _, w := range ways {
 				// Every round asks for another service, from the first to the last.
@@ -202,38 +220,37 @@ func interleave(r *Report, p *place, services int) error {
 				if err != nil {
 					return err
 				}
-				took[w.name] += d / turnsPerRound
+				took[w.name] = append(took[w.name], d...)
 			}
 		}
-		for name, d := range took {
-			times[name] = append(times[name], d)
+		for name, all := range took {
+			times[name] = append(times[name], median(all))
 		}
-		above = append(above, took["hook"]-took["direct"])
+		above = append(above, times["hook"][round]-times["direct"][round])
+		aboveIdle = append(aboveIdle, times["hook"][round]-times["idle"][round])
 	}
 	name := fmt.Sprintf("connect_%d_services_", services)
 	for _, w := range ways {
 		r.State(name+w.name, us(median(times[w.name])), "us")
 	}
 	r.Below(name+"hook_above_direct", us(median(above)), "us", 1)
+	r.State(name+"hook_above_idle", us(median(aboveIdle)), "us")
 	r.State(name+"hook_to_nftables", us(median(times["hook"]))/us(median(times["nftables"])), "ratio")
 	return nil
 }
 
-func (w way) measure(p *place, service int) (time.Duration, error) {
+func (w way) measure(p *place, service int) ([]time.Duration, error) {
 	to := backendAddr
 	if w.base.IsValid() {
 		to = netip.AddrPortFrom(nth(w.base, service), 80)
 	}
-	place := p.leave
-	if w.inside {
-		place = p.enter
+	enter := map[cgroup]func() error{outside: p.leave, ours: p.enter, idle: func() error { return moveTo(p.idle()) }}
+	if err := enter[w.in](); err != nil {
+		return nil, err
 	}
-	if err := place(); err != nil {
-		return 0, err
-	}
-	took, err := connects(to, connectsPerTurn)
+	took, err := connects(to)
 	if err != nil {
-		return 0, fmt.Errorf("by %s: %w", w.name, err)
+		return nil, fmt.Errorf("by %s: %w", w.name, err)
 	}
 	return took, nil
 }

@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"tombolo.io/tombolo/bpf"
@@ -44,6 +47,31 @@ func newPlace(sizes bpf.Sizes) (*place, error) {
 
 // enter moves this process into the place's cgroup, so that its sockets are balanced.
 func (p *place) enter() error { return moveTo(p.config.Cgroup) }
+
+// idle is a cgroup beside the place's own.
+func (p *place) idle() string { return p.config.Cgroup + "-idle" }
+
+// letPass makes the idle cgroup, and attaches a program to it that does nothing. The
+// process must have left before stop is called.
+func (p *place) letPass() (stop func() error, err error) {
+	if err := sandbox.MakeCgroup(p.idle()); err != nil {
+		return nil, err
+	}
+	remove := func() error { return sandbox.RemoveCgroup(context.Background(), p.idle()) }
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "let_pass", Type: ebpf.CGroupSockAddr, AttachType: ebpf.AttachCGroupInet4Connect, License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	defer prog.Close()
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: p.idle(), Attach: ebpf.AttachCGroupInet4Connect, Program: prog})
+	if err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	return func() error { return errors.Join(l.Close(), remove()) }, nil
+}
 
 // leave moves it out again.
 func (p *place) leave() error { return moveTo(p.cgroups) }
