@@ -51,7 +51,8 @@ func TestCountsAreCoalesced(t *testing.T) {
 			batches <- drainEvent(etcd.Put, node)
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(time.Second)
+		rest := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+		rest(time.Second)
 		want := []time.Duration{10 * time.Second, 11 * time.Second, 12 * time.Second, 13 * time.Second}
 		if !slices.Equal(counted, want) || d.counted()[0].Connections != 4 {
 			t.Errorf("counted at %v, want %v; published is %v", counted, want, d.counted())
@@ -60,14 +61,14 @@ func TestCountsAreCoalesced(t *testing.T) {
 		back.Returning = begin
 		for what, over := range map[string]view.Batch{"it comes back": drainEvent(etcd.Put, &back), "it is over": drainEvent(etcd.Delete, node)} {
 			batches <- drainEvent(etcd.Put, node)
-			time.Sleep(2 * time.Second)
+			rest(2 * time.Second)
 			if len(d.counted()) == 0 {
 				t.Fatal("nothing is counted while it drains")
 			}
 			batches <- over
-			time.Sleep(2 * time.Second)
+			rest(2 * time.Second)
 			before := len(counted)
-			time.Sleep(10 * time.Second)
+			rest(10 * time.Second)
 			if len(d.counted()) != 0 || len(counted) != before {
 				t.Errorf("%s: %v, and it is counted on", what, d.counted())
 			}

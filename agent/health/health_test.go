@@ -81,6 +81,13 @@ func (w *wire) be(silent bool, all ...netip.Addr) {
 	}
 }
 
+// live has all who answer live another life from now on.
+func (w *wire) live(epoch uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.epoch = epoch
+}
+
 // fail has Send fail from now on.
 func (w *wire) fail(err error) {
 	w.mu.Lock()

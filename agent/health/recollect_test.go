@@ -85,7 +85,7 @@ func TestRememberedDown(t *testing.T) {
 
 		s = begin(t, Config{RunDir: dir, Mode: On})
 		defer s.stop()
-		s.wire.epoch = 7
+		s.wire.live(7)
 		s.after(time.Minute)
 		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 3"}) {
 			t.Errorf("told %q", told)

@@ -62,7 +62,8 @@ func TestPlaces(t *testing.T) {
 
 	// What two claim is nobody's; no verdict reaches it.
 	h.start()
-	places[other].Addresses = append(places[other].Addresses, places[dead].Addresses[0])
+	its := len(places[other].Addresses)
+	places[other].Addresses = append(places[other].Addresses, places[dead].Addresses...)
 	h.l.state.recognize(flat())
 	h.l.judge(verdict{dead, PodsDown})
 	h.drain(3)
@@ -73,7 +74,7 @@ func TestPlaces(t *testing.T) {
 
 	// The two are taken for each other, and the store knows better.
 	h.start()
-	places[other].Addresses = places[other].Addresses[:len(places[other].Addresses)-1]
+	places[other].Addresses = places[other].Addresses[:its]
 	places[dead].Addresses, places[other].Addresses = places[other].Addresses, places[dead].Addresses
 	h.l.state.recognize(flat())
 	h.nodes[dead] = PodsDown
