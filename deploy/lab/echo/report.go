@@ -19,10 +19,10 @@ type Report struct {
 	// Pods and Clusters count the answers by who gave them.
 	Pods     map[string]int `json:"pods"`
 	Clusters map[string]int `json:"clusters"`
-	// Median, P99 and Max are of answered requests, in nanoseconds.
-	Median time.Duration `json:"median"`
-	P99    time.Duration `json:"p99"`
-	Max    time.Duration `json:"max"`
+	// Median, P99 and Max are of answered requests.
+	Median time.Duration `json:"medianNanoseconds"`
+	P99    time.Duration `json:"p99Nanoseconds"`
+	Max    time.Duration `json:"maxNanoseconds"`
 }
 
 // Summarize counts samples.
