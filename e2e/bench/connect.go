@@ -164,7 +164,7 @@ func compareConnects(r *Report, services int) (err error) {
 		return err
 	}
 	defer stop()
-	return interleave(r, p, services)
+	return interleave(r, p, d, services)
 }
 
 // balance makes the socket hook lead every virtual address to the backend.
@@ -208,7 +208,7 @@ var ways = []way{
 }
 
 // interleave measures every way in each round, and reports medians.
-func interleave(r *Report, p *place, services int) error {
+func interleave(r *Report, p *place, d *bpf.Datapath, services int) error {
 	times := make(map[string][]time.Duration)
 	var above, aboveIdle []time.Duration
 	for round := range rounds {
@@ -216,11 +216,11 @@ func interleave(r *Report, p *place, services int) error {
 		for range turnsPerRound {
 			for _, w := range ways {
 				// Every round asks for another service, from the first to the last.
-				d, err := w.measure(p, round*(services-1)/(rounds-1))
+				each, err := w.measure(p, round*(services-1)/(rounds-1))
 				if err != nil {
 					return err
 				}
-				took[w.name] = append(took[w.name], d...)
+				took[w.name] = append(took[w.name], each...)
 			}
 		}
 		for name, all := range took {
@@ -229,14 +229,44 @@ func interleave(r *Report, p *place, services int) error {
 		above = append(above, times["hook"][round]-times["direct"][round])
 		aboveIdle = append(aboveIdle, times["hook"][round]-times["idle"][round])
 	}
+	run, err := runTime(p, d, services)
+	if err != nil {
+		return err
+	}
 	name := fmt.Sprintf("connect_%d_services_", services)
 	for _, w := range ways {
 		r.State(name+w.name, us(median(times[w.name])), "us")
 	}
 	r.Below(name+"hook_above_direct", us(median(above)), "us", 1)
 	r.State(name+"hook_above_idle", us(median(aboveIdle)), "us")
+	r.State(name+"hook_program", us(run), "us")
 	r.State(name+"hook_to_nftables", us(median(times["hook"]))/us(median(times["nftables"])), "ratio")
 	return nil
+}
+
+// runTime returns how long the program at connect() runs for a call that it leads to
+// the last service, in the mean, by the kernel's own count. To count takes time as
+// well, so it is done by itself.
+func runTime(p *place, d *bpf.Datapath, services int) (time.Duration, error) {
+	counting, err := bpf.CountRunTime()
+	if err != nil {
+		return 0, err
+	}
+	defer counting.Close()
+	before, err := d.RunTime("connect4")
+	if err != nil {
+		return 0, err
+	}
+	for range rounds {
+		if _, err := (way{"hook", hookBase, ours}).measure(p, services-1); err != nil {
+			return 0, err
+		}
+	}
+	after, err := d.RunTime("connect4")
+	if err != nil {
+		return 0, err
+	}
+	return (after.Total - before.Total) / time.Duration(after.Count-before.Count), nil
 }
 
 func (w way) measure(p *place, service int) ([]time.Duration, error) {

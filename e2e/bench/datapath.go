@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"tombolo.io/tombolo/bpf"
@@ -58,19 +55,11 @@ func (p *place) letPass() (stop func() error, err error) {
 		return nil, err
 	}
 	remove := func() error { return sandbox.RemoveCgroup(context.Background(), p.idle()) }
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "let_pass", Type: ebpf.CGroupSockAddr, AttachType: ebpf.AttachCGroupInet4Connect, License: "Dual BSD/GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
-	})
+	program, err := bpf.LetPass(p.idle())
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
-	defer prog.Close()
-	l, err := link.AttachCgroup(link.CgroupOptions{Path: p.idle(), Attach: ebpf.AttachCGroupInet4Connect, Program: prog})
-	if err != nil {
-		return nil, errors.Join(err, remove())
-	}
-	return func() error { return errors.Join(l.Close(), remove()) }, nil
+	return func() error { return errors.Join(program.Close(), remove()) }, nil
 }
 
 // leave moves it out again.
