@@ -133,6 +133,12 @@ func TestGossip(t *testing.T) {
 		return o.(*clustermesh.ProcessStatus).GossipKeys
 	}
 	r.until("it reports its key", func() bool { return slices.Equal(reported(), []string{one.ID()}) })
+	// As the leader rotates: a key is used once all have it, so nothing is refused.
+	r.putPrivate(keyring(0, one, two))
+	r.until("both have the new key", func() bool {
+		had := []string{one.ID(), two.ID()}
+		return slices.Equal(reported(), had) && slices.Equal(other.Snapshot().Keys, had)
+	})
 	r.putPrivate(keyring(1, one, two))
 	r.until("it reports both, the one in use first", func() bool { return slices.Equal(reported(), []string{two.ID(), one.ID()}) })
 	var latency health.Latency
