@@ -16,12 +16,8 @@ const hearEvery = 50 * time.Millisecond
 // for it, and not while none does: it would cost every connection of the node.
 // What an agent before this one heard goes on until the maps are filled.
 func (a *Agent) hear(ctx context.Context, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer, attached <-chan struct{}) error {
-	for _, begun := range []<-chan struct{}{attached, balancer.Filled()} {
-		select {
-		case <-begun:
-		case <-ctx.Done():
-			return nil
-		}
+	if !serves(ctx, balancer, attached) {
+		return nil
 	}
 	tick := time.NewTicker(hearEvery)
 	defer tick.Stop()

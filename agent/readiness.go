@@ -32,12 +32,8 @@ type word struct {
 // before the programs run and the maps were filled: who knew what an agent before
 // this one said goes on believing that.
 func (a *Agent) speak(ctx context.Context, balancer *loadbalancer.LoadBalancer, attached <-chan struct{}) error {
-	for _, begun := range []<-chan struct{}{attached, balancer.Filled()} {
-		select {
-		case <-begun:
-		case <-ctx.Done():
-			return nil
-		}
+	if !serves(ctx, balancer, attached) {
+		return nil
 	}
 	tick := time.NewTicker(readinessEvery)
 	defer tick.Stop()
@@ -60,6 +56,19 @@ func (a *Agent) speak(ctx context.Context, balancer *loadbalancer.LoadBalancer, 
 			return nil
 		}
 	}
+}
+
+// serves waits until the programs run and the maps were filled; false when ctx ended
+// before that.
+func serves(ctx context.Context, balancer *loadbalancer.LoadBalancer, attached <-chan struct{}) bool {
+	for _, begun := range []<-chan struct{}{attached, balancer.Filled()} {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // readinessOf says what a snapshot of the maps means for clients from outside.

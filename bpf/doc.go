@@ -32,7 +32,8 @@
 // a reset in answer to the SYN, no answer after a second, a reset before a byte
 // came. Failures in a row are counted with the backend, in whichever process's
 // absence, and told through a ring ([Failures]); a success ends the run. Nothing is
-// done about it here.
+// done about it here. The kernel would call opening for all connections of the
+// cgroup, so it is attached only while there is such a service ([Datapath.Hear]).
 //
 // # Writing while programs read
 //

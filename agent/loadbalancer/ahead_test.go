@@ -7,14 +7,22 @@ import (
 	"time"
 )
 
-// TestRandomStepsAhead takes the random steps with other cores deciding ahead, one
-// service at a time.
-func TestRandomStepsAhead(t *testing.T) {
-	h := newHarness(t, 4, newRAM(testLimits))
+// newAheadHarness has other cores decide ahead, one service at a time, and all
+// settled once.
+func newAheadHarness(t *testing.T, seed uint64) *harness {
+	t.Helper()
+	h := newHarness(t, seed, newRAM(testLimits))
 	h.batch = 1
 	h.start()
 	h.tell(true)
 	h.converge()
+	return h
+}
+
+// TestRandomStepsAhead takes the random steps with other cores deciding ahead, one
+// service at a time.
+func TestRandomStepsAhead(t *testing.T) {
+	h := newAheadHarness(t, 4)
 	stop := h.read(2)
 	defer stop()
 	h.steps(300)
@@ -23,11 +31,7 @@ func TestRandomStepsAhead(t *testing.T) {
 // TestVerdictsWhileSettling passes verdicts on while services are settled of which
 // some were decided before: none of them may keep what was known then.
 func TestVerdictsWhileSettling(t *testing.T) {
-	h := newHarness(t, 5, newRAM(testLimits))
-	h.batch = 1
-	h.start()
-	h.tell(true)
-	h.converge()
+	h := newAheadHarness(t, 5)
 	stop := h.read(2)
 	defer stop()
 	for range 200 {
