@@ -144,7 +144,8 @@ func (d *drains) tally() []clustermesh.DrainCount {
 		names[c.ID] = c.Name
 	}
 	services := snap.Numbers()
-	for s := range d.datapath.Sockets.All() {
+	sockets, _ := d.datapath.Sockets.All() // the disconnector says why some cannot be seen
+	for s := range sockets {
 		b, ok := d.datapath.Backends.Of(s)
 		if !ok {
 			continue

@@ -12,8 +12,8 @@ import (
 )
 
 // Datapath is the maps and programs of one node, loaded by one process. It is
-// not safe for concurrent use, except that Counters and Foreign may be called,
-// and the arrays read, at any time before Close.
+// not safe for concurrent use, except that Counters, Foreign and the methods of
+// Sockets may be called, and the arrays read, at any time before Close.
 type Datapath struct {
 	Frontends *Frontends
 	Services  *Services
@@ -32,6 +32,7 @@ type Datapath struct {
 	restored bool
 	maps     mapSet
 	programs programs
+	spill    *spill
 	memory   []memory
 	grace    *grace
 }
@@ -69,6 +70,9 @@ func (d *Datapath) load() (err error) {
 		return err
 	}
 	if d.programs, err = loadPrograms(d.maps, d.cfg.sizes(), retval); err != nil {
+		return err
+	}
+	if d.spill, err = openSpill(d.maps, d.cfg.sizes()); err != nil {
 		return err
 	}
 	if d.grace, err = newGrace(); err != nil {
@@ -124,7 +128,7 @@ func (d *Datapath) makeViews() error {
 	d.Backends = &Backends{mapped[mapsMapBackends]}
 	d.Clusters = &Health{mapped[mapsMapClusterHealth]}
 	d.Nodes = &Health{mapped[mapsMapNodeHealth]}
-	d.Sockets = &Sockets{sets: mapped[mapsMapSocketSets], places: mapped[mapsMapSockets]}
+	d.Sockets = &Sockets{sets: mapped[mapsMapSocketSets], places: mapped[mapsMapSockets], spill: d.spill}
 	return nil
 }
 
@@ -149,7 +153,7 @@ func (d *Datapath) Close() error {
 	if d.grace != nil {
 		errs = append(errs, d.grace.close())
 	}
-	errs = append(errs, d.programs.close(), d.maps.close())
+	errs = append(errs, d.spill.close(), d.programs.close(), d.maps.close())
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}

@@ -17,9 +17,10 @@
 // is asked first for the backend that it had (affinity.h). The program writes
 // the backend's address over the frontend's, and notes both under the socket's
 // cookie (socket.h), where getpeername finds them again until the socket is closed
-// (sock_release). From here on it is a plain connection to the backend: no packet
-// is ever translated. When there is no backend, connect() fails at once with
-// ECONNREFUSED.
+// (sock_release). A socket that finds no room keeps it in its own storage, over which
+// an iterator walks for those who ask (sock_spill.c, [Sockets.All]). From here on it is
+// a plain connection to the backend: no packet is ever translated. When there is no
+// backend, connect() fails at once with ECONNREFUSED.
 //
 // A datagram that is sent with an address takes the same way through sendmsg4 or
 // sendmsg6; the socket's storage (datagram.h) keeps it with its backend, and

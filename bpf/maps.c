@@ -21,3 +21,4 @@ EMIT(health_bits);
 EMIT(scope);
 EMIT(service_flags);
 struct failure *emit_failure __attribute__((unused));
+struct spilled_socket *emit_spilled_socket __attribute__((unused));

@@ -207,6 +207,12 @@ type mapsSocketSet struct {
 	Cookie [8]uint64
 }
 
+type mapsSpilledSocket struct {
+	_      structs.HostLayout
+	Cookie uint64
+	Socket mapsSocket
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -234,6 +240,7 @@ const (
 	mapsVarEmitHealthBits     = "emit_health_bits"
 	mapsVarEmitScope          = "emit_scope"
 	mapsVarEmitServiceFlags   = "emit_service_flags"
+	mapsVarEmitSpilledSocket  = "emit_spilled_socket"
 	mapsVarSocketMask         = "socket_mask"
 )
 
@@ -314,6 +321,7 @@ type mapsVariableSpecs struct {
 	EmitHealthBits     *ebpf.VariableSpec `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.VariableSpec `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.VariableSpec `ebpf:"emit_service_flags"`
+	EmitSpilledSocket  *ebpf.VariableSpec `ebpf:"emit_spilled_socket"`
 	SocketMask         *ebpf.VariableSpec `ebpf:"socket_mask"`
 }
 
@@ -385,6 +393,7 @@ type mapsVariables struct {
 	EmitHealthBits     *ebpf.Variable `ebpf:"emit_health_bits"`
 	EmitScope          *ebpf.Variable `ebpf:"emit_scope"`
 	EmitServiceFlags   *ebpf.Variable `ebpf:"emit_service_flags"`
+	EmitSpilledSocket  *ebpf.Variable `ebpf:"emit_spilled_socket"`
 	SocketMask         *ebpf.Variable `ebpf:"socket_mask"`
 }
 

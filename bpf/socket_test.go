@@ -2,9 +2,11 @@ package bpf
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
-	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 	"tombolo.io/tombolo/bpf/bpftest"
 )
@@ -76,16 +78,96 @@ func TestMoreSocketsThanPlaces(t *testing.T) {
 		if got := peer(t, fd); got != w.Backends.Read(2).Address {
 			t.Errorf("connected to the backend itself it shows %v", got)
 		}
-		if _, err := unix.Getpeername(disconnect(fd)); !errors.Is(err, unix.ENOTCONN) {
+		bpftest.Dissolve(t, fd)
+		if _, err := unix.Getpeername(fd); !errors.Is(err, unix.ENOTCONN) {
 			t.Errorf("disconnected: %v", err)
 		}
 	}
 }
 
-// disconnect ends what a datagram socket was connected to (connect(2): AF_UNSPEC),
-// and returns it.
-func disconnect(fd int) int {
-	sa := unix.RawSockaddr{Family: unix.AF_UNSPEC}
-	unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
-	return fd
+// Who looks at the maps sees sockets for which there was no place like the others,
+// of any network namespace, as they are connected last, and none that is closed.
+func TestSpilledSocketsAreListed(t *testing.T) {
+	w := newCrowdedWorld(t, socketWays)
+	one, two, tcp := udp("10.96.0.1:53"), udp("10.96.0.2:53"), tcp("10.96.0.1:80")
+	w.put(t, 1, one, active(w.Serve(t, local[false], "one")))
+	w.put(t, 2, two, active(w.Serve(t, local[false], "two")))
+	elsewhere := w.NewPlace(t)
+	patient := elsewhere.Socket(t, unix.AF_INET, unix.SOCK_STREAM, 0) // accepts nobody, and ends nothing
+	if err := errors.Join(unix.Bind(patient, bpftest.Sockaddr(local[false], false)), unix.Listen(patient, 8)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := unix.Getsockname(patient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.put(t, 3, tcp, active(bpftest.AddrPort(sa)))
+
+	want := map[uint64]Socket{}
+	connect := func(fd int, f Frontend, service uint32) {
+		t.Helper()
+		if err := unix.Connect(fd, bpftest.Sockaddr(f.Address, false)); err != nil {
+			t.Fatal(err)
+		}
+		s := Socket{Frontend: f.Address, Backend: w.Backends.Read(service).Address, Service: service, Number: service, Generation: 1}
+		s.Cookie, s.Netns = option(t, fd, unix.SO_COOKIE), option(t, fd, unix.SO_NETNS_COOKIE)
+		want[s.Cookie] = s
+	}
+	check := func(when string) {
+		t.Helper()
+		sockets, err := w.Sockets.All()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[uint64]Socket{}
+		for s := range sockets {
+			if _, twice := got[s.Cookie]; twice {
+				t.Errorf("%s: listed twice: %+v", when, s)
+			}
+			got[s.Cookie] = s
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+			t.Errorf("%s: want -, got +:\n%s", when, diff)
+		}
+	}
+	forget := func(fd int) { delete(want, option(t, fd, unix.SO_COOKIE)) }
+
+	var fds []int
+	for range 1000 { // more than the kernel tells of at once
+		fds = append(fds, w.Socket(t, unix.AF_INET, unix.SOCK_DGRAM, 0))
+		connect(fds[len(fds)-1], one, 1)
+	}
+	far, closed := elsewhere.Socket(t, unix.AF_INET, unix.SOCK_STREAM, 0), -1
+	connect(far, tcp, 3)
+	if closed, err = elsewhere.NewSocket(unix.AF_INET, unix.SOCK_STREAM, 0); err != nil {
+		t.Fatal(err)
+	}
+	connect(closed, tcp, 3)
+	if n := w.counters(t).Spilled; n != uint64(len(want)-int(socketWays)) {
+		t.Fatalf("%d found no room, of %d", n, len(want))
+	}
+	check("connected")
+
+	forget(closed)
+	unix.Close(closed) // its peer does not end it: the kernel has it still
+	dissolved, again, placed := fds[100], fds[101], fds[0]
+	forget(dissolved)
+	bpftest.Dissolve(t, dissolved)
+	w.Sockets.Forget(option(t, placed, unix.SO_COOKIE))
+	forget(placed)
+	connect(again, two, 2) // has a place now, and in its storage what it was connected to
+	check("closed, dissolved and connected again")
+	if n := w.counters(t).Spilled; n != 994 {
+		t.Errorf("%d found no room", n)
+	}
+}
+
+// option returns a number that the kernel gave a socket.
+func option(t *testing.T, fd, option int) uint64 {
+	t.Helper()
+	n, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, option)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tombolo.io/tombolo/bpf"
 )
 
@@ -114,21 +112,19 @@ func (d *Disconnector) note(err error) {
 
 // cut ends the connections that are doomed now.
 func (d *Disconnector) cut() error {
-	sockets := doomed(d.datapath)
+	sockets, unread := doomed(d.datapath)
 	if len(sockets) == 0 {
-		return nil
+		return unread
 	}
 	cookies, byNetns := map[uint64]bpf.Socket{}, map[uint64]bool{}
 	for _, s := range sockets {
 		cookies[s.Cookie], byNetns[s.Netns] = s, true
 	}
 	var ended int
-	var errs []error
+	errs := []error{unread}
 	err := d.each(byNetns, func(diag *diag, all []found) {
 		for _, f := range all {
-			// Who was told of the end in good order reads it when it comes to it,
-			// after what is left to be read.
-			if _, ok := cookies[f.cookie()]; !ok || f.protocol == unix.IPPROTO_TCP && f.state == closeWait {
+			if _, ok := cookies[f.cookie()]; !ok || !f.endable() {
 				continue
 			}
 			done, err := diag.destroy(f)
@@ -162,7 +158,7 @@ func (d *Disconnector) each(cookies map[uint64]bool, do func(*diag, []found)) er
 // is being connected is not found either, but not for minutes.
 func (d *Disconnector) sweep() error {
 	absent, byNetns := map[uint64]bool{}, map[uint64]bool{}
-	for s := range d.datapath.Sockets.All() {
+	for s := range d.datapath.Sockets.Placed() {
 		absent[s.Cookie], byNetns[s.Netns] = true, true
 	}
 	if len(absent) == 0 {

@@ -2,6 +2,7 @@ package disconnect
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,8 @@ func frontend(at string, protocol uint8) bpf.Frontend {
 }
 
 // Of each kind of socket the one whose backend died is ended, and no other: not the
-// one beside it, nor one that was connected to the same address without us.
+// one beside it, nor one that was connected to the same address without us; also of
+// those that found no room in the maps.
 func TestEndsConnectionsToTheDead(t *testing.T) {
 	for name, c := range map[string]struct {
 		frontend, local string
@@ -30,42 +32,80 @@ func TestEndsConnectionsToTheDead(t *testing.T) {
 		"TCP, the SYN unanswered":  {"10.96.0.1:80", "", unix.AF_INET, unix.SOCK_STREAM},
 		"TCP6, the SYN unanswered": {"[fd00:96::1]:80", "", unix.AF_INET6, unix.SOCK_STREAM},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			protocol := uint8(unix.IPPROTO_TCP)
-			if c.kind == unix.SOCK_DGRAM {
-				protocol = unix.IPPROTO_UDP
-			}
-			f := frontend(c.frontend, protocol)
-			dies, stays := w.silent(f), w.silent(f)
-			if c.local != "" {
-				dies, stays = w.listener(c.local, backlog), w.listener(c.local, backlog)
-			}
-			w.serve(f, dies, stays, bpf.Pod)
-			dead, alive := w.connect(f.Address, dying, c.family, c.kind), w.connect(f.Address, staying, c.family, c.kind)
-			direct := w.place.Socket(t, c.family, c.kind|unix.SOCK_NONBLOCK, 0)
-			if err := unix.Connect(direct, bpftest.Sockaddr(dies, c.family == unix.AF_INET6)); err != nil && err != unix.EINPROGRESS {
-				t.Fatal(err)
-			}
+		for where, world := range map[string]func(*testing.T) *world{"": newWorld, ", no room": newCrowdedWorld} {
+			t.Run(name+where, func(t *testing.T) {
+				w := world(t)
+				protocol := uint8(unix.IPPROTO_TCP)
+				if c.kind == unix.SOCK_DGRAM {
+					protocol = unix.IPPROTO_UDP
+				}
+				f := frontend(c.frontend, protocol)
+				dies, stays := w.silent(f), w.silent(f)
+				if c.local != "" {
+					dies, stays = w.listener(c.local, backlog), w.listener(c.local, backlog)
+				}
+				w.serve(f, dies, stays, bpf.Pod)
+				dead, alive := w.connect(f.Address, dying, c.family, c.kind), w.connect(f.Address, staying, c.family, c.kind)
+				if counters, err := w.Counters(); err != nil || (counters.Spilled == 0) != (where == "") {
+					t.Fatalf("%d found no room (%v)", counters.Spilled, err)
+				}
+				direct := w.place.Socket(t, c.family, c.kind|unix.SOCK_NONBLOCK, 0)
+				if err := unix.Connect(direct, bpftest.Sockaddr(dies, c.family == unix.AF_INET6)); err != nil && err != unix.EINPROGRESS {
+					t.Fatal(err)
+				}
+				w.dies(dead, alive, direct)
+			})
+		}
+	}
+}
 
-			if err := w.cut(); err != nil || w.ended(dead) {
-				t.Fatalf("ended although nobody is down (%v)", err)
+// dies says that the cluster of the dying is down, and sees the one connection end
+// for it, once, and none of the others.
+func (w *world) dies(dead int, others ...int) {
+	w.Helper()
+	cut := func() {
+		w.Helper()
+		if err := w.cut(); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if cut(); w.ended(dead) {
+		w.Fatal("ended although nobody is down")
+	}
+	w.Clusters.Set(dyingCluster, bpf.ClusterDown)
+	if cut(); !w.ended(dead) {
+		w.Error("the connection to the dead goes on")
+	}
+	if slices.ContainsFunc(others, w.ended) {
+		w.Error("another was ended, too")
+	}
+	if _, ok := w.find(dead); ok {
+		w.Error("it is listed still")
+	}
+	if cut(); w.ended(dead) {
+		w.Error("ended a second time")
+	}
+	if got := w.Disconnector.Status(); got.Ended != 1 || got.Problem != "" {
+		w.Errorf("status: %+v", got)
+	}
+}
+
+// A datagram socket that was connected to the dead, and is to nobody now, serves
+// something else: it is not told of an end.
+func TestDissolved(t *testing.T) {
+	for name, world := range map[string]func(*testing.T) *world{"in the maps": newWorld, "no room": newCrowdedWorld} {
+		t.Run(name, func(t *testing.T) {
+			w := world(t)
+			f := frontend("10.96.0.1:53", unix.IPPROTO_UDP)
+			w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
+			fd := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_DGRAM)
+			bpftest.Dissolve(t, fd)
+			if err := unix.Bind(fd, bpftest.Sockaddr(netip.MustParseAddrPort("127.0.0.1:5353"), false)); err != nil {
+				t.Fatal(err)
 			}
 			w.Clusters.Set(dyingCluster, bpf.ClusterDown)
-			if err := w.cut(); err != nil {
-				t.Fatal(err)
-			}
-			if !w.ended(dead) {
-				t.Error("the connection to the dead goes on")
-			}
-			if w.ended(alive) || w.ended(direct) {
-				t.Error("another was ended, too")
-			}
-			if _, ok := w.find(dead); ok {
-				t.Error("its place is taken still")
-			}
-			if got := w.Disconnector.Status(); got.Ended != 1 || got.Problem != "" {
-				t.Errorf("status: %+v", got)
+			if err := w.cut(); err != nil || w.ended(fd) {
+				t.Errorf("ended, although it is connected to nobody (%v)", err)
 			}
 		})
 	}
@@ -168,7 +208,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	places := func() (n int) {
-		for range w.Sockets.All() {
+		for range w.Sockets.Placed() {
 			n++
 		}
 		return n

@@ -3,8 +3,9 @@
 // left when a drained backend's time is over.
 //
 // A socket that connect() led to a backend is noted in the data path's maps by its
-// cookie. Whoever finds out that something is down stores that in the maps, too
-// (agent/loadbalancer), and calls [Disconnector.Wake]. The rest follows from the
+// cookie; what finds no room there is kept in the socket's own storage, over which the
+// kernel lets us walk. Whoever finds out that something is down stores that in the maps,
+// too (agent/loadbalancer), and calls [Disconnector.Wake]. The rest follows from the
 // maps alone ([doomed]), so that it is the same for an agent that was restarted in
 // between: which sockets have a backend that is down, by its cluster or its node,
 // while another backend of their service is up. Where none is, a connection is
@@ -14,6 +15,6 @@
 //
 // The kernel destroys a socket (SOCK_DESTROY of sock_diag) by its addresses and
 // cookie, in its network namespace; the namespaces are found through the processes
-// that are in them. A connection that goes to the same address without us has no
-// place in the maps and is left alone. So are sockets that found no room in them.
+// that are in them. A connection that goes to the same address without us is not in
+// the maps and is left alone.
 package disconnect

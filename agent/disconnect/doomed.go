@@ -6,11 +6,13 @@ import (
 	"tombolo.io/tombolo/bpf"
 )
 
-// doomed returns the sockets to destroy, as the maps are now.
-func doomed(d *bpf.Datapath) []bpf.Socket {
+// doomed returns the sockets to destroy, as the maps are now; with an error those
+// that could be read.
+func doomed(d *bpf.Datapath) ([]bpf.Socket, error) {
 	var out []bpf.Socket
 	served := map[uint32]bool{} // services, by whether another backend is up
-	for s := range d.Sockets.All() {
+	sockets, err := d.Sockets.All()
+	for s := range sockets {
 		b, ok := d.Backends.Of(s)
 		if !ok {
 			continue
@@ -31,7 +33,7 @@ func doomed(d *bpf.Datapath) []bpf.Socket {
 			out = append(out, s)
 		}
 	}
-	return out
+	return out, err
 }
 
 // down reports whether our own verdict says that what the backend is on is down.

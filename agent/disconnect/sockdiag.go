@@ -24,8 +24,12 @@ const (
 // connection is in: TIME_WAIT and LISTEN.
 const allStates = 0xfff &^ (1<<6 | 1<<10)
 
-// closeWait is the state of a TCP socket whose peer has ended (TCP_CLOSE_WAIT).
-const closeWait = 8
+// Of these: a TCP socket whose peer has ended (TCP_CLOSE_WAIT), and a UDP socket that
+// is connected (TCP_ESTABLISHED).
+const (
+	closeWait = 8
+	connected = 1
+)
 
 // protocols are those whose connections we lead.
 var protocols = []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
@@ -46,6 +50,16 @@ type found struct {
 func (f found) cookie() uint64 {
 	low, high := binary.NativeEndian.Uint32(f.id[cookieAt:]), binary.NativeEndian.Uint32(f.id[cookieAt+4:])
 	return uint64(high)<<32 | uint64(low)
+}
+
+// endable reports whether there is a connection to end. Who was told of the end in
+// good order reads it when it comes to it, after what is left to be read; and a UDP
+// socket whose connection was dissolved, or ended before, may serve something else.
+func (f found) endable() bool {
+	if f.protocol == unix.IPPROTO_UDP {
+		return f.state == connected
+	}
+	return f.state != closeWait
 }
 
 // diag speaks sock_diag in one network namespace.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,9 +37,31 @@ type world struct {
 	*Disconnector
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newSizedWorld(t, bpf.SmallSizes()) }
+
+// newCrowdedWorld makes one that has no place for sockets but for those of others.
+func newCrowdedWorld(t *testing.T) *world {
+	const ways = 8 // the fewest places that there are
+	sizes := bpf.SmallSizes()
+	sizes.Sockets = ways
+	w := newSizedWorld(t, sizes)
+	f := frontend("10.96.0.99:80", unix.IPPROTO_UDP)
+	w.Backends.Write(staying+1, bpf.Backend{Service: service + 1, Address: netip.MustParseAddrPort("127.0.0.1:9"), Protocol: f.Protocol, State: bpf.Active})
+	slots := slices.Repeat([]uint32{staying + 1}, table)
+	w.Slots.Write(table, slots)
+	w.Services.Write(service+1, bpf.Service{Primary: bpf.Extent{Offset: table, Size: table}})
+	if err := w.Frontends.Put(map[bpf.Frontend]uint32{f: service + 1}); err != nil {
+		t.Fatal(err)
+	}
+	for range ways {
+		w.connect(f.Address, staying+1, unix.AF_INET, unix.SOCK_DGRAM)
+	}
+	return w
+}
+
+func newSizedWorld(t *testing.T, sizes bpf.Sizes) *world {
 	env := bpftest.New(t)
-	cfg := bpf.Config{BPFFS: env.BPFFS, Cgroup: env.Cgroup, Sizes: bpf.SmallSizes()}
+	cfg := bpf.Config{BPFFS: env.BPFFS, Cgroup: env.Cgroup, Sizes: sizes}
 	d, err := bpf.Load(cfg, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = d.Attach()
@@ -120,7 +143,11 @@ func (w *world) find(fd int) (bpf.Socket, bool) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for s := range w.Sockets.All() {
+	sockets, err := w.Sockets.All()
+	if err != nil {
+		w.Fatal(err)
+	}
+	for s := range sockets {
 		if s.Cookie == cookie {
 			return s, true
 		}

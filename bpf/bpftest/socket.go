@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -116,6 +117,15 @@ func fromFile[T any](t testing.TB, fd int, make func(*os.File) (T, error)) T {
 		t.Fatalf("using a socket: %v", err)
 	}
 	return conn
+}
+
+// Dissolve ends what a datagram socket is connected to (connect(2): AF_UNSPEC).
+func Dissolve(t testing.TB, fd int) {
+	t.Helper()
+	sa := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	if _, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa)); errno != 0 {
+		t.Fatalf("dissolving a connection: %v", errno)
+	}
 }
 
 // Receive returns what a socket receives next and from where, which is the zero

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-// What every program needs of the kernel: the uapi headers and libbpf's. The
-// programs touch no kernel structure, so that there is no vmlinux.h.
+// What every program needs of the kernel: the uapi headers and libbpf's. Of the
+// kernel's structures one program reads four fields (sock_spill.c), so that there is no
+// vmlinux.h.
 #pragma once
 
 #include <stdbool.h>

@@ -53,6 +53,12 @@ struct {
 	__type(value, struct flow);
 } socket_spill SEC(".maps");
 
+// What the iterator over them tells of each.
+struct spilled_socket {
+	__u64 cookie;
+	struct socket socket;
+};
+
 // One less than the number of sets, which is a power of two; set by the loader.
 const volatile __u32 socket_mask = 0;
 
