@@ -13,6 +13,8 @@
 //	member NAME DIR PKI NAME=ADDRESS...   one of the members of such an etcd, with
 //	                          TLS and what certificates made
 //	page ROLE PATH            what a role of the node serves there, as at /metrics
+//	heard ROUTER PREFIX       what a router's own daemon says of the paths to a
+//	                          prefix, communities as a BGPAdvertisement has them
 //	put KEY VALUE             writes bytes to the store of the node it runs on
 //	certificates DIR CLUSTER ADDRESS...   an authority of a cluster, and what it
 //	                          signs for an etcd at the addresses and its users
@@ -57,6 +59,7 @@ func TestMain(m *testing.M) {
 		"page":         pageProgram,
 		"certificates": certificatesProgram,
 		"foreign":      foreignProgram,
+		"heard":        heardProgram,
 		"attached":     attachedProgram}
 	if programs[filepath.Base(os.Args[0])] == nil {
 		if err := build(); err != nil {
@@ -134,11 +137,13 @@ func setup(env *testscript.Env) error {
 // addresses are those of a lab that scripts name.
 var addresses = map[string]map[string]string{
 	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "EMPTY": "10.96.0.99:80", "OTHER": "10.96.0.200:80",
-		"POD_EAST_1_A": "10.1.1.10", "POD_EAST_1_C": "10.1.1.12", "POD_WEST_1_A": "10.2.1.10",
-		"WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_EAST_2": "10.1.2.0/24", "POD_EAST_2_A": "10.1.2.10:8080", "POD_WEST_1": "10.2.1.0/24", "IP": "-4", "LAST": "198.51.100.0/24"},
+		"POD_EAST_1_A": "10.1.1.10", "POD_EAST_1_A_HTTP": "10.1.1.10:8080", "POD_EAST_1_C": "10.1.1.12", "POD_WEST_1_A": "10.2.1.10",
+		"WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_EAST_2": "10.1.2.0/24", "POD_EAST_2_A": "10.1.2.10:8080", "POD_WEST_1": "10.2.1.0/24", "IP": "-4", "LAST": "198.51.100.0/24",
+		"EAST_1": "172.20.1.1", "EAST_2": "172.20.1.2", "OTHER_PREFIX": "203.0.113.18", "ROUTER_EAST_TOO": "fd00:20:1::fe"},
 	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "EMPTY": "[fd00:96::63]:80", "OTHER": "[fd00:96::c8]:80",
-		"POD_EAST_1_A": "fd00:10:1:1::a", "POD_EAST_1_C": "fd00:10:1:1::c", "POD_WEST_1_A": "fd00:10:2:1::a",
-		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_EAST_2": "fd00:10:1:2::/64", "POD_EAST_2_A": "[fd00:10:1:2::a]:8080", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48"},
+		"POD_EAST_1_A": "fd00:10:1:1::a", "POD_EAST_1_A_HTTP": "[fd00:10:1:1::a]:8080", "POD_EAST_1_C": "fd00:10:1:1::c", "POD_WEST_1_A": "fd00:10:2:1::a",
+		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_EAST_2": "fd00:10:1:2::/64", "POD_EAST_2_A": "[fd00:10:1:2::a]:8080", "POD_WEST_1": "fd00:10:2:1::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48",
+		"EAST_1": "fd00:20:1::1", "EAST_2": "fd00:20:1::2", "OTHER_PREFIX": "2001:db8:113:1::2", "ROUTER_EAST_TOO": "172.20.1.254"},
 }
 
 // labSuffix makes a short name of a script's folder: labs stand side by side,

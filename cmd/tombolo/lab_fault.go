@@ -40,6 +40,7 @@ with the lab.`,
   tombolo lab fault cut west-1 --direction in   a broken uplink: it hears nobody
   tombolo lab fault cut east west --only control
                                                 etcd is away, pods reach each other
+  tombolo lab fault cut east-1 --only bgp       its BGP session is cut, all else passes
   tombolo lab fault loss 30 east west           30 % of the packets, each way
   tombolo lab fault pause east-1 agent          SIGSTOP; heal lets it go on
   tombolo lab fault kill east-1                 kill -9 of every process of a node
@@ -97,9 +98,9 @@ func between(f fault.Fault, places []string) fault.Fault {
 func packets(f *labFlags, c *cobra.Command, read func([]string) (fault.Fault, error)) *cobra.Command {
 	var direction, only string
 	c.Flags().StringVar(&direction, "direction", string(fault.Both), "out: what the first place sends; in: what is sent to it; both")
-	c.Flags().StringVar(&only, "only", string(fault.All), "control: etcd's packets; data: all but those of etcd and BGP; all")
+	c.Flags().StringVar(&only, "only", string(fault.All), "control: etcd's packets; bgp: BGP's; data: all but those of etcd and BGP; all")
 	c.RegisterFlagCompletionFunc("direction", cobra.FixedCompletions([]string{"both", "out", "in"}, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("only", cobra.FixedCompletions([]string{"all", "control", "data"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("only", cobra.FixedCompletions([]string{"all", "control", "bgp", "data"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		wrong, err := read(args)
 		if err != nil {

@@ -174,6 +174,11 @@ func (l *Lab) writeClusters(ctx context.Context) error {
 					return fmt.Errorf("making the directories of %s: %w", c.Name, err)
 				}
 			}
+			if l.Password != "" {
+				if err := os.WriteFile(l.PasswordFile(c.Name), []byte(l.Password), 0o600); err != nil {
+					return fmt.Errorf("writing the BGP password of %s: %w", c.Name, err)
+				}
+			}
 			raw, err := objects.Base(l.Plan, c, l.Certificates, boot.String())
 			if err == nil {
 				_, err = l.Apply(c.Name, raw)

@@ -154,7 +154,7 @@ func (l *Lab) routerSetup(m plan.Machine) (router.Setup, error) {
 		config := router.Config{
 			Name: c.Router.Name, Dir: l.RunDir(c.Router.Name),
 			ASN: c.Router.ASN, ID: c.Router.Addresses.IPv4,
-			Nodes: c.NodeCIDR.List(), NodeASN: c.ASN,
+			Nodes: c.NodeCIDR.List(), NodeASN: c.ASN, Password: l.Password,
 			Networks: append(c.NodeCIDR.List(), plan.ClientNet(i+1).List()...),
 		}
 		for _, nb := range c.Router.Neighbors {

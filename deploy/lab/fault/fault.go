@@ -43,11 +43,13 @@ const (
 // Traffic is a part of the packets.
 type Traffic string
 
-// All packets; those of etcd (TCP port 2379) alone; or all but those of etcd, of
-// BGP and of neighbour discovery, so that routes stay while nothing uses them.
+// All packets; those of etcd (TCP port 2379) alone; those of BGP (TCP port 179)
+// alone; or all but those of etcd, of BGP and of neighbour discovery, so that
+// routes stay while nothing uses them.
 const (
 	All     Traffic = "all"
 	Control Traffic = "control"
+	BGP     Traffic = "bgp"
 	Data    Traffic = "data"
 )
 
@@ -96,9 +98,9 @@ func (f Fault) Validate(p plan.Plan) error {
 		bad("direction %q: want both, out or in", f.Direction)
 	}
 	switch f.Traffic {
-	case All, Control, Data:
+	case All, Control, BGP, Data:
 	default:
-		bad("traffic %q: want all, control or data", f.Traffic)
+		bad("traffic %q: want all, control, bgp or data", f.Traffic)
 	}
 	if f.Percent < 1 || f.Percent > 100 {
 		bad("loss of %d percent: want 1 to 100", f.Percent)
@@ -121,7 +123,7 @@ func (f Fault) String() string {
 	if f.Percent < 100 {
 		fmt.Fprintf(&b, "%d %% of ", f.Percent)
 	}
-	b.WriteString(map[Traffic]string{All: "all packets", Control: "etcd's packets", Data: "all packets but etcd's and BGP's"}[f.Traffic])
+	b.WriteString(map[Traffic]string{All: "all packets", Control: "etcd's packets", BGP: "BGP's packets", Data: "all packets but etcd's and BGP's"}[f.Traffic])
 	other := f.To
 	if other == "" {
 		other = "anywhere"

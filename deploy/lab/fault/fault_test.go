@@ -69,6 +69,9 @@ func TestWhereWhatIsLost(t *testing.T) {
 		{"east-1 out all 100", "router-east east-1 ingress: drop"},
 		{"east-1 in all 100", "router-east east-1 egress: drop"},
 		{"east-2-a in all 30", "east-2 east-2-a egress: numgen random mod 100 < 30 drop"},
+		{"east-1 both bgp 100",
+			"router-east east-1 egress: tcp dport 179 drop\nrouter-east east-1 egress: tcp sport 179 drop\n" +
+				"router-east east-1 ingress: tcp dport 179 drop\nrouter-east east-1 ingress: tcp sport 179 drop"},
 		{"client out control 100",
 			"router-east client ingress: tcp dport 2379 drop\nrouter-east client ingress: tcp sport 2379 drop\n" +
 				"router-west client ingress: tcp dport 2379 drop\nrouter-west client ingress: tcp sport 2379 drop\n" +
@@ -146,6 +149,7 @@ func TestMistakes(t *testing.T) {
 func TestWords(t *testing.T) {
 	for want, f := range map[string]Fault{
 		"all packets between east-1 and anywhere are lost":                fields("east-1 both all 100"),
+		"BGP's packets between east-1 and anywhere are lost":              fields("east-1 both bgp 100"),
 		"30 % of etcd's packets to east from west are lost":               fields("east west in control 30"),
 		"all packets but etcd's and BGP's from east to anywhere are lost": fields("east out data 100"),
 		"east-1 agent is stopped":                                         {Kind: Pause, From: "east-1", Role: "agent"},

@@ -104,6 +104,7 @@ func (f Fault) drops(from, to []netip.Prefix) []string {
 var traffic = map[Traffic][]string{
 	All:     {""},
 	Control: {"tcp dport 2379 ", "tcp sport 2379 "},
+	BGP:     {"tcp dport 179 ", "tcp sport 179 "},
 	Data: {
 		"meta l4proto udp ",
 		"tcp dport != { 179, 2379 } tcp sport != { 179, 2379 } ",

@@ -64,10 +64,11 @@ func Base(p plan.Plan, c plan.Cluster, certs PeerFiles, bootID string) ([]byte, 
 	}
 	mesh, err := render("mesh.yaml", struct {
 		plan.Cluster
-		Peers   []peer
-		User    string
-		Speaker netip.Addr
-	}{c, peers, pki.Peer, speaker(p, c)})
+		Peers        []peer
+		User         string
+		Speaker      netip.Addr
+		PasswordFile string
+	}{c, peers, pki.Peer, speaker(p, c), p.PasswordFile(c.Name)})
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,20 @@ func decode(t *testing.T, raw []byte) map[string]any {
 	return out
 }
 
+// The nodes are given the password that their router has.
+func TestBaseWithPassword(t *testing.T) {
+	p := lab(t)
+	p.Password = "secret"
+	raw, err := Base(p, p.Clusters[0], certs, "b1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	router := decode(t, raw)["bgppeer_router-east.yaml"].(*v1alpha1.BGPPeer)
+	if got := router.Spec.PasswordFile; got != "/run/tombolo-lab/lab/clusters/east/bgp.key" {
+		t.Errorf("password file %q", got)
+	}
+}
+
 func TestBase(t *testing.T) {
 	p := lab(t)
 	raw, err := Base(p, p.Clusters[0], certs, "b1")

@@ -50,9 +50,23 @@ type Config struct {
 	Family string `json:"family,omitempty"`
 	// Maps is the size of the agents' maps, small or default; empty is small.
 	Maps string `json:"maps,omitempty"`
+	// Password is the key of TCP MD5 (RFC 2385) of the sessions between nodes and
+	// their router; empty is none.
+	Password string `json:"password,omitempty"`
 }
 
-var labName = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+var (
+	labName  = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+	password = regexp.MustCompile(`^[A-Za-z0-9]{0,80}$`)
+)
+
+// PasswordFile is where a cluster's nodes find the password; empty without one.
+func (c Config) PasswordFile(cluster string) string {
+	if c.Password == "" {
+		return ""
+	}
+	return filepath.Join(c.Dir, "clusters", cluster, "bgp.key")
+}
 
 // maxDir keeps the paths of unix sockets below Dir inside of the 107 bytes
 // that the kernel takes.
@@ -88,6 +102,10 @@ func (c Config) Validate() error {
 	}
 	if c.Maps != "" && c.Maps != "small" && c.Maps != "default" {
 		errs = append(errs, fmt.Errorf("maps %q: want small or default", c.Maps))
+	}
+	// FRR and BIRD have it as a word of their configuration.
+	if !password.MatchString(c.Password) {
+		errs = append(errs, errors.New("BGP password: want at most 80 letters and digits"))
 	}
 	if !filepath.IsAbs(c.Dir) || len(c.Dir) > maxDir {
 		errs = append(errs, fmt.Errorf("state directory %q: want an absolute path of at most %d bytes", c.Dir, maxDir))

@@ -210,6 +210,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Clusters = 16 }, []string{"16 clusters: want 1 to 15"}},
 		{func(c *Config) { c.Clusters, c.Nodes, c.Pods = 0, 51, 27 }, []string{"0 clusters", "51 nodes", "27 pods"}},
 		{func(c *Config) { c.Family, c.Maps = "ipx", "huge" }, []string{`family "ipx": want ipv4 or ipv6`, `maps "huge": want small or default`}},
+		{func(c *Config) { c.Password = "se cret" }, []string{"BGP password: want at most 80 letters and digits"}},
 		{func(c *Config) { c.Router = "quagga" }, []string{`router "quagga": want builtin, frr or bird`}},
 		{func(c *Config) { c.Dir = "lab" }, []string{`state directory "lab"`}},
 		{func(c *Config) { c.Dir = "/" + strings.Repeat("d", maxDir) }, []string{"at most 60 bytes"}},

@@ -10,5 +10,6 @@
 //
 // The flow is that of every shell: events of the library are taken in as what
 // each prefix should be, what differs from the kernel is applied, and what the
-// kernel refuses is tried again with backoff.
+// kernel refuses is tried again with backoff. Whoever connects to the router's
+// socket is told the paths that it has, with their communities.
 package builtin

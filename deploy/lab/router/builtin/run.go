@@ -3,12 +3,8 @@ package builtin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -56,30 +52,17 @@ func Run(ctx context.Context, c router.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ready, err := announce(c.Dir)
+	ready, err := listen(c.Dir)
 	if err != nil {
 		speaker.Stop()
 		return err
 	}
 	defer ready.Close()
+	go tell(ctx, ready, speaker, log)
 	log.Info("router is ready", "asn", c.ASN, "port", c.Port)
 	s.loop(ctx, changes, c.RestartTime)
 	speaker.Stop()
 	return s.clear()
-}
-
-// announce opens the socket that says that the router is ready. Whoever
-// connects learns no more than that.
-func announce(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, router.BuiltinSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing the old socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the socket: %w", err)
-	}
-	return l, nil
 }
 
 // loop runs until ctx ends. What an earlier run left in the kernel stays for

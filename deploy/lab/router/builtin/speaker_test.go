@@ -68,3 +68,20 @@ func TestChoicesLeavesOutWhatIsNoRoute(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestDescribe(t *testing.T) {
+	p := path(t, "203.0.113.7/32 10.9.0.1")
+	for _, m := range []proto.Message{
+		&api.CommunitiesAttribute{Communities: []uint32{65000<<16 | 1, 0xffffff01}},
+		&api.LargeCommunitiesAttribute{Communities: []*api.LargeCommunity{{GlobalAdmin: 65000, LocalData1: 1, LocalData2: 2}}},
+	} {
+		p.Pattrs = append(p.Pattrs, pack(t, m))
+	}
+	got, err := describe(p)
+	if want := "203.0.113.7/32 via 10.9.0.1 65000:1 65535:65281 65000:1:2\n"; got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if got, err := describe(path(t, "2001:db8::/32 fd00::1")); got != "2001:db8::/32 via fd00::1\n" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
