@@ -21,10 +21,10 @@ func (h *Health) take(ctx context.Context, b view.Batch) {
 	if !ok {
 		return // what was known goes on
 	}
+	if h.survey.Cluster != "" && h.survey.Cluster != s.Cluster {
+		h.disown(s.Cluster)
+	}
 	if h.old.Cluster != "" {
-		if h.old.Cluster != s.Cluster {
-			h.disown(s.Cluster)
-		}
 		s = s.remembering(h.old, h.view)
 		if !slices.ContainsFunc(s.Clusters, func(c surveyed) bool { return c.remembered }) {
 			h.old = survey{} // all is listed: nothing is remembered any more
@@ -54,6 +54,7 @@ func (h *Health) adopt(s survey) {
 		}
 	}
 	h.survey, h.mesh = s, m
+	h.renumber(before.ids)
 	h.machine.SetFresh(m.fresh)
 	h.machine.SetTargets(time.Now(), m.targets)
 	for cluster := range before.remembered {

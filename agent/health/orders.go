@@ -61,6 +61,17 @@ func (h *Health) order(who Name, b loadbalancer.Health) {
 	h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node, health: b})
 }
 
+// renumber says what the balancer was told of clusters again where they have another
+// id now, and takes it back of the old one, which may be another cluster's next.
+func (h *Health) renumber(before map[string]uint16) {
+	for who, b := range h.ordered {
+		old, known := before[who.Cluster]
+		if id := h.mesh.ids[who.Cluster]; known && old != id && b != 0 {
+			h.told = append(h.told, order{cluster: old, node: who.Node}, order{cluster: id, node: who.Node, health: b})
+		}
+	}
+}
+
 // unsaid reports whether that somebody is up is not to be said: the balancer may know
 // from a process before this one that it is down, and who is known by memory alone is
 // up again only if it was we who called it down, and saw it come back.

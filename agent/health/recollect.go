@@ -118,10 +118,10 @@ func (h *Health) recollect(ctx context.Context) {
 	h.adopt(s)
 }
 
-// disown lets the survey go that was kept, because it is of another cluster, and takes
+// disown lets the survey go, kept or of before our own cluster had another name, and takes
 // back what was said by it.
 func (h *Health) disown(cluster string) {
-	h.deps.Log.Warn("what was kept of the mesh is of another cluster and is not used", "kept", h.old.Cluster, "cluster", cluster)
+	h.deps.Log.Warn("what is known of the mesh is of another cluster and is not used", "known", h.survey.Cluster, "cluster", cluster)
 	for who, b := range h.ordered {
 		if b != 0 {
 			h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node})

@@ -231,3 +231,45 @@ func TestRemembering(t *testing.T) {
 		}
 	}
 }
+
+// tell has the store say of a cluster what it calls itself.
+func (s *shell) tell(area clustermesh.Area, mirror string, c *clustermesh.Cluster) {
+	key := clustermesh.KeyOf(area, c)
+	key.Cluster = mirror
+	s.batches <- view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Put, Key: key.String(), Value: c, Revision: 2}}}
+	s.after(10 * time.Second)
+}
+
+// Our own cluster gets another name: this node is not taken for another's.
+func TestOwnClusterRenamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.wire.be(true, addr(1, 1), pods(1, 1), addr(2, 2), pods(2, 2)) // nobody answers itself
+		s.after(3 * time.Second)
+		s.tell(clustermesh.Export, "", &clustermesh.Cluster{Name: "north", ID: 1})
+		if s.state("north", "east-1") != clustermesh.VerdictUp || s.state("north", "east-2") != clustermesh.VerdictUp || s.state("east", "") != "" {
+			t.Errorf("%+v", s.Snapshot().Verdicts)
+		}
+		// Who is dead stays so.
+		if s.state("west", "west-2") != clustermesh.VerdictDown {
+			t.Errorf("%+v", s.Snapshot().Verdicts)
+		}
+	})
+}
+
+// A peer gets another id: what is known of its nodes holds under the new one, and no
+// more under the old one.
+func TestClusterRenumbered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.wire.be(true, addr(2, 2), pods(2, 2))
+		s.after(3 * time.Second)
+		s.balancer.heard()
+		s.tell(clustermesh.Mirror, "west", &clustermesh.Cluster{Name: "west", ID: 9})
+		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 0", "9/west-2 3"}) {
+			t.Errorf("told %q", told)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,28 @@ func TestIdentities(t *testing.T) {
 	}
 	r.remove("pods.yaml")
 	r.until("addresses go, numbers keep their meaning", func() bool { return len(r.keys()) == 2 })
+}
+
+// A cluster that gets another id gives its pods numbers of the new range; the old
+// ones go, and are nothing wrong.
+func TestClusterGetsAnotherID(t *testing.T) {
+	r := newRig(t)
+	r.write("pods.yaml", podsYAML)
+	first := r.serve("n1")
+	identities := func(cluster uint16) (n int) {
+		for _, key := range r.keys() {
+			number, ok := strings.CutPrefix(key, "export/identities/")
+			if id, err := strconv.ParseUint(number, 10, 32); ok && err == nil && clustermesh.IdentityID(id).Cluster() == cluster {
+				n++
+			}
+		}
+		return n
+	}
+	r.until("an identity", func() bool { return identities(1) == 1 && len(r.keys()) == 4 })
+	first.stop()
+	second := r.serve("n1", func(c *Config) { c.Cluster.ID = 7 })
+	r.until("one of the new range alone", func() bool { return identities(7) == 1 && identities(1) == 0 && len(r.keys()) == 4 })
+	r.well(second)
 }
 
 func TestRestartFindsWhatChangedMeanwhile(t *testing.T) {

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -37,7 +38,7 @@ func (i *identities) learn(ctx context.Context, c *etcd.Client, now time.Time) (
 		if err == nil {
 			id := o.(*clustermesh.Identity)
 			i.stored[id.ID] = struct{}{}
-			err = i.registry.Learn(id, now)
+			err = i.know(id, now)
 		}
 		if err != nil {
 			bad[kv.Key] = err
@@ -54,9 +55,18 @@ func (i *identities) recall(ids []*clustermesh.Identity, now time.Time) error {
 		if _, ok := i.stored[id.ID]; ok {
 			continue
 		}
-		if err := i.registry.Learn(id, now); err != nil {
+		if err := i.know(id, now); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// know takes in what a number means. One of another cluster's range is of the time
+// when this one had another id: it is nothing wrong, and goes.
+func (i *identities) know(id *clustermesh.Identity, now time.Time) error {
+	if err := i.registry.Learn(id, now); !errors.Is(err, identity.ErrOtherCluster) {
+		return err
 	}
 	return nil
 }

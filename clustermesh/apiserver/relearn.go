@@ -76,7 +76,7 @@ func (t *term) relearn(ctx context.Context, c *etcd.Client, now time.Time) error
 	}
 	for _, p := range reports {
 		for i := range p.Identities {
-			if err := t.identities.registry.Learn(&p.Identities[i], now); err != nil {
+			if err := t.identities.know(&p.Identities[i], now); err != nil {
 				t.invalid["identities in the report of the agent of "+p.Node] = err
 			}
 		}

@@ -40,6 +40,10 @@ type holding struct {
 	idle time.Time
 }
 
+// ErrOtherCluster is returned for a number outside of the cluster's range, as those
+// are that it gave out while it had another id.
+var ErrOtherCluster = errors.New("it is not one of cluster")
+
 // NewAllocator returns an allocator of the numbers of a cluster that are free
 // again when nobody used them for the grace time.
 func NewAllocator(cluster uint16, grace time.Duration) *Allocator {
@@ -52,7 +56,7 @@ func NewAllocator(cluster uint16, grace time.Duration) *Allocator {
 // after the grace time. Identities of other clusters are refused.
 func (a *Allocator) Learn(id clustermesh.IdentityID, labels map[string]string, now time.Time) error {
 	if id.Cluster() != a.cluster || id.Local() == 0 {
-		return fmt.Errorf("learning identity %d: it is not one of cluster %d", id, a.cluster)
+		return fmt.Errorf("learning identity %d: %w %d", id, ErrOtherCluster, a.cluster)
 	}
 	n, key := id.Local(), canonical(labels)
 	h := a.byNumber[n]
