@@ -34,6 +34,7 @@ const (
 	connectProgConnect6     = "connect6"
 	connectVarCanSetRetval  = "can_set_retval"
 	connectVarSocketMask    = "socket_mask"
+	connectVarStoresInOrder = "stores_in_order"
 )
 
 // loadConnect returns the embedded CollectionSpec for connect.
@@ -106,8 +107,9 @@ type connectMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type connectVariableSpecs struct {
-	CanSetRetval *ebpf.VariableSpec `ebpf:"can_set_retval"`
-	SocketMask   *ebpf.VariableSpec `ebpf:"socket_mask"`
+	CanSetRetval  *ebpf.VariableSpec `ebpf:"can_set_retval"`
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // connectObjects contains all objects after they have been loaded into the kernel.
@@ -169,8 +171,9 @@ func (m *connectMaps) Close() error {
 //
 // It can be passed to loadConnectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type connectVariables struct {
-	CanSetRetval *ebpf.Variable `ebpf:"can_set_retval"`
-	SocketMask   *ebpf.Variable `ebpf:"socket_mask"`
+	CanSetRetval  *ebpf.Variable `ebpf:"can_set_retval"`
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // connectPrograms contains all programs after they have been loaded into the kernel.

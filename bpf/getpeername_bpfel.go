@@ -27,6 +27,7 @@ const (
 	getpeernameProgGetpeername4 = "getpeername4"
 	getpeernameProgGetpeername6 = "getpeername6"
 	getpeernameVarSocketMask    = "socket_mask"
+	getpeernameVarStoresInOrder = "stores_in_order"
 )
 
 // loadGetpeername returns the embedded CollectionSpec for getpeername.
@@ -93,7 +94,8 @@ type getpeernameMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type getpeernameVariableSpecs struct {
-	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // getpeernameObjects contains all objects after they have been loaded into the kernel.
@@ -143,7 +145,8 @@ func (m *getpeernameMaps) Close() error {
 //
 // It can be passed to loadGetpeernameObjects or ebpf.CollectionSpec.LoadAndAssign.
 type getpeernameVariables struct {
-	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // getpeernamePrograms contains all programs after they have been loaded into the kernel.

@@ -242,6 +242,7 @@ const (
 	mapsVarEmitServiceFlags   = "emit_service_flags"
 	mapsVarEmitSpilledSocket  = "emit_spilled_socket"
 	mapsVarSocketMask         = "socket_mask"
+	mapsVarStoresInOrder      = "stores_in_order"
 )
 
 // loadMaps returns the embedded CollectionSpec for maps.
@@ -323,6 +324,7 @@ type mapsVariableSpecs struct {
 	EmitServiceFlags   *ebpf.VariableSpec `ebpf:"emit_service_flags"`
 	EmitSpilledSocket  *ebpf.VariableSpec `ebpf:"emit_spilled_socket"`
 	SocketMask         *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder      *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // mapsObjects contains all objects after they have been loaded into the kernel.
@@ -395,6 +397,7 @@ type mapsVariables struct {
 	EmitServiceFlags   *ebpf.Variable `ebpf:"emit_service_flags"`
 	EmitSpilledSocket  *ebpf.Variable `ebpf:"emit_spilled_socket"`
 	SocketMask         *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder      *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // mapsPrograms contains all programs after they have been loaded into the kernel.

@@ -178,6 +178,30 @@ func TestFailuresThatDoNotCount(t *testing.T) {
 	}
 }
 
+// A connect() that failed before its first SYN leaves the socket's opening behind.
+// The connect() after it, which goes there without us, is none of the service's.
+func TestOpeningLeftBehind(t *testing.T) {
+	nowhere := netip.MustParseAddrPort("198.51.100.1:80")
+	w := watch(t, "10.96.0.1:80", nowhere)
+	fd := w.Socket(t, unix.AF_INET, unix.SOCK_STREAM, 0)
+	connect := func(to netip.AddrPort, want error) {
+		t.Helper()
+		if err := unix.Connect(fd, bpftest.Sockaddr(to, false)); !errors.Is(err, want) {
+			t.Fatalf("connecting to %v: %v, want %v", to, err, want)
+		}
+	}
+	connect(w.frontend.Address, unix.ENETUNREACH)
+	w.Own(t, netip.PrefixFrom(nowhere.Addr(), 32))
+	connect(nowhere, unix.ECONNREFUSED)
+	if failures, _ := w.runs(); failures != 0 {
+		t.Errorf("%d failures are counted", failures)
+	}
+	connect(w.frontend.Address, unix.ECONNREFUSED)
+	if failures, _ := w.runs(); failures != 1 {
+		t.Errorf("%d failures are counted, want 1", failures)
+	}
+}
+
 // full makes the backend listen and not answer SYNs any more: nobody accepts.
 func (w *watched) full(t *testing.T) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -69,7 +70,11 @@ func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval
 			replace[name] = m
 		}
 	}
-	for name, value := range map[string]any{"can_set_retval": retval, "socket_mask": sizes.Sockets/socketWays - 1} {
+	for name, value := range map[string]any{
+		"can_set_retval":  retval,
+		"socket_mask":     sizes.Sockets/socketWays - 1,
+		"stores_in_order": runtime.GOARCH == "amd64",
+	} {
 		if v := spec.Variables[name]; v != nil {
 			if err := v.Set(value); err != nil {
 				return err

@@ -28,6 +28,7 @@ const (
 	recvmsgProgRecvmsg4     = "recvmsg4"
 	recvmsgProgRecvmsg6     = "recvmsg6"
 	recvmsgVarSocketMask    = "socket_mask"
+	recvmsgVarStoresInOrder = "stores_in_order"
 )
 
 // loadRecvmsg returns the embedded CollectionSpec for recvmsg.
@@ -95,7 +96,8 @@ type recvmsgMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recvmsgVariableSpecs struct {
-	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // recvmsgObjects contains all objects after they have been loaded into the kernel.
@@ -147,7 +149,8 @@ func (m *recvmsgMaps) Close() error {
 //
 // It can be passed to loadRecvmsgObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recvmsgVariables struct {
-	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // recvmsgPrograms contains all programs after they have been loaded into the kernel.

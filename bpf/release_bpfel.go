@@ -26,6 +26,7 @@ const (
 	releaseMapSockets       = "sockets"
 	releaseProgSockRelease  = "sock_release"
 	releaseVarSocketMask    = "socket_mask"
+	releaseVarStoresInOrder = "stores_in_order"
 )
 
 // loadRelease returns the embedded CollectionSpec for release.
@@ -91,7 +92,8 @@ type releaseMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type releaseVariableSpecs struct {
-	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // releaseObjects contains all objects after they have been loaded into the kernel.
@@ -141,7 +143,8 @@ func (m *releaseMaps) Close() error {
 //
 // It can be passed to loadReleaseObjects or ebpf.CollectionSpec.LoadAndAssign.
 type releaseVariables struct {
-	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // releasePrograms contains all programs after they have been loaded into the kernel.

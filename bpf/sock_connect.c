@@ -18,7 +18,6 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 		if (ctx->sk)
 			bpf_sk_storage_delete(&socket_spill, ctx->sk);
 		datagrams_go_directly(ctx, &address);
-		opening_forget(ctx);
 		return VERDICT_PASS;
 	}
 	if (!flow_begin(&s->flow, &key, service, choose(ctx, &key, service, cookie)))

@@ -10,6 +10,7 @@
 // socket (the tracepoint has its addresses), and hears of silence after a second;
 // the state changes when the kernel gives up, after two minutes.
 #include "include/opening.h"
+#include "include/socket.h"
 
 #define WANTED (BPF_SOCK_OPS_RTO_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
 
@@ -29,14 +30,16 @@ static __always_inline bool goes_to(struct bpf_sock_ops *ctx, const struct backe
 	return address_equal(&remote, &b->address) && bpf_ntohl(ctx->remote_port) == bpf_ntohs(b->port);
 }
 
-// begins is called before the first SYN. A program of another may have led the
-// socket elsewhere after us; and what others asked to be told of stays asked for.
-static __always_inline void begins(struct bpf_sock_ops *ctx, struct opening *o)
+// begins is called before the first SYN. The opening may be that of an earlier
+// connect() of the socket, which connect() leaves as it is where the service of now
+// wants to know nothing; a program of another may have led the socket elsewhere
+// after us; and what others asked to be told of stays asked for.
+static __always_inline void begins(struct bpf_sock_ops *ctx, struct bpf_sock *sk, struct opening *o)
 {
 	__u64 head;
 	struct backend *b = reference_backend(o->reference, &head);
 
-	if (b && goes_to(ctx, b))
+	if (b && goes_to(ctx, b) && socket_refers(bpf_get_socket_cookie(ctx), sk, o->reference))
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | WANTED);
 	else
 		o->reference = 0;
@@ -79,7 +82,7 @@ int opening(struct bpf_sock_ops *ctx)
 	if (!o || !o->reference)
 		return 1;
 	if (op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
-		begins(ctx, o);
+		begins(ctx, sk, o);
 	} else if (op == BPF_SOCK_OPS_RTO_CB) {
 		if (ctx->state == BPF_TCP_SYN_SENT && !o->failed) {
 			o->failed = 1;

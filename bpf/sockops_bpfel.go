@@ -20,10 +20,16 @@ const (
 	sockopsMapClusterHealth = "cluster_health"
 	sockopsMapCounters      = "counters"
 	sockopsMapFailures      = "failures"
+	sockopsMapFrontends     = "frontends"
 	sockopsMapNodeHealth    = "node_health"
 	sockopsMapOpenings      = "openings"
 	sockopsMapServices      = "services"
+	sockopsMapSocketSets    = "socket_sets"
+	sockopsMapSocketSpill   = "socket_spill"
+	sockopsMapSockets       = "sockets"
 	sockopsProgOpening      = "opening"
+	sockopsVarSocketMask    = "socket_mask"
+	sockopsVarStoresInOrder = "stores_in_order"
 )
 
 // loadSockops returns the embedded CollectionSpec for sockops.
@@ -79,15 +85,21 @@ type sockopsMapSpecs struct {
 	ClusterHealth *ebpf.MapSpec `ebpf:"cluster_health"`
 	Counters      *ebpf.MapSpec `ebpf:"counters"`
 	Failures      *ebpf.MapSpec `ebpf:"failures"`
+	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
 	Openings      *ebpf.MapSpec `ebpf:"openings"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
+	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.MapSpec `ebpf:"socket_spill"`
+	Sockets       *ebpf.MapSpec `ebpf:"sockets"`
 }
 
 // sockopsVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sockopsVariableSpecs struct {
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // sockopsObjects contains all objects after they have been loaded into the kernel.
@@ -114,9 +126,13 @@ type sockopsMaps struct {
 	ClusterHealth *ebpf.Map `ebpf:"cluster_health"`
 	Counters      *ebpf.Map `ebpf:"counters"`
 	Failures      *ebpf.Map `ebpf:"failures"`
+	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
 	Openings      *ebpf.Map `ebpf:"openings"`
 	Services      *ebpf.Map `ebpf:"services"`
+	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
+	SocketSpill   *ebpf.Map `ebpf:"socket_spill"`
+	Sockets       *ebpf.Map `ebpf:"sockets"`
 }
 
 func (m *sockopsMaps) Close() error {
@@ -125,9 +141,13 @@ func (m *sockopsMaps) Close() error {
 		m.ClusterHealth,
 		m.Counters,
 		m.Failures,
+		m.Frontends,
 		m.NodeHealth,
 		m.Openings,
 		m.Services,
+		m.SocketSets,
+		m.SocketSpill,
+		m.Sockets,
 	)
 }
 
@@ -135,6 +155,8 @@ func (m *sockopsMaps) Close() error {
 //
 // It can be passed to loadSockopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sockopsVariables struct {
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // sockopsPrograms contains all programs after they have been loaded into the kernel.

@@ -26,6 +26,7 @@ const (
 	spillMapSockets       = "sockets"
 	spillProgSpilled      = "spilled"
 	spillVarSocketMask    = "socket_mask"
+	spillVarStoresInOrder = "stores_in_order"
 )
 
 // loadSpill returns the embedded CollectionSpec for spill.
@@ -91,7 +92,8 @@ type spillMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type spillVariableSpecs struct {
-	SocketMask *ebpf.VariableSpec `ebpf:"socket_mask"`
+	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
 
 // spillObjects contains all objects after they have been loaded into the kernel.
@@ -141,7 +143,8 @@ func (m *spillMaps) Close() error {
 //
 // It can be passed to loadSpillObjects or ebpf.CollectionSpec.LoadAndAssign.
 type spillVariables struct {
-	SocketMask *ebpf.Variable `ebpf:"socket_mask"`
+	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
+	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }
 
 // spillPrograms contains all programs after they have been loaded into the kernel.

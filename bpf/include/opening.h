@@ -108,20 +108,9 @@ static __always_inline void opening_watch(struct bpf_sock_addr *ctx, __u32 servi
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct opening *o;
 
-	if (!ctx->sk || !s)
+	if (!ctx->sk || !s || ctx->protocol != IPPROTO_TCP || !(READ_ONCE(s->settings) & SERVICE_OUTLIERS))
 		return;
-	if (ctx->protocol != IPPROTO_TCP || !(READ_ONCE(s->settings) & SERVICE_OUTLIERS)) {
-		bpf_sk_storage_delete(&openings, ctx->sk);
-		return;
-	}
 	o = bpf_sk_storage_get(&openings, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (o)
 		*o = (struct opening){ .reference = reference };
-}
-
-// opening_forget is called for one that is led nowhere by us.
-static __always_inline void opening_forget(struct bpf_sock_addr *ctx)
-{
-	if (ctx->sk)
-		bpf_sk_storage_delete(&openings, ctx->sk);
 }

@@ -32,15 +32,9 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ x >> 33;
 }
 
-// slot_try returns a reference to the slot's backend if it is ready, or 0. As a
-// global function it is verified once, for any argument, and not anew for every
-// turn of the loops that call it, which would be millions of instructions
-// (global functions need Linux 5.6, pointers to structs 5.12).
-__noinline __u64 slot_try(struct query *q, __u32 slot)
+// slot_try returns a reference to the slot's backend if it is ready, or 0.
+static __always_inline __u64 slot_try(struct query *q, __u32 slot)
 {
-	if (!q)
-		return 0;
-
 	__u32 number = slot_backend(slot);
 	struct backend *b = bpf_map_lookup_elem(&backends, &number);
 
@@ -63,9 +57,22 @@ __noinline __u64 slot_try(struct query *q, __u32 slot)
 	}
 }
 
-// table_find returns a reference to a ready backend of one table, or 0.
-// Bounded loops need Linux 5.3.
-__noinline __u64 table_find(struct query *q, __u64 table)
+// slot_try_again is slot_try for a loop. As a global function it is verified once,
+// for any argument, and not anew for every turn, which would be millions of
+// instructions (global functions need Linux 5.6, pointers to structs 5.12).
+__noinline __u64 slot_try_again(struct query *q, __u32 slot)
+{
+	return q ? slot_try(q, slot) : 0;
+}
+
+static __always_inline __u32 slot_of(__u64 hash, __u32 size)
+{
+	return (hash >> 32) * size >> 32;
+}
+
+// table_find returns a reference to a ready backend of one table, or 0; the first
+// choice is passed over if the caller has tried it. Bounded loops need Linux 5.3.
+__noinline __u64 table_find(struct query *q, __u64 table, bool tried)
 {
 	if (!q)
 		return 0;
@@ -76,15 +83,15 @@ __noinline __u64 table_find(struct query *q, __u64 table)
 	if (!size)
 		return 0;
 	for (int i = 0; i < SELECT_HASHES; i++) {
-		slot = (hash >> 32) * size >> 32;
-		__u64 found = slot_try(q, offset + slot);
+		slot = slot_of(hash, size);
+		__u64 found = i || !tried ? slot_try_again(q, offset + slot) : 0;
 
 		if (found)
 			return found;
 		hash = mix(hash);
 	}
 	for (__u32 i = 1; i <= SELECT_WALK; i++) {
-		__u64 found = slot_try(q, offset + (slot + i) % size);
+		__u64 found = slot_try_again(q, offset + (slot + i) % size);
 
 		if (found)
 			return found;
@@ -97,13 +104,21 @@ __noinline __u64 table_find(struct query *q, __u64 table)
 // tried anyway: our eyes may be wrong.
 static __always_inline __u64 select(struct query *q, const struct service *s)
 {
-	__u64 found = table_find(q, READ_ONCE(s->primary));
+	__u64 primary = READ_ONCE(s->primary);
+	__u32 size = table_size(primary);
+	// Nearly always the first choice serves: that way calls no function.
+	__u64 found = size ? slot_try(q, table_offset(primary) + slot_of(q->hash, size)) : 0;
 
+	if (found) {
+		count(COUNTER_SELECTED);
+		return found;
+	}
+	found = table_find(q, primary, true);
 	if (found) {
 		count(q->first ? COUNTER_REHASHED : COUNTER_SELECTED);
 		return found;
 	}
-	found = table_find(q, READ_ONCE(s->backup));
+	found = table_find(q, READ_ONCE(s->backup), false);
 	if (found) {
 		count(COUNTER_BACKUP);
 		return found;

@@ -62,6 +62,10 @@ struct spilled_socket {
 // One less than the number of sets, which is a power of two; set by the loader.
 const volatile __u32 socket_mask = 0;
 
+// Whether a processor's stores are seen in the order in which it makes them, as
+// those of x86 are: then none has to wait for the others; set by the loader.
+const volatile bool stores_in_order = false;
+
 static __always_inline struct socket_set *socket_set_of(__u64 cookie, __u32 *index)
 {
 	*index = cookie & socket_mask;
@@ -139,7 +143,28 @@ static __always_inline void socket_keep(struct bpf_sock_addr *ctx, __u64 cookie,
 		return;
 	}
 	*kept = *s;
-	__sync_lock_test_and_set(&set->cookie[way], cookie); // a barrier as well
+	if (stores_in_order) {
+		barrier();
+		WRITE_ONCE(set->cookie[way], cookie);
+	} else {
+		__sync_lock_test_and_set(&set->cookie[way], cookie); // a barrier as well
+	}
+}
+
+// socket_refers says whether a socket was last led to what a reference leads to.
+static __always_inline bool socket_refers(__u64 cookie, struct bpf_sock *sk, __u64 reference)
+{
+	__u32 index;
+	struct socket_set *set = socket_set_of(cookie, &index);
+	__u32 way = set ? socket_way(set, cookie) : SOCKET_WAYS;
+	struct socket *s = socket_at(index, way);
+
+	if (way < SOCKET_WAYS && s)
+		return s->flow.reference == reference;
+
+	struct flow *f = bpf_sk_storage_get(&socket_spill, sk, NULL, 0);
+
+	return f && f->reference == reference;
 }
 
 // socket_flow copies out the flow of a connected socket if its backend has this
