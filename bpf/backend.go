@@ -25,7 +25,7 @@ const (
 	Ended = State(mapsBackendStateBACKEND_ENDED)
 )
 
-// Kind is which of its node's two health bits a backend depends on.
+// Kind is which of its node's two health bits, in its family, a backend depends on.
 type Kind uint8
 
 // The kinds.

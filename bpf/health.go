@@ -1,14 +1,35 @@
 package bpf
 
-// Health bits. Zero is "not known to be down".
+// Health bits, of both families: NodeDown & V6 is about IPv6 alone. Zero is "not
+// known to be down". What a version before these bits stored is about IPv4; it took
+// both families for down when it was.
 const (
+	V4 = uint8(mapsHealthBitsHEALTH_V4)
+	V6 = uint8(mapsHealthBitsHEALTH_V6)
 	// ClusterDown is a cluster of which no node answers.
-	ClusterDown = uint8(mapsHealthBitsHEALTH_DOWN)
+	ClusterDown = uint8(mapsHealthBitsHEALTH_DOWN) * everyFamily
 	// NodeDown is a node whose own addresses do not answer, PodsDown one whose
 	// pods' prefix does not.
-	NodeDown = uint8(mapsHealthBitsHEALTH_NODE_DOWN)
-	PodsDown = uint8(mapsHealthBitsHEALTH_PODS_DOWN)
+	NodeDown = uint8(mapsHealthBitsHEALTH_NODE_DOWN) * everyFamily
+	PodsDown = uint8(mapsHealthBitsHEALTH_PODS_DOWN) * everyFamily
 )
+
+// everyFamily repeats a bit in the place of each family.
+const everyFamily = 1 + V6/V4
+
+// Down reports whether a verdict is about a backend: that its cluster is down, or
+// of its node what it depends on, in its family.
+func (d *Datapath) Down(b Backend) bool {
+	family := V6
+	if b.Address.Addr().Is4() {
+		family = V4
+	}
+	kind := PodsDown
+	if b.Kind == Host {
+		kind = NodeDown
+	}
+	return d.Clusters.Get(uint32(b.Cluster))&ClusterDown&family != 0 || b.Node != 0 && d.Nodes.Get(b.Node)&kind&family != 0
+}
 
 // Health is an array of verdicts, of clusters or of nodes: one store takes all
 // the backends behind it out of use, whatever their number. An index out of

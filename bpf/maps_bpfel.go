@@ -161,6 +161,8 @@ const (
 	mapsHealthBitsHEALTH_DOWN      mapsHealthBits = 1
 	mapsHealthBitsHEALTH_NODE_DOWN mapsHealthBits = 1
 	mapsHealthBitsHEALTH_PODS_DOWN mapsHealthBits = 2
+	mapsHealthBitsHEALTH_V4        mapsHealthBits = 3
+	mapsHealthBitsHEALTH_V6        mapsHealthBits = 12
 )
 
 type mapsOpening struct {

@@ -41,6 +41,37 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// A verdict of one family is about backends of that family alone, and all of them.
+func TestHealthOfAFamily(t *testing.T) {
+	for v6, address := range map[bool]string{false: "10.96.0.1:80", true: "[fd00:96::1]:80"} {
+		own, other := V4, V6
+		if v6 {
+			own, other = V6, V4
+		}
+		w := newWorld(t)
+		f := tcp(address)
+		one, two := active(w.Serve(t, local[v6], "one")), active(w.Serve(t, local[v6], "two"))
+		one.Cluster, one.Node, two.Cluster = 3, 5, 4
+		w.put(t, 1, f, one, two)
+		for _, c := range []struct {
+			what string
+			of   *Health
+			n    uint32
+			bits uint8
+		}{{"its cluster", w.Clusters, 3, ClusterDown}, {"its node's pods", w.Nodes, 5, PodsDown}} {
+			c.of.Set(c.n, c.bits&other)
+			if seen := w.asks(t, w.Place, f, 60); seen["one"] == 0 || seen["two"] == 0 || w.Down(one) {
+				t.Errorf("%s: %s is down in the other family: who answered: %v, and down is said to be %v", address, c.what, seen, w.Down(one))
+			}
+			c.of.Set(c.n, c.bits&own)
+			if seen := w.asks(t, w.Place, f, 60); seen["two"] != 60 || !w.Down(one) {
+				t.Errorf("%s: %s is down: who answered: %v, and down is said to be %v", address, c.what, seen, w.Down(one))
+			}
+			c.of.Set(c.n, 0)
+		}
+	}
+}
+
 // The backup table serves when the primary has nobody, by the same rules; the
 // first choice is tried when both have nobody, and only our verdict says so.
 func TestBackupAndPanic(t *testing.T) {

@@ -61,7 +61,7 @@ func TestViewsAndKernelAgree(t *testing.T) {
 	w.Clusters.Set(3, ClusterDown)
 	var health uint64
 	lookup(t, w.maps[mapsMapNodeHealth], w.Nodes.Len()-1, &health)
-	if health != 2 {
+	if health != 0b1010 {
 		t.Errorf("the kernel has health %d", health)
 	}
 

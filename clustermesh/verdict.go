@@ -11,10 +11,10 @@ type Verdict struct {
 	Node    string       `json:"node,omitempty"`
 	State   VerdictState `json:"state"`
 	// AddressDown and PodsDown say of which kind of backends it is down: those at
-	// the node's own address, and those in its pods' prefixes. Of a cluster both
-	// are the same.
-	AddressDown bool `json:"addressDown,omitempty"`
-	PodsDown    bool `json:"podsDown,omitempty"`
+	// the node's own addresses, and those in its pods' prefixes, in which families.
+	// Of a cluster both are the same.
+	AddressDown Families `json:"addressDown,omitempty"`
+	PodsDown    Families `json:"podsDown,omitempty"`
 	// Override: somebody set it by hand.
 	Override bool `json:"override,omitempty"`
 	// Reason is for people; Evidence says who saw what, a sentence each.

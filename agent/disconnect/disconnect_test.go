@@ -128,13 +128,14 @@ func (w *world) silent(f bpf.Frontend) netip.AddrPort {
 	return address
 }
 
-// A node's two bits are about its own addresses and about its pods'.
+// A node's two bits are about its own addresses and about its pods', of one family.
 func TestNodeIsDownByKind(t *testing.T) {
 	for _, c := range []struct {
 		kind  bpf.Kind
 		bit   uint8
 		ended bool
-	}{{bpf.Pod, bpf.PodsDown, true}, {bpf.Pod, bpf.NodeDown, false}, {bpf.Host, bpf.NodeDown, true}, {bpf.Host, bpf.PodsDown, false}} {
+	}{{bpf.Pod, bpf.PodsDown, true}, {bpf.Pod, bpf.NodeDown, false}, {bpf.Host, bpf.NodeDown, true}, {bpf.Host, bpf.PodsDown, false},
+		{bpf.Pod, bpf.PodsDown & bpf.V4, true}, {bpf.Pod, bpf.PodsDown & bpf.V6, false}, {bpf.Host, bpf.NodeDown & bpf.V6, false}} {
 		w := newWorld(t)
 		f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
 		w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), c.kind)

@@ -21,7 +21,7 @@ func doomed(d *bpf.Datapath) ([]bpf.Socket, error) {
 			out = append(out, s)
 			continue
 		}
-		if !down(d, b) {
+		if !d.Down(b) {
 			continue
 		}
 		other, known := served[b.Service]
@@ -36,15 +36,6 @@ func doomed(d *bpf.Datapath) ([]bpf.Socket, error) {
 	return out, err
 }
 
-// down reports whether our own verdict says that what the backend is on is down.
-func down(d *bpf.Datapath, b bpf.Backend) bool {
-	bit := bpf.PodsDown
-	if b.Kind == bpf.Host {
-		bit = bpf.NodeDown
-	}
-	return d.Clusters.Get(uint32(b.Cluster))&bpf.ClusterDown != 0 || b.Node != 0 && d.Nodes.Get(b.Node)&bit != 0
-}
-
 // serves reports whether a service's tables, before they are built anew or after,
 // hold a backend to which a new connection would be led.
 func serves(d *bpf.Datapath, service uint32) bool {
@@ -57,7 +48,7 @@ func serves(d *bpf.Datapath, service uint32) bool {
 				continue
 			}
 			// The tables may be others' by now: whose a backend is, it says itself.
-			if b := d.Backends.Read(n); b.Service == service && b.State == bpf.Active && !down(d, b) {
+			if b := d.Backends.Read(n); b.Service == service && b.State == bpf.Active && !d.Down(b) {
 				return true
 			}
 		}

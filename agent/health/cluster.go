@@ -47,7 +47,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	slices.Sort(down)
 	switch {
 	case up == 0 && len(down) > 0:
-		v.State, v.AddressDown, v.PodsDown = clustermesh.VerdictDown, true, true
+		v.State, v.AddressDown, v.PodsDown = clustermesh.VerdictDown, clustermesh.AllFamilies, clustermesh.AllFamilies
 		v.Reason = fmt.Sprintf("all %d nodes of it that this node watches are down", len(down))
 		for _, n := range down {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)

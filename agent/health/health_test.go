@@ -249,7 +249,7 @@ func TestShell(t *testing.T) {
 		s.after(800 * time.Millisecond)
 		s.wire.be(false, addr(2, 2), pods(2, 2))
 		s.after(3 * time.Second)
-		if told := s.balancer.heard(); !slices.Contains(told, "2/west-2 3") || told[len(told)-1] != "2/west-2 0" {
+		if told := s.balancer.heard(); !slices.Contains(told, "2/west-2 15") || told[len(told)-1] != "2/west-2 0" {
 			t.Errorf("the balancer was told %v", told)
 		}
 		var got []string
@@ -325,7 +325,7 @@ func TestShellDoesNotWait(t *testing.T) {
 		synctest.Wait()
 		told := s.balancer.heard()
 		slices.Sort(told)
-		if got := strings.Join(slices.Compact(told), ", "); got != "2/ 1, 2/west-1 3, 2/west-2 3" {
+		if got := strings.Join(slices.Compact(told), ", "); got != "2/ 5, 2/west-1 15, 2/west-2 15" {
 			t.Errorf("told %s", got)
 		}
 	})
@@ -351,7 +351,7 @@ func TestShellRestarts(t *testing.T) {
 			t.Error("the prober is open")
 		}
 		again := start(t, Config{RunDir: dir, Mode: On})
-		if told := again.balancer.heard(); !slices.Contains(told, "2/west-1 3") || !slices.Contains(told, "2/west-2 3") {
+		if told := again.balancer.heard(); !slices.Contains(told, "2/west-1 15") || !slices.Contains(told, "2/west-2 15") {
 			t.Errorf("told %v", told)
 		}
 		if err := again.SetByHand(t.Context(), "node", "west/west-1", ""); err != nil {

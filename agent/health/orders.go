@@ -11,15 +11,20 @@ import (
 func bits(v clustermesh.Verdict) (out loadbalancer.Health) {
 	switch {
 	case v.Node == "" && v.State == clustermesh.VerdictDown:
-		return loadbalancer.ClusterDown
+		return loadbalancer.ClusterDown & within(v.AddressDown)
 	case v.Node == "":
 		return 0
 	}
-	if v.AddressDown {
-		out |= loadbalancer.NodeDown
+	return loadbalancer.NodeDown&within(v.AddressDown) | loadbalancer.PodsDown&within(v.PodsDown)
+}
+
+// within returns the bits that are about some families.
+func within(f clustermesh.Families) (out loadbalancer.Health) {
+	if f.Has(clustermesh.IPv4) {
+		out |= loadbalancer.V4
 	}
-	if v.PodsDown {
-		out |= loadbalancer.PodsDown
+	if f.Has(clustermesh.IPv6) {
+		out |= loadbalancer.V6
 	}
 	return out
 }

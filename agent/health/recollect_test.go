@@ -56,7 +56,7 @@ func TestRemembered(t *testing.T) {
 		}
 		s.wire.be(true, addr(2, 2), pods(2, 2))
 		s.after(time.Second)
-		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 3"}) {
+		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 15"}) {
 			t.Errorf("told %q", told)
 		}
 		s.batches <- mesh2()
@@ -87,7 +87,7 @@ func TestRememberedDown(t *testing.T) {
 		defer s.stop()
 		s.wire.live(7)
 		s.after(time.Minute)
-		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 3"}) {
+		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 15"}) {
 			t.Errorf("told %q", told)
 		}
 		s.batches <- mesh2()
@@ -268,7 +268,7 @@ func TestClusterRenumbered(t *testing.T) {
 		s.after(3 * time.Second)
 		s.balancer.heard()
 		s.tell(clustermesh.Mirror, "west", &clustermesh.Cluster{Name: "west", ID: 9})
-		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 0", "9/west-2 3"}) {
+		if told := s.balancer.verdicts(); !slices.Equal(told, []string{"2/west-2 0", "9/west-2 15"}) {
 			t.Errorf("told %q", told)
 		}
 	})

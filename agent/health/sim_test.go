@@ -55,7 +55,7 @@ func TestPodsPrefixAlone(t *testing.T) {
 		}
 	}
 	for _, v := range w.agents[node1("a", 1)].machine.Verdicts() {
-		if v.Cluster == "b" && v.Node == "b-1" && (v.AddressDown || !v.PodsDown) {
+		if v.Cluster == "b" && v.Node == "b-1" && (v.AddressDown != 0 || v.PodsDown == 0) {
 			t.Errorf("it is %+v", v)
 		}
 	}

@@ -73,7 +73,12 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 	if state := m.overrides[n.Name]; state != "" {
 		return byHand(v, state)
 	}
-	v.AddressDown, v.PodsDown = !n.track[Address].down.IsZero(), !n.track[Pods].down.IsZero()
+	if !n.track[Address].down.IsZero() {
+		v.AddressDown = clustermesh.AllFamilies
+	}
+	if !n.track[Pods].down.IsZero() {
+		v.PodsDown = clustermesh.AllFamilies
+	}
 	switch {
 	case n.Name == m.self:
 		v.Reason = "this node"
@@ -149,7 +154,10 @@ func (m *Machine) evidence(n *node) []string {
 }
 
 func byHand(v clustermesh.Verdict, state clustermesh.VerdictState) clustermesh.Verdict {
-	down := state == clustermesh.VerdictDown
+	down := clustermesh.Families(0)
+	if state == clustermesh.VerdictDown {
+		down = clustermesh.AllFamilies
+	}
 	v.State, v.AddressDown, v.PodsDown, v.Override, v.Reason = state, down, down, true, "set by hand (tombolo verdict)"
 	return v
 }

@@ -173,13 +173,13 @@ func (h *harness) compare() {
 	}
 }
 
-// down says whether a verdict holds an endpoint down.
-func (h *harness) down(cluster, endpoint int) bool {
+// down says whether a verdict holds an endpoint of a family down.
+func (h *harness) down(cluster, endpoint int, family Health) bool {
 	node := h.nodes[nodeName{uint16(cluster + 1), nodeOf(endpoint)}]
 	if endpoint%3 == 0 { // at an address of the node
-		return h.clusters[cluster+1]&ClusterDown != 0 || node&NodeDown != 0
+		return h.clusters[cluster+1]&ClusterDown&family != 0 || node&NodeDown&family != 0
 	}
-	return h.clusters[cluster+1]&ClusterDown != 0 || node&PodsDown != 0
+	return h.clusters[cluster+1]&ClusterDown&family != 0 || node&PodsDown&family != 0
 }
 
 // differs reads a service's tables slot by slot.

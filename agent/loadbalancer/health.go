@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
@@ -152,20 +153,31 @@ func (l *LoadBalancer) input(k key) global.Input {
 // named returns the verdicts by the names of clusters, as far as these have said
 // their ids.
 func (l *LoadBalancer) named() *global.Health {
-	h := &global.Health{Clusters: map[string]bool{}, Nodes: map[global.NodeName]global.NodeHealth{}, Outdated: l.outdated}
+	h := &global.Health{Clusters: map[string]clustermesh.Families{}, Nodes: map[global.NodeName]global.NodeHealth{}, Outdated: l.outdated}
 	for who, health := range l.held {
 		cluster := l.nameOf(who.cluster)
 		switch {
 		case cluster == "":
 		case who.name == "":
-			h.Clusters[cluster] = health&ClusterDown != 0
+			h.Clusters[cluster] = health.families(ClusterDown)
 		default:
 			h.Nodes[global.NodeName{Cluster: cluster, Node: who.name}] = global.NodeHealth{
-				AddressDown: health&NodeDown != 0, PodsDown: health&PodsDown != 0,
+				AddressDown: health.families(NodeDown), PodsDown: health.families(PodsDown),
 			}
 		}
 	}
 	return h
+}
+
+// families returns those in which something is down.
+func (h Health) families(what Health) (out clustermesh.Families) {
+	if h&what&V4 != 0 {
+		out |= clustermesh.IPv4
+	}
+	if h&what&V6 != 0 {
+		out |= clustermesh.IPv6
+	}
+	return out
 }
 
 // nameOf returns the name of a cluster, or nothing.

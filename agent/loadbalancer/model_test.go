@@ -62,15 +62,19 @@ func worldFrontends() []Frontend {
 // expect tells slowly what service i of east should select for f: whoever is
 // ready, best rank first, the others as backup; and who is down as if it were
 // not ready, unless all are.
-func (w *world) expect(i int, f Frontend, down func(cluster, endpoint int) bool) expectation {
+func (w *world) expect(i int, f Frontend, down func(cluster, endpoint int, family Health) bool) expectation {
 	if x := w.ready(i, f, down); x.tiers[Primary] != nil {
 		return x
 	}
-	return w.ready(i, f, func(int, int) bool { return false })
+	return w.ready(i, f, func(int, int, Health) bool { return false })
 }
 
-func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int) bool) expectation {
+func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family Health) bool) expectation {
 	own := &w.services[0][i]
+	family := V4
+	if f.Address.Addr().Is6() {
+		family = V6
+	}
 	var byRank [1024][]choice
 	for c := range w.services {
 		s := &w.services[c][i]
@@ -82,7 +86,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int) bool) 
 			rank += 512
 		}
 		for e, ready := range s.ready {
-			if ready && !down(c, e) {
+			if ready && !down(c, e, family) {
 				a := netip.AddrPortFrom(endpointAddr(c, i, e, f.Address.Addr().Is6()), f.Address.Port()+8000)
 				byRank[rank] = append(byRank[rank], choice{c, e, a, uint32(max(s.weight, 1))})
 			}

@@ -71,7 +71,7 @@ func (h *harness) change(conditions func()) {
 // judge passes verdicts on.
 func (h *harness) judge() {
 	c := uint16(1 + h.r.IntN(3))
-	health := Health(h.r.IntN(4))
+	health := Health(h.r.IntN(16))
 	if h.r.IntN(2) == 0 {
 		h.clusters[c] = health & ClusterDown
 		h.l.judge(verdict{nodeName{cluster: c}, h.clusters[c]})

@@ -134,8 +134,12 @@ const (
 // Health is what is stored of a cluster or a node: the bits of what is down.
 type Health uint8
 
-// The bits of a verdict; zero is "not known to be down".
+// The bits of a verdict, of both families: NodeDown & V6 is about IPv6 alone. Zero is
+// "not known to be down".
 const (
+	V4 = Health(bpf.V4)
+	V6 = Health(bpf.V6)
+
 	ClusterDown = Health(bpf.ClusterDown)
 	// NodeDown is about backends at the node's own addresses, PodsDown about
 	// those at its pods'.

@@ -13,7 +13,7 @@ enum backend_state {
 	BACKEND_ENDED,    // had its time to drain: nobody keeps it
 };
 
-// Which health bit of its node a backend depends on.
+// Which health bit of its node, in its family, a backend depends on.
 enum backend_kind {
 	BACKEND_POD,  // an address of the node's pod prefixes
 	BACKEND_NODE, // an address of the node itself
@@ -82,8 +82,8 @@ static __always_inline enum standing backend_standing(const struct backend *b, _
 
 	if (state == BACKEND_FREE || state == BACKEND_ENDED || b->service != service || address_is_v4(&b->address) != v4)
 		return STANDING_GONE;
-	if (state == BACKEND_DOWN || cluster_down(head_cluster(head)) ||
-	    node_down(b->node, head_kind(head) == BACKEND_NODE ? HEALTH_NODE_DOWN : HEALTH_PODS_DOWN))
+	if (state == BACKEND_DOWN || cluster_down(head_cluster(head), v4) ||
+	    node_down(b->node, head_kind(head) == BACKEND_NODE ? HEALTH_NODE_DOWN : HEALTH_PODS_DOWN, v4))
 		return STANDING_DOWN;
 	return state == BACKEND_DRAINING ? STANDING_DRAINING : STANDING_READY;
 }

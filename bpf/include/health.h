@@ -5,11 +5,17 @@
 
 #include "kernel.h"
 
+// Each address family has bits of its own, since the way to a node may be lost in
+// one alone.
 enum health_bits {
 	HEALTH_DOWN = 1 << 0,      // of a cluster
 	HEALTH_NODE_DOWN = 1 << 0, // of a node: its own addresses do not answer
 	HEALTH_PODS_DOWN = 1 << 1, // of a node: its pods' prefix does not answer
+	HEALTH_V4 = 3 << 0,        // those above are about IPv4
+	HEALTH_V6 = 3 << 2,        // these, by HEALTH_V6_SHIFT higher, about IPv6
 };
+
+#define HEALTH_V6_SHIFT 2
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -27,16 +33,16 @@ struct {
 	__type(value, __u64);
 } node_health SEC(".maps");
 
-static __always_inline bool cluster_down(__u32 cluster)
+static __always_inline bool cluster_down(__u32 cluster, bool v4)
 {
 	__u64 *h = bpf_map_lookup_elem(&cluster_health, &cluster);
 
-	return h && READ_ONCE(*h) & HEALTH_DOWN;
+	return h && READ_ONCE(*h) >> (v4 ? 0 : HEALTH_V6_SHIFT) & HEALTH_DOWN;
 }
 
-static __always_inline bool node_down(__u32 node, __u64 bit)
+static __always_inline bool node_down(__u32 node, __u64 bit, bool v4)
 {
 	__u64 *h = bpf_map_lookup_elem(&node_health, &node);
 
-	return h && READ_ONCE(*h) & bit;
+	return h && READ_ONCE(*h) >> (v4 ? 0 : HEALTH_V6_SHIFT) & bit;
 }

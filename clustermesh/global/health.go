@@ -3,6 +3,8 @@ package global
 import (
 	"net/netip"
 	"slices"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // NodeName names a node of the mesh.
@@ -14,24 +16,26 @@ type NodeName struct{ Cluster, Node string }
 // would serve are down, the service is merged as though none were, for our eyes
 // may be wrong.
 type Health struct {
-	// Clusters are those that are down as a whole, by name.
-	Clusters map[string]bool
+	// Clusters are those that are down as a whole, by name, in which families.
+	Clusters map[string]clustermesh.Families
 	// Outdated are clusters of which too old is what we know.
 	Outdated map[string]bool
 	// Nodes are those of which something is down.
 	Nodes map[NodeName]NodeHealth
 }
 
-// NodeHealth is what of a node is down: its own addresses, those of its pods.
-type NodeHealth struct{ AddressDown, PodsDown bool }
+// NodeHealth is what of a node is down: its own addresses, those of its pods, in
+// which families.
+type NodeHealth struct{ AddressDown, PodsDown clustermesh.Families }
 
 // down reports whether a verdict is about the backend.
 func (h *Health) down(b *Backend) bool {
-	if h.Clusters[b.Cluster] || h.Outdated[b.Cluster] {
+	family := clustermesh.FamilyOf(b.Address)
+	if h.Clusters[b.Cluster].Has(family) || h.Outdated[b.Cluster] {
 		return true
 	}
 	n := h.Nodes[NodeName{b.Cluster, b.Node}]
-	return b.Node != "" && (b.OnNode && n.AddressDown || !b.OnNode && n.PodsDown)
+	return b.Node != "" && (b.OnNode && n.AddressDown.Has(family) || !b.OnNode && n.PodsDown.Has(family))
 }
 
 // Target is a backend of one TCP port of a service: an address and port that

@@ -113,14 +113,14 @@ func same(r *rand.Rand, in Input) map[string]Input {
 
 	nobody := in
 	nobody.Health.Nodes, nobody.Drains.Nodes = maps.Clone(in.Health.Nodes), maps.Clone(in.Drains.Nodes)
-	put(&nobody.Health.Nodes, NodeName{"east", "n9"}, NodeHealth{true, true})
+	put(&nobody.Health.Nodes, NodeName{"east", "n9"}, NodeHealth{clustermesh.AllFamilies, clustermesh.AllFamilies})
 	put(&nobody.Drains.Nodes, NodeName{"east", "n9"}, Whole)
 	out["a verdict and a drain about a node that has no endpoint"] = nobody
 
 	if len(in.Health.Clusters) == 0 && len(in.Health.Nodes) == 0 {
 		down := in
 		for name := range ids {
-			put(&down.Health.Clusters, name, true)
+			put(&down.Health.Clusters, name, clustermesh.AllFamilies)
 		}
 		out["everybody down"] = down
 	}

@@ -230,6 +230,13 @@ func TestMerge(t *testing.T) {
 			"east: 10.1.0.1@e1, 10.1.200.1@e1, 10.1.0.2@e2, 10.1.200.2@e2, 10.1.0.3; down: east/e1, east/e2!",
 			`172.20.0.1:80: east/10.1.0.2:8080 east/10.1.0.3:8080 east/10.1.200.1:8080
 			 east 5/0/0`},
+		{"down in one family is down in that one",
+			"east dual local: 10.1.0.1@e1 | fd01::1@e1; west: 10.2.0.1 | fd02::1; north: 10.3.0.1 | fd03::1; down: east/e1=IPv6, north=IPv4",
+			`172.20.0.1:80: east/10.1.0.1:8080 | west/10.2.0.1:8080
+			 [fd20::1]:80: west/[fd02::1]:8080 north/[fd03::1]:8080
+			 east 2/0/0
+			 west 2/0/0
+			 north 2/0/0`},
 		{"another cluster's node of that name is another",
 			"east: 10.1.0.1@n1; west: 10.2.0.1@n1; down: west/n1",
 			`172.20.0.1:80: east/10.1.0.1:8080

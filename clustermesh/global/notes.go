@@ -147,7 +147,7 @@ func (m *merge) whyDown(c *candidate) string {
 	switch {
 	case !c.down:
 		return "ejected: " + c.ejected
-	case m.in.Health.Clusters[c.Cluster]:
+	case m.in.Health.Clusters[c.Cluster].Has(clustermesh.FamilyOf(c.Address)):
 		return "down by verdict: cluster " + c.Cluster
 	case m.in.Health.Outdated[c.Cluster]:
 		return "the mirror of cluster " + c.Cluster + " is stale for longer than --stale-after"

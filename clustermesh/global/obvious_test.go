@@ -52,12 +52,16 @@ func randomCIDRs(r *rand.Rand) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(r.IntN(4)), byte(r.IntN(6))}), 30+r.IntN(3)).Masked()}
 }
 
+func randomFamilies(r *rand.Rand) clustermesh.Families {
+	return pick(r, 0, clustermesh.IPv4, clustermesh.IPv6, clustermesh.AllFamilies, clustermesh.AllFamilies)
+}
+
 // randomKnown draws what our own eyes and the operators say of the clusters.
 func randomKnown(r *rand.Rand, in *Input) {
 	share := func() Share { return pick(r, 0, 1, 500, Whole, Whole, Whole+1) }
 	for name := range ids {
 		if chance(r, 20) {
-			put(&in.Health.Clusters, name, chance(r, 90))
+			put(&in.Health.Clusters, name, randomFamilies(r))
 		}
 		if chance(r, 15) {
 			put(&in.Drains.Clusters, name, share())
@@ -67,7 +71,7 @@ func randomKnown(r *rand.Rand, in *Input) {
 		}
 		for _, node := range []string{"", "n1", "n2"} {
 			if chance(r, 30) {
-				put(&in.Health.Nodes, NodeName{name, node}, NodeHealth{chance(r, 50), chance(r, 50)})
+				put(&in.Health.Nodes, NodeName{name, node}, NodeHealth{randomFamilies(r), randomFamilies(r)})
 			}
 			if chance(r, 20) {
 				put(&in.Drains.Nodes, NodeName{name, node}, share())
@@ -393,6 +397,9 @@ func obviousWeights(tier []obviousBackend, load int, isServing bool) []obviousBa
 
 // obviousDown and obviousKept say what is known of a backend.
 func obviousDown(in Input, e Export, b Backend) bool {
+	is := func(f clustermesh.Families) bool {
+		return f == clustermesh.AllFamilies || f == clustermesh.IPv4 && b.Address.Is4() || f == clustermesh.IPv6 && b.Address.Is6()
+	}
 	isNodes := false
 	for _, p := range e.NodeCIDRs {
 		isNodes = isNodes || p.Contains(b.Address)
@@ -401,11 +408,11 @@ func obviousDown(in Input, e Export, b Backend) bool {
 		isNodes = isNodes && !p.Contains(b.Address)
 	}
 	for n, h := range in.Health.Nodes {
-		if n.Cluster == e.Cluster && n.Node == b.Node && n.Node != "" && (isNodes && h.AddressDown || !isNodes && h.PodsDown) {
+		if n.Cluster == e.Cluster && n.Node == b.Node && n.Node != "" && (isNodes && is(h.AddressDown) || !isNodes && is(h.PodsDown)) {
 			return true
 		}
 	}
-	return in.Health.Clusters[e.Cluster]
+	return is(in.Health.Clusters[e.Cluster])
 }
 
 func obviousEjected(in Input, sp clustermesh.ServicePort, b Backend) bool {

@@ -25,7 +25,8 @@ import (
 //
 // Beside clusters stands what is known of them:
 //
-//	down: CLUSTER, CLUSTER/NODE, CLUSTER/NODE!   the last of the node's own addresses
+//	down: CLUSTER, CLUSTER/NODE, CLUSTER/NODE!   the last of the node's own addresses;
+//	      CLUSTER=IPv6 of one family
 //	drain: CLUSTER=N, CLUSTER/NODE=N, service@CLUSTER=N   in thousandths
 //	withdrawn: CLUSTER/ADDRESS
 //	ejected: CLUSTER/ADDRESS   its port 8080 behind port 80
@@ -75,13 +76,22 @@ func parseKnown(t *testing.T, in *Input, word, list string) bool {
 		node := NodeName{cluster, strings.TrimSuffix(rest, "!")}
 		switch word {
 		case "down":
+			of := clustermesh.AllFamilies
+			if value != "" {
+				if err := of.UnmarshalText([]byte(value)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			h := in.Health.Nodes[node]
-			h.AddressDown = h.AddressDown || node.Node != rest
-			h.PodsDown = h.PodsDown || node.Node == rest
-			if isPart {
+			switch {
+			case !isPart:
+				put(&in.Health.Clusters, cluster, of)
+			case node.Node != rest:
+				h.AddressDown |= of
 				put(&in.Health.Nodes, node, h)
-			} else {
-				put(&in.Health.Clusters, cluster, true)
+			default:
+				h.PodsDown |= of
+				put(&in.Health.Nodes, node, h)
 			}
 		case "drain":
 			share := Share(number(t, value))
