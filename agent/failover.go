@@ -65,7 +65,11 @@ func concerns(s *Failover, now time.Time) []string {
 		out = append(out, "other nodes cannot be judged: "+s.Problem)
 	}
 	if !s.Blind.IsZero() {
-		out = append(out, "this node hears nobody since "+s.Blind.UTC().Format(time.RFC3339)+": its verdicts stay as they are")
+		by := ""
+		if s.Sees != 0 {
+			by = " by " + s.BlindIn.String()
+		}
+		out = append(out, "this node hears nobody"+by+" since "+s.Blind.UTC().Format(time.RFC3339)+": its verdicts"+by+" stay as they are")
 	}
 	if r := s.Remembered; r != nil {
 		out = append(out, fmt.Sprintf("etcd has not listed the nodes of %s since the agent started: they are judged as remembered, which is %v old (%s)",
@@ -86,8 +90,8 @@ func concerns(s *Failover, now time.Time) []string {
 		default:
 			continue
 		}
-		if v.Node == "" {
-			whole[v.Cluster] = true
+		if v.Node == "" { // by one family alone says nothing of what the other shows
+			whole[v.Cluster] = v.State != clustermesh.VerdictDown || v.AddressDown.Has(clustermesh.AllFamilies)
 		}
 		listable = append(listable, fmt.Sprintf("%s is %s since %s: %s", what, v.State, v.Since.UTC().Format(time.RFC3339), v.Reason))
 	}

@@ -18,6 +18,10 @@ func TestConcerns(t *testing.T) {
 	}
 	byHand := verdict("east", "east-3", clustermesh.VerdictUp, time.Hour)
 	byHand.Override = true
+	whole := verdict("west", "", "down", 0)
+	whole.AddressDown = clustermesh.AllFamilies
+	half := verdict("west", "", "down", 0)
+	half.AddressDown = clustermesh.IPv6
 	for _, c := range []struct {
 		what string
 		s    Failover
@@ -28,9 +32,11 @@ func TestConcerns(t *testing.T) {
 		{"new", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Second)}}, nil},
 		{"unmonitored", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Minute)}}, []string{"node east/east-1 is unmonitored since 1970-01-12"}},
 		{"by hand", Failover{Verdicts: []health.Verdict{byHand}}, []string{"node east/east-3 is up"}},
-		{"a cluster", Failover{Verdicts: []health.Verdict{verdict("west", "", "down", 0), verdict("west", "west-1", "down", 0), verdict("zoo", "z-1", "down", 0)}},
+		{"a cluster", Failover{Verdicts: []health.Verdict{whole, verdict("west", "west-1", "down", 0), verdict("zoo", "z-1", "down", 0)}},
 			[]string{"cluster west is down", "node zoo/z-1 is down"}},
-		{"blind", Failover{Blind: now}, []string{"this node hears nobody"}},
+		{"a cluster, by one family", Failover{Verdicts: []health.Verdict{half, verdict("west", "west-1", "down", 0)}}, []string{"cluster west is down", "node west/west-1 is down"}},
+		{"blind", Failover{Blind: now}, []string{"this node hears nobody since"}},
+		{"blind by one family", Failover{Blind: now, BlindIn: clustermesh.IPv6, Sees: clustermesh.IPv4}, []string{"this node hears nobody by IPv6 since"}},
 		{"remembered", Failover{Remembered: &health.Remembered{Since: now.Add(-200 * time.Second), Clusters: []string{"east", "west"}}},
 			[]string{"etcd has not listed the nodes of east, west since the agent started: they are judged as remembered, which is 3m0s old (1970-01-12T13:43:20Z)"}},
 		{"no sockets", Failover{Problem: "no permission"}, []string{"other nodes cannot be judged: no permission"}},

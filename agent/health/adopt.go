@@ -46,7 +46,7 @@ func (h *Health) adopt(s survey) {
 	if h.machine == nil {
 		h.machine = NewMachine(h.config.Knobs, m.self)
 		h.machine.SetMembers(h.members)
-		h.recall()
+		h.recall(s)
 	}
 	for name, id := range before.ids { // a cluster that is gone has verdicts to be taken back
 		if _, ok := m.ids[name]; !ok {

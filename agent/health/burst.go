@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// burst is a confirmation under way: probes of both kinds, in parallel.
+// burst is a confirmation under way: probes of all kinds, in parallel.
 type burst struct {
+	// asks are the kinds whose silence counts.
+	asks        [kinds]bool
 	began, next time.Time
 	sent        int
 	answered    [kinds]bool
@@ -24,21 +26,22 @@ const tail = 100 * time.Millisecond
 // again is after what time a burst that may not begin, or had no say, is tried again.
 const again = 100 * time.Millisecond
 
-// suspect begins a suspicion: ours, which is gossiped, or one that was heard.
-func (m *Machine) suspect(n *node, ours bool) {
+// suspect begins a suspicion: one that is gossiped, or that was heard.
+func (m *Machine) suspect(n *node, tell bool) {
 	if m.now.Before(n.quiet) || n.burst != nil || n.Name == m.self {
 		return
 	}
-	if !n.counts(Address) && !n.counts(Pods) {
-		return
+	asks, many := m.open(n)
+	if many == 0 {
+		return // down already, or whoever watches it says so again, while it lasts
 	}
-	if ours && m.now.Sub(n.told) >= m.knobs.Quiet {
+	if tell && m.now.Sub(n.told) >= m.knobs.Quiet {
 		n.told = m.now
 		m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Suspected}.Append(nil))
 	}
-	cost := int(kinds) * m.knobs.Burst
+	cost := many * m.knobs.Burst
 	affordable := m.tokens >= float64(cost)
-	if !n.watched && (!affordable || m.clusterDown(n.Cluster)) {
+	if !n.watched && !affordable {
 		return // whoever watches it says so again, while it lasts
 	}
 	if n.suspect.IsZero() {
@@ -49,9 +52,22 @@ func (m *Machine) suspect(n *node, ours bool) {
 		return // the next silence tries again
 	}
 	m.tokens -= float64(cost)
-	n.burst = &burst{began: m.now, next: m.now, left: cost}
+	n.burst = &burst{asks: asks, began: m.now, next: m.now, left: cost}
 	m.proceed(n)
 	m.hasten(n, m.knobs.Sweep)
+}
+
+// open returns of which kinds a burst would tell something, and how many they are:
+// not of those that are down, nor, of a node that others watch, of a family in which
+// its cluster is.
+func (m *Machine) open(n *node) (asks [kinds]bool, many int) {
+	for k := range kinds {
+		if n.counts(k) && (n.watched || !m.clusterDown(n.Cluster, k.family())) {
+			asks[k] = true
+			many++
+		}
+	}
+	return asks, many
 }
 
 // hasten lets the next turn of a node come soon, and the burst when it is due.
@@ -77,13 +93,16 @@ func (m *Machine) proceed(n *node) {
 	if m.satisfied(n, b) {
 		m.endBurst(n)
 		n.suspect, n.quiet = time.Time{}, m.now.Add(m.knobs.Quiet)
-		n.streak = 0
+		if n.anyDown() { // others speak of what is down already: that quiets nothing else
+			n.quiet = m.now.Add(again)
+		}
+		n.streak = [families]int{}
 		m.touch(n.Name)
 		return
 	}
 	for b.sent < m.knobs.Burst && !b.next.After(m.now) {
 		for k := range kinds {
-			if n.counts(k) && !b.answered[k] {
+			if b.asks[k] && n.counts(k) && !b.answered[k] {
 				m.send(n, k, b)
 				b.left--
 			}
@@ -91,7 +110,7 @@ func (m *Machine) proceed(n *node) {
 		b.sent++
 		b.next = m.now.Add(m.knobs.Gap)
 		if b.sent == m.knobs.Burst {
-			b.next = m.now.Add(max(tail, m.timeout(n, Address), m.timeout(n, Pods)))
+			b.next = m.now.Add(max(tail, m.patience(n, 0), m.patience(n, 1)))
 		}
 	}
 	if b.sent == m.knobs.Burst && !b.next.After(m.now) {
@@ -101,29 +120,37 @@ func (m *Machine) proceed(n *node) {
 
 // satisfied reports whether all that can fall was answered.
 func (m *Machine) satisfied(n *node, b *burst) bool {
-	return (b.answered[Address] || !n.counts(Address)) && (b.answered[Pods] || !n.counts(Pods))
+	for k := range kinds {
+		if b.asks[k] && n.counts(k) && !b.answered[k] {
+			return false
+		}
+	}
+	return true
 }
 
-// conclude ends a burst that had silence: of a kind in total, which is down.
+// conclude ends a burst that had silence: of a kind in total, which is down unless we
+// are isolated in its family.
 func (m *Machine) conclude(n *node, b *burst) {
 	m.endBurst(n)
 	n.quiet = m.now.Add(again)
-	isolated := m.isolated()
-	if isolated && m.blind.IsZero() {
-		m.blind = m.now
-	}
+	isolated := m.goBlind()
 	m.touch(n.Name)
-	if b.void || isolated {
-		if !n.watched {
-			n.suspect = time.Time{}
-		}
-		return // else still suspect; the next silence tries again
-	}
-	n.suspect = time.Time{}
+	fell, held := false, b.void
 	for k := range kinds {
-		if n.counts(k) && !b.answered[k] {
+		switch {
+		case b.void || !b.asks[k] || !n.counts(k) || b.answered[k]:
+		case isolated[k.family()]:
+			held = true
+		default:
 			n.track[k].fall(m.now, m.knobs)
+			fell = true
 		}
+	}
+	if !held || !n.watched {
+		n.suspect = time.Time{}
+	}
+	if !fell {
+		return // if still suspect, the next silence tries again
 	}
 	m.hasten(n, slowly*m.interval)
 	m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Down}.Append(nil))
@@ -145,5 +172,5 @@ func (m *Machine) refill(elapsed time.Duration) {
 
 // proof says what a failed burst saw.
 func (m *Machine) proof(n *node, k Kind) string {
-	return fmt.Sprintf("%s: %d of %d probes to %v (%v) in a burst were not answered", m.self.Node, m.knobs.Burst, m.knobs.Burst, n.Ask[k], k)
+	return fmt.Sprintf("%s: %d of %d probes to %v (%s) in a burst were not answered", m.self.Node, m.knobs.Burst, m.knobs.Burst, n.Ask[k], n.call(k))
 }

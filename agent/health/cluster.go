@@ -14,9 +14,9 @@ type cluster struct {
 	said  said
 }
 
-// judge says what we think of another cluster: it is down when all that we watch
-// of it failed our own bursts, whatever others saw. Our own is never down as a
-// whole: we live in it.
+// judge says what we think of another cluster: it is down, by a family or by both,
+// when all that we watch of it failed our own bursts, whatever others saw. Our own is
+// never down as a whole: we live in it.
 func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	v := clustermesh.Verdict{Cluster: name, State: clustermesh.VerdictUp}
 	if state := m.overrides[Name{Cluster: name}]; state != "" {
@@ -26,44 +26,79 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 		v.Reason = "this cluster"
 		return v
 	}
-	var up, unmonitored int
-	var down []string
-	deaf := ""
-	for _, n := range c.nodes {
-		deaf = cmp.Or(deaf, n.Deaf)
-		switch {
-		case n.everAnswered() && n.allDown():
-			if n.watched {
-				down = append(down, n.Node)
-			}
-		case n.everAnswered():
-			if n.watched {
-				up++
-			}
-		default:
-			unmonitored++
+	watched, fallen := c.muster()
+	in := clustermesh.Families(0)
+	for f := range families {
+		if len(watched) > 0 && len(fallen[f]) == len(watched) {
+			in |= f.set()
 		}
 	}
-	slices.Sort(down)
+	deaf := c.deaf()
+	dead := intersect(fallen[0], fallen[1])
 	switch {
-	case up == 0 && len(down) > 0:
-		v.State, v.AddressDown, v.PodsDown = clustermesh.VerdictDown, clustermesh.AllFamilies, clustermesh.AllFamilies
-		v.Reason = fmt.Sprintf("all %d nodes of it that this node watches are down", len(down))
-		for _, n := range down {
+	case in != 0:
+		v.State, v.AddressDown, v.PodsDown = clustermesh.VerdictDown, in, in
+		v.Reason = fmt.Sprintf("all %d nodes of it that this node watches are down", len(watched))
+		if in != clustermesh.AllFamilies {
+			v.Reason += fmt.Sprintf(" by %v; %v answers", in, clustermesh.AllFamilies&^in)
+		}
+		for _, n := range watched {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)
 		}
 		v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
 	case deaf != "":
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, deaf
-	case up == 0:
-		v.State, v.Reason = clustermesh.VerdictUnmonitored, fmt.Sprintf("none of its %d nodes ever answered a probe from here: is UDP to the port of probes let through? tombolo check tells", unmonitored)
-	case len(down) > 0:
-		v.Reason = fmt.Sprintf("%d of the %d nodes of it that this node watches are down", len(down), up+len(down))
+	case len(watched) == 0:
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, fmt.Sprintf("none of its %d nodes ever answered a probe from here: is UDP to the port of probes let through? tombolo check tells", c.strangers())
+	case len(dead) > 0:
+		v.Reason = fmt.Sprintf("%d of the %d nodes of it that this node watches are down", len(dead), len(watched))
 	}
 	return v
 }
 
-// clusterDown reports whether a cluster was said to be down.
-func (m *Machine) clusterDown(name string) bool {
-	return m.clusters[name].said.verdict.State == clustermesh.VerdictDown
+// muster returns the nodes that this one watches and that ever answered, by name, and
+// which of them are down by each family.
+func (c *cluster) muster() (watched []string, fallen [families][]string) {
+	for _, n := range c.nodes {
+		if n.watched && n.everAnswered() {
+			watched = append(watched, n.Node)
+		}
+	}
+	slices.Sort(watched)
+	for f := range families {
+		for _, name := range watched {
+			if c.nodes[name].fallen(f) {
+				fallen[f] = append(fallen[f], name)
+			}
+		}
+	}
+	return watched, fallen
+}
+
+// deaf says why some node does not answer us, if one does not.
+func (c *cluster) deaf() (why string) {
+	for _, n := range c.nodes {
+		why = cmp.Or(why, n.Deaf)
+	}
+	return why
+}
+
+// strangers counts the nodes that never answered.
+func (c *cluster) strangers() (out int) {
+	for _, n := range c.nodes {
+		if !n.everAnswered() {
+			out++
+		}
+	}
+	return out
+}
+
+func intersect(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(name string) bool { return !slices.Contains(b, name) })
+}
+
+// clusterDown reports whether a cluster was said to be down by a family.
+func (m *Machine) clusterDown(name string, f family) bool {
+	v := &m.clusters[name].said.verdict
+	return v.State == clustermesh.VerdictDown && v.AddressDown.Has(f.set())
 }

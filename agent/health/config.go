@@ -9,8 +9,8 @@ import (
 // Knobs are the numbers by which the machine judges. DefaultKnobs has those that
 // the documentation explains; a zero knob is a mistake.
 type Knobs struct {
-	// Interval is the time between two probes to a watched node, which go in turn
-	// to its address and to its pods' prefix. 10 ms to 10 s.
+	// Interval is the time between two probes to a watched node in each family, which
+	// go in turn to its address and to its pods' prefix. 10 ms to 10 s.
 	Interval time.Duration
 	// Burst is how many probes of each kind confirm a suspicion, Gap apart. 5 to 100.
 	Burst int
@@ -63,8 +63,8 @@ func (k Knobs) Validate() error {
 	if k.Burst < 5 || k.Burst > 100 {
 		errs = append(errs, fmt.Errorf("--probe-burst %d: want 5 to 100", k.Burst))
 	}
-	if k.Budget < 2*k.Burst {
-		errs = append(errs, fmt.Errorf("--probe-budget %d: want at least the %d probes of one burst", k.Budget, 2*k.Burst))
+	if all := int(kinds) * k.Burst; k.Budget < all {
+		errs = append(errs, fmt.Errorf("--probe-budget %d: want at least the %d probes of one burst", k.Budget, all))
 	}
 	return errors.Join(errs...)
 }

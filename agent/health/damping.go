@@ -38,7 +38,7 @@ func (m *Machine) revive(n *node) {
 		}
 		if m.now.Sub(t.back) >= t.stand(m.knobs) && m.known(n, t) {
 			t.down, t.back, t.silences = time.Time{}, time.Time{}, 0
-			n.streak, n.quiet = 0, m.now.Add(m.knobs.Quiet)
+			n.streak[k.family()], n.quiet = 0, m.now.Add(m.knobs.Quiet)
 			m.touch(n.Name)
 		}
 	}

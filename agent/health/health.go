@@ -123,7 +123,7 @@ type Health struct {
 	dirty    bool
 	saved    time.Time
 	shown    time.Time
-	wasBlind bool
+	wasBlind clustermesh.Families
 	problem  error
 }
 
@@ -270,8 +270,8 @@ func (h *Health) changed(c Change, now time.Time) {
 	quiet := func(s clustermesh.VerdictState) bool {
 		return s == clustermesh.VerdictUp || s == clustermesh.VerdictSuspect || s == ""
 	}
-	if quiet(c.State) && quiet(c.Was) || c.State == c.Was && !c.Override {
-		return // a suspicion that came to nothing; one kind is back, and not all
+	if quiet(c.State) && quiet(c.Was) || c.State == c.Was && c.AddressDown|c.PodsDown == c.WasIn && !c.Override {
+		return // a suspicion that came to nothing; one kind of a family is back, and not all
 	}
 	to := string(c.State)
 	if to == "" {
@@ -301,14 +301,18 @@ const (
 
 // look tells when this node goes blind, and when it sees again.
 func (h *Health) look(now time.Time) {
-	if blind := !h.machine.Blind().IsZero(); blind != h.wasBlind {
-		h.wasBlind = blind
-		e := Event{Time: now, What: "this node", From: Blind, To: Sighted, Reason: "it hears others again and judges"}
-		if blind {
-			e.From, e.To, e.Reason = Sighted, Blind, blindReason
-		}
-		h.tell(e)
+	_, blind := h.machine.Blind()
+	if blind == h.wasBlind {
+		return
 	}
+	e := Event{Time: now, What: "this node", From: Blind, To: Sighted, Reason: "it hears others again and judges"}
+	if h.wasBlind == 0 {
+		e.From = Sighted
+	}
+	if blind != 0 {
+		by := h.machine.by(blind)
+		e.To, e.Reason = Blind, "it hears"+by+" no other cluster and not even most of its own: it is cut off itself, and its verdicts"+by+" stay as they are"
+	}
+	h.wasBlind = blind
+	h.tell(e)
 }
-
-const blindReason = "it hears no other cluster and not even most of its own: it is cut off itself, and its verdicts stay as they are"

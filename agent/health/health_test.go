@@ -381,25 +381,3 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
-
-// The addresses to ask are of a family that both have.
-func TestAsk(t *testing.T) {
-	a := netip.MustParseAddr
-	n := &surveyedNode{Addresses: []netip.Addr{a("fd00::2"), a("172.20.1.2")},
-		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00:1::/64"), netip.MustParsePrefix("10.9.9.9/32")}}
-	for _, c := range []struct{ sources, want []netip.Addr }{
-		{[]netip.Addr{a("172.20.1.1")}, []netip.Addr{a("172.20.1.2"), a("10.1.2.1")}},
-		{[]netip.Addr{a("fd00::1")}, []netip.Addr{a("fd00::2"), a("fd00:1::1")}},
-	} {
-		if got := ask(c.sources, n); !slices.Equal(got[:], c.want) {
-			t.Errorf("from %v: %v, want %v", c.sources, got, c.want)
-		}
-	}
-	n.PodCIDRs = n.PodCIDRs[2:]
-	if got := ask([]netip.Addr{a("172.20.1.1")}, n)[Pods]; got != a("10.9.9.9") {
-		t.Errorf("a prefix of one address: %v", got)
-	}
-	if got := ask(nil, n); got[Address].IsValid() || got[Pods].IsValid() {
-		t.Errorf("without a source: %v", got)
-	}
-}

@@ -1,20 +1,24 @@
 package health
 
-import "time"
+import (
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
 
 // enough is how many nodes a cluster must have for one of them to compare itself
 // with the others.
 const enough = 3
 
-// isolated reports whether it is we who hear nobody: every other cluster and most
-// nodes of the own one are silent at this moment.
-func (m *Machine) isolated() bool {
+// isolated reports whether it is we who hear nobody in a family: every other cluster
+// and most nodes of the own one are silent at this moment.
+func (m *Machine) isolated(f family) bool {
 	own := m.clusters[m.self.Cluster]
-	if own == nil || len(own.nodes) < enough {
+	if own == nil || own.having(f) < enough {
 		return false
 	}
 	for name, c := range m.clusters {
-		heard, silent := m.survey(c)
+		heard, silent := m.survey(c, f)
 		if name == m.self.Cluster && 2*silent <= heard+silent {
 			return false
 		}
@@ -25,19 +29,35 @@ func (m *Machine) isolated() bool {
 	return true
 }
 
-// survey counts whom of the watched nodes of a cluster we hear and whom we did
-// once but not now.
-func (m *Machine) survey(c *cluster) (heard, silent int) {
+// having counts the nodes that have an address of a family, this one among them.
+func (c *cluster) having(f family) (out int) {
 	for _, n := range c.nodes {
-		if !n.everAnswered() || !n.watched && n.suspect.IsZero() && !n.anyDown() {
+		if n.Ask[f.own()].IsValid() || n.Ask[f.pods()].IsValid() {
+			out++
+		}
+	}
+	return out
+}
+
+// goBlind looks whether we are isolated, by family, and notes where we are.
+func (m *Machine) goBlind() (isolated [families]bool) {
+	for f := range families {
+		if isolated[f] = m.isolated(f); isolated[f] && m.blind[f].IsZero() {
+			m.blind[f] = m.now
+		}
+	}
+	return isolated
+}
+
+// survey counts whom of the watched nodes of a cluster we hear in a family and whom we
+// did once but not now.
+func (m *Machine) survey(c *cluster, f family) (heard, silent int) {
+	for _, n := range c.nodes {
+		if !n.monitors(f) || !n.watched && n.suspect.IsZero() && !n.fallen(f) {
 			continue
 		}
-		last := n.track[Address].last
-		if n.track[Pods].last.After(last) {
-			last = n.track[Pods].last
-		}
-		wait := time.Duration(silences+1)*m.interval + max(m.timeout(n, Address), m.timeout(n, Pods))
-		if n.allDown() || m.now.Sub(last) > wait {
+		wait := time.Duration(silences+1)*m.interval + m.patience(n, f)
+		if n.fallen(f) || m.now.Sub(n.last(f)) > wait {
 			silent++
 		} else {
 			heard++
@@ -46,15 +66,40 @@ func (m *Machine) survey(c *cluster) (heard, silent int) {
 	return heard, silent
 }
 
-// Blind returns since when this node hears nobody and judges nobody; zero when
-// it does.
-func (m *Machine) Blind() time.Time { return m.blind }
+// Blind returns since when this node hears nobody and judges nobody, and in which
+// families; zero when it does.
+func (m *Machine) Blind() (since time.Time, in clustermesh.Families) {
+	for f := range families {
+		if at := m.blind[f]; !at.IsZero() {
+			in |= f.set()
+			if since.IsZero() || at.Before(since) {
+				since = at
+			}
+		}
+	}
+	return since, in
+}
+
+// Sees returns the families in which this node hears and judges others, or would.
+func (m *Machine) Sees() (in clustermesh.Families) {
+	own := m.clusters[m.self.Cluster]
+	for f := range families {
+		if m.blind[f].IsZero() && own != nil && own.having(f) > 0 {
+			in |= f.set()
+		}
+	}
+	return in
+}
 
 // lookAround ends blindness as soon as somebody is heard again.
 func (m *Machine) lookAround() {
-	if !m.blind.IsZero() && m.now.Sub(m.looked) >= m.interval {
-		if m.looked = m.now; !m.isolated() {
-			m.blind = time.Time{}
+	if _, in := m.Blind(); in == 0 || m.now.Sub(m.looked) < m.interval {
+		return
+	}
+	m.looked = m.now
+	for f := range families {
+		if !m.blind[f].IsZero() && !m.isolated(f) {
+			m.blind[f] = time.Time{}
 		}
 	}
 }

@@ -85,8 +85,10 @@ func (m *Machine) Distances(most int) []Distance {
 }
 
 // rtt is how long a reply of a node takes, of its pods' prefix where its own address
-// is not asked; zero when that is not known.
-func (n *node) rtt() time.Duration { return cmp.Or(n.track[Address].rtt, n.track[Pods].rtt) }
+// is not asked, by IPv4 where that is; zero when that is not known.
+func (n *node) rtt() time.Duration {
+	return cmp.Or(n.track[Address].rtt, n.track[Pods].rtt, n.track[Address6].rtt, n.track[Pods6].rtt)
+}
 
 // inquiry is a question of ours.
 type inquiry struct {

@@ -24,20 +24,38 @@ func (n Name) String() string {
 // Kind is what of a node is asked.
 type Kind uint8
 
-// The kinds: the node's own address, and an address of its pods' prefix.
+// The kinds: the node's own address and an address of its pods' prefix, of IPv4, and
+// the same of IPv6.
 const (
 	Address Kind = iota
 	Pods
+	Address6
+	Pods6
 	kinds
 )
 
-// String returns what people call it.
-func (k Kind) String() string { return [...]string{"address", "pods' prefix"}[k] }
+// String returns what people call it, whatever its family.
+func (k Kind) String() string { return [...]string{"address", "pods' prefix"}[k%2] }
+
+// family is one of two; the kinds of each stand together.
+type family uint8
+
+const families family = 2
+
+func (k Kind) family() family { return family(k / 2) }
+
+// own is the node's own address, pods an address of its pods' prefix.
+func (f family) own() Kind  { return Kind(2 * f) }
+func (f family) pods() Kind { return Kind(2*f + 1) }
+
+// set returns the family as others write it.
+func (f family) set() clustermesh.Families { return clustermesh.IPv4 << f }
 
 // Target is a node to judge.
 type Target struct {
 	Name
-	// Ask are the addresses to ask, by kind; the zero Addr where there is none.
+	// Ask are the addresses to ask, by kind; the zero Addr where there is none, of a
+	// family or at all.
 	Ask [kinds]netip.Addr
 	// Deaf says why the node does not answer us, who then do not ask it; empty when
 	// nothing speaks against asking.
@@ -83,6 +101,8 @@ type Change struct {
 	// Was is the state before; empty for a node that is new. Of a node or cluster
 	// that is gone, State is empty.
 	Was clustermesh.VerdictState
+	// WasIn are the families in which something of it was down.
+	WasIn clustermesh.Families
 	// Lasted is for how long it was that.
 	Lasted time.Duration
 }
@@ -117,12 +137,13 @@ type Machine struct {
 	// interval is Knobs.Interval, stretched.
 	interval time.Duration
 	tokens   float64
-	// blind is since when we are isolated, looked when that was last asked.
-	blind, looked time.Time
-	fresh         map[string]bool
-	overrides     map[Name]clustermesh.VerdictState
-	memory        map[Name]Record
-	touched       map[Name]struct{}
+	// blind is since when we are isolated, by family; looked when that was last asked.
+	blind     [families]time.Time
+	looked    time.Time
+	fresh     map[string]bool
+	overrides map[Name]clustermesh.VerdictState
+	memory    map[Name]Record
+	touched   map[Name]struct{}
 	// spread is to be gossiped with the next Output.
 	spread [][]byte
 	// left are changes about whom is gone, for the next Output.

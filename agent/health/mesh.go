@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // mesh is what is known of the mesh, as the machine takes it.
@@ -53,23 +55,41 @@ func sources(addresses []netip.Addr) []netip.Addr {
 	return out
 }
 
-// ask chooses the addresses by which to ask for a node: of a family that both
-// have, its first address; and of each prefix of its pods the first address, whether
-// a pod has it or not.
-func ask(sources []netip.Addr, n *surveyedNode) (out [kinds]netip.Addr) {
-	mine := func(a netip.Addr) bool {
-		return slices.ContainsFunc(sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
+// firsts are the families by which a version asked that asked by one: that of a
+// node's first address which this node has too.
+func (s survey) firsts() map[Name]clustermesh.Families {
+	out, mine := map[Name]clustermesh.Families{}, clustermesh.Families(0)
+	for _, a := range s.mesh().sources {
+		mine |= clustermesh.FamilyOf(a)
 	}
-	if i := slices.IndexFunc(n.Addresses, mine); i >= 0 {
-		out[Address] = n.Addresses[i]
-	}
-	for _, p := range n.PodCIDRs {
-		if a := p.Masked().Addr(); mine(a) {
-			if next := a.Next(); p.Contains(next) {
-				a = next
+	for _, c := range s.Clusters {
+		for _, n := range c.Nodes {
+			if i := slices.IndexFunc(n.Addresses, func(a netip.Addr) bool { return mine.Has(clustermesh.FamilyOf(a)) }); i >= 0 {
+				out[Name{c.Name, n.Name}] = clustermesh.FamilyOf(n.Addresses[i])
 			}
-			out[Pods] = a
-			break
+		}
+	}
+	return out
+}
+
+// ask chooses the addresses by which to ask for a node: of each family that both
+// have, its first address, and the first of the first prefix of its pods, whether a
+// pod has it or not.
+func ask(sources []netip.Addr, n *surveyedNode) (out [kinds]netip.Addr) {
+	for f := range families {
+		of := func(a netip.Addr) bool { return clustermesh.FamilyOf(a) == f.set() }
+		if !slices.ContainsFunc(sources, of) {
+			continue
+		}
+		if i := slices.IndexFunc(n.Addresses, of); i >= 0 {
+			out[f.own()] = n.Addresses[i]
+		}
+		if i := slices.IndexFunc(n.PodCIDRs, func(p netip.Prefix) bool { return of(p.Addr()) }); i >= 0 {
+			p := n.PodCIDRs[i].Masked()
+			out[f.pods()] = p.Addr()
+			if next := p.Addr().Next(); p.Contains(next) {
+				out[f.pods()] = next
+			}
 		}
 	}
 	return out

@@ -91,4 +91,4 @@ func (s *probes) send(all []Probe) {
 	s.order = s.order[done:]
 }
 
-var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods}
+var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods, Address6: bpf.ProbeNode, Pods6: bpf.ProbePods}

@@ -8,7 +8,10 @@ import (
 // Record is what is kept of a node while no agent runs: one that dies then is
 // missed, and one that was down stays so until it has proved itself.
 type Record struct {
-	Name      Name
+	Name Name
+	// Kinds is of how many kinds it says something: none where a version wrote it
+	// that asked by one family, whose kinds stand first.
+	Kinds     int
 	Monitored [kinds]bool
 	Down      [kinds]time.Time
 	Falls     [kinds]int
@@ -22,7 +25,7 @@ func (m *Machine) Records() []Record {
 		if !n.everAnswered() {
 			continue
 		}
-		r := Record{Name: n.Name}
+		r := Record{Name: n.Name, Kinds: int(kinds)}
 		for k := range kinds {
 			t := &n.track[k]
 			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k] = t.monitored, t.down, t.falls, t.before
@@ -30,6 +33,17 @@ func (m *Machine) Records() []Record {
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b Record) int { return compareNames(a.Name, b.Name) })
+	return out
+}
+
+// moved returns what was kept by a version that asked by one family, as if that was
+// IPv6.
+func (r Record) moved() Record {
+	out := Record{Name: r.Name}
+	for k := range Address6 {
+		to := k + Address6
+		out.Monitored[to], out.Down[to], out.Falls[to], out.Life[to] = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k]
+	}
 	return out
 }
 

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/internal/kept"
 )
 
@@ -18,10 +19,16 @@ func (h *Health) load() {
 }
 
 // recall gives a new machine what was known before a restart.
-func (h *Health) recall() {
+func (h *Health) recall(s survey) {
 	records, _, err := kept.Read[[]Record](h.path("health.json"))
 	if err != nil {
 		h.deps.Log.Warn("what was known of the mesh's nodes is lost", "error", err)
+	}
+	firsts := s.firsts()
+	for i, r := range records {
+		if r.Kinds == 0 && firsts[r.Name] == clustermesh.IPv6 {
+			records[i] = r.moved()
+		}
 	}
 	h.machine.Remember(records)
 	for _, o := range h.overrides {

@@ -13,8 +13,11 @@ type Snapshot struct {
 	// Verdicts are about clusters and their nodes, by name, each with
 	// the same in the shape of Kubernetes.
 	Verdicts []Verdict `json:"verdicts"`
-	// Blind is since when this node hears nobody; zero when it does.
-	Blind time.Time `json:"blind,omitzero"`
+	// Blind is since when this node hears nobody, in the families BlindIn; zero when
+	// it does. Sees are those in which it judges.
+	Blind   time.Time            `json:"blind,omitzero"`
+	BlindIn clustermesh.Families `json:"blindIn,omitempty"`
+	Sees    clustermesh.Families `json:"sees,omitempty"`
 	// Interval is between two probes to a node that is watched here; longer than it
 	// was asked to be where the budget does not suffice.
 	Interval time.Duration `json:"interval"`
@@ -63,7 +66,8 @@ func (h *Health) show(now time.Time) {
 		s.Problem = h.problem.Error()
 	}
 	if m := h.machine; m != nil {
-		s.Blind, s.Interval, s.Alone, s.Unread = m.blind, m.interval, m.alone(), m.unread
+		s.Blind, s.BlindIn = m.Blind()
+		s.Sees, s.Interval, s.Alone, s.Unread = m.Sees(), m.interval, m.alone(), m.unread
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {

@@ -68,7 +68,7 @@ func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
 	}
 	if !n.everAnswered() {
 		m.endBurst(n)
-		n.suspect, n.streak = time.Time{}, 0
+		n.suspect, n.streak = time.Time{}, [families]int{}
 	}
 }
 
@@ -91,7 +91,7 @@ func (m *Machine) part(n *node) {
 
 // assign decides whom this node watches, and how often.
 func (m *Machine) assign() {
-	watched, alone := 0, m.alone()
+	watched, alone := 0, m.alone() // a family is asked as often as a node of its own
 	for cluster, c := range m.clusters {
 		own := cluster == m.self.Cluster
 		share := m.knobs.Covering
@@ -113,7 +113,8 @@ func (m *Machine) assign() {
 				n.watched = false
 			}
 			if n.watched {
-				watched++
+				_, of := n.asked()
+				watched += of
 				if soon := m.now.Add(time.Duration(weigh(m.self.Node, n.Name) % uint64(m.interval))); n.next.After(soon) {
 					n.next = soon
 				}

@@ -48,7 +48,7 @@ func (m *Machine) say(s *said, v clustermesh.Verdict) {
 		return
 	}
 	s.verdict = v
-	m.out.Changes = append(m.out.Changes, Change{Verdict: v, Was: old.State, Lasted: m.now.Sub(old.Since)})
+	m.out.Changes = append(m.out.Changes, Change{Verdict: v, Was: old.State, WasIn: old.AddressDown | old.PodsDown, Lasted: m.now.Sub(old.Since)})
 }
 
 // gone and goneCluster publish that there is nothing to judge any more.
@@ -73,11 +73,14 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 	if state := m.overrides[n.Name]; state != "" {
 		return byHand(v, state)
 	}
-	if !n.track[Address].down.IsZero() {
-		v.AddressDown = clustermesh.AllFamilies
-	}
-	if !n.track[Pods].down.IsZero() {
-		v.PodsDown = clustermesh.AllFamilies
+	for f := range families {
+		t := n.teller(f)
+		if !n.track[t.own()].down.IsZero() {
+			v.AddressDown |= f.set()
+		}
+		if !n.track[t.pods()].down.IsZero() {
+			v.PodsDown |= f.set()
+		}
 	}
 	switch {
 	case n.Name == m.self:
@@ -86,8 +89,8 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 		v.State, v.Reason, v.Evidence = clustermesh.VerdictDown, m.complaint(n), m.evidence(n)
 	case !n.suspect.IsZero():
 		v.State, v.Reason, v.Evidence = clustermesh.VerdictSuspect, "silent, not confirmed yet", m.evidence(n)
-		if !m.blind.IsZero() {
-			v.Reason = "silent, but this node hears nobody and judges nobody"
+		if _, in := m.Blind(); in != 0 {
+			v.Reason = "silent, but this node hears nobody" + m.by(in) + " and judges nobody" + m.by(in)
 		}
 	case n.Draining != "":
 		v.State, v.Reason = clustermesh.VerdictDraining, n.Draining
@@ -104,11 +107,42 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 	return v
 }
 
+// by names the families of which something is said, if it is not true of all.
+func (m *Machine) by(in clustermesh.Families) string {
+	if m.Sees() == 0 {
+		return ""
+	}
+	return " by " + in.String()
+}
+
+// call names a kind of a node's addresses, with its family where there are two.
+func (n *node) call(k Kind) string {
+	if _, of := n.asked(); of < int(families) {
+		return k.String()
+	}
+	return fmt.Sprintf("%v %v", k.family().set(), k)
+}
+
 // gaps says which kind of a node's addresses would not be missed.
 func (m *Machine) gaps(n *node) string {
 	for k := range kinds {
-		if n.Ask[k].IsValid() && !n.track[k].monitored {
-			return fmt.Sprintf("its %v never answered a probe from here and is not monitored", k)
+		f := k.family()
+		switch {
+		case !n.Ask[k].IsValid() || n.track[k].monitored:
+		case n.teller(f) != f:
+			return fmt.Sprintf("it never answered a probe by %v from here: what %v tells counts for both", f.set(), n.teller(f).set())
+		default:
+			return fmt.Sprintf("its %s never answered a probe from here and is not monitored", n.call(k))
+		}
+	}
+	return ""
+}
+
+// hears says by which family a node answers of which the other is down.
+func (n *node) hears() string {
+	for f := range families {
+		if other := 1 - f; n.monitors(f) && n.counts(f.own()) == n.track[f.own()].monitored && n.counts(f.pods()) == n.track[f.pods()].monitored && n.monitors(other) {
+			return fmt.Sprintf("; %v answers", f.set())
 		}
 	}
 	return ""
@@ -121,7 +155,7 @@ func (m *Machine) complaint(n *node) string {
 	waits := ""
 	for k := range kinds {
 		if t := &n.track[k]; !t.down.IsZero() {
-			down = append(down, k.String())
+			down = append(down, n.call(k))
 			if t.back.After(back) {
 				back = t.back
 				if waits = fmt.Sprintf("it has to for %v", t.stand(m.knobs)); !m.known(n, t) {
@@ -130,7 +164,7 @@ func (m *Machine) complaint(n *node) string {
 			}
 		}
 	}
-	text := "its " + strings.Join(down, " and its ") + " did not answer"
+	text := "its " + strings.Join(down, " and its ") + " did not answer" + n.hears()
 	if !back.IsZero() {
 		text += "; answers again, but " + waits
 	}

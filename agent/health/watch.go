@@ -23,8 +23,8 @@ type node struct {
 	// turn counts the probes of watching, next is when the next is due.
 	turn int
 	next time.Time
-	// streak counts the silences in a row, of whichever kind.
-	streak int
+	// streak counts the silences in a row of a family, of whichever kind.
+	streak [families]int
 	// suspect is since when it is suspected; zero when it is not. quiet is until
 	// when it is not suspected again, told when that was last gossiped.
 	suspect, quiet, told time.Time
@@ -81,26 +81,86 @@ const (
 	rarely = 20
 )
 
+// turns is the order in which the kinds of a node are asked: a family is asked as
+// often as though it were a node of its own.
+var turns = [kinds]Kind{Address, Address6, Pods, Pods6}
+
 // counts reports whether silence of a kind means something.
 func (n *node) counts(k Kind) bool {
 	return n.Ask[k].IsValid() && n.track[k].monitored && n.track[k].down.IsZero()
 }
 
-// allDown reports whether all that ever answered is down, and something did.
-func (n *node) allDown() bool {
-	down := false
-	for k := range kinds {
-		if n.counts(k) {
-			return false
+// counting returns the kinds whose silence means something, in the order of turns, and
+// how many families they are of.
+func (n *node) counting() (out []Kind, of int) {
+	seen := [families]bool{}
+	for _, k := range turns {
+		if !n.counts(k) {
+			continue
 		}
-		down = down || !n.track[k].down.IsZero()
+		if out = append(out, k); !seen[k.family()] {
+			seen[k.family()] = true
+			of++
+		}
 	}
-	return down
+	return out, of
 }
 
-func (n *node) anyDown() bool { return !n.track[Address].down.IsZero() || !n.track[Pods].down.IsZero() }
+// asked returns the kinds that are asked, in the order of turns, and how many families
+// they are of.
+func (n *node) asked() (out []Kind, of int) {
+	for _, k := range turns {
+		if n.Ask[k].IsValid() {
+			out = append(out, k)
+		}
+	}
+	for f := range families {
+		if n.Ask[f.own()].IsValid() || n.Ask[f.pods()].IsValid() {
+			of++
+		}
+	}
+	return out, of
+}
 
-func (n *node) everAnswered() bool { return n.track[Address].monitored || n.track[Pods].monitored }
+// monitors reports whether the node ever answered in a family.
+func (n *node) monitors(f family) bool {
+	return n.track[f.own()].monitored || n.track[f.pods()].monitored
+}
+
+// teller is the family that tells of a family: itself, or the other where only that
+// one ever answered.
+func (n *node) teller(f family) family {
+	if other := 1 - f; !n.monitors(f) && n.monitors(other) {
+		return other
+	}
+	return f
+}
+
+// fallen reports whether all that ever answered in a family is down, and something
+// did.
+func (n *node) fallen(f family) bool {
+	f = n.teller(f)
+	down := !n.track[f.own()].down.IsZero() || !n.track[f.pods()].down.IsZero()
+	return down && !n.counts(f.own()) && !n.counts(f.pods())
+}
+
+// allDown reports whether all that ever answered is down, and something did.
+func (n *node) allDown() bool { return n.fallen(0) && n.fallen(1) }
+
+func (n *node) anyDown() bool {
+	return slices.ContainsFunc(n.track[:], func(t track) bool { return !t.down.IsZero() })
+}
+
+func (n *node) everAnswered() bool { return n.monitors(0) || n.monitors(1) }
+
+// last is when it answered last in a family.
+func (n *node) last(f family) time.Time {
+	own, pods := n.track[f.own()].last, n.track[f.pods()].last
+	if pods.After(own) {
+		return pods
+	}
+	return own
+}
 
 // run does what is due about a node.
 func (m *Machine) run(n *node) {
@@ -130,13 +190,16 @@ func (m *Machine) run(n *node) {
 // ask sends the probes of a node's turn.
 func (m *Machine) ask(n *node) {
 	n.turn++
+	asked, of := n.asked()
+	counting, alive := n.counting()
 	every := m.interval
 	switch {
-	case n.anyDown() && !n.counts(Address) && !n.counts(Pods):
-		if every *= slowly; !n.watched {
-			every = max(every, time.Second)
-		}
-	case n.watched || n.anyDown():
+	case n.anyDown() && !n.watched:
+		every = max(slowly*every, time.Second)
+	case n.anyDown() && alive == 0:
+		every = slowly * every / time.Duration(max(of, 1))
+	case n.watched:
+		every /= time.Duration(max(alive, 1))
 	case !n.everAnswered() && m.now.Sub(n.met) < tryFor:
 		every = tryEvery
 	default:
@@ -149,15 +212,18 @@ func (m *Machine) ask(n *node) {
 	// Turns that were missed are not made up for.
 	n.next = n.next.Add((m.now.Sub(n.next)/every + 1) * every)
 	if every >= time.Second {
-		m.send(n, Address, nil)
-		m.send(n, Pods, nil)
+		for _, k := range asked {
+			m.send(n, k, nil)
+		}
 		return
 	}
-	k := Kind(n.turn % int(kinds))
-	if other := 1 - k; !n.Ask[k].IsValid() || !n.counts(k) && n.counts(other) && n.turn%rarely >= int(kinds) {
-		k = other
+	from := counting
+	if len(from) == 0 || n.turn%rarely < len(asked) {
+		from = asked
 	}
-	m.send(n, k, nil)
+	if len(from) > 0 {
+		m.send(n, from[n.turn%len(from)], nil)
+	}
 }
 
 // send sends a probe.
@@ -177,13 +243,20 @@ func (m *Machine) send(n *node, k Kind, b *burst) {
 // timeout is how long a reply is waited for.
 func (m *Machine) timeout(n *node, k Kind) time.Duration {
 	t := &n.track[k]
-	if t.rtt == 0 {
-		t = &n.track[1-k]
+	for _, other := range []Kind{k ^ 1, k ^ 2, k ^ 3} { // of its family first
+		if t.rtt == 0 {
+			t = &n.track[other]
+		}
 	}
 	if t.rtt == 0 {
 		return m.knobs.MaxTimeout
 	}
 	return min(max(t.rtt+4*t.vary, m.knobs.MinTimeout), m.knobs.MaxTimeout)
+}
+
+// patience is how long replies of a family are waited for.
+func (m *Machine) patience(n *node, f family) time.Duration {
+	return max(m.timeout(n, f.own()), m.timeout(n, f.pods()))
 }
 
 // silence counts a probe of watching that was not answered in time.
@@ -193,9 +266,10 @@ func (m *Machine) silence(n *node, k Kind) {
 	if !n.counts(k) {
 		return
 	}
-	n.streak++
-	if n.streak >= silences || t.silences >= silences {
-		m.suspect(n, true)
+	f := k.family()
+	n.streak[f]++
+	if n.streak[f] >= silences || t.silences >= silences {
+		m.suspect(n, m.blind[f].IsZero()) // who is blind there disturbs nobody
 	}
 }
 
@@ -215,15 +289,22 @@ func (m *Machine) answered(r Reply) {
 	}
 	t.monitored, t.last, t.silences, t.life = true, r.Arrived, 0, r.Life
 	m.sight(n, r.Life)
-	n.streak = 0
+	n.streak[f.kind.family()] = 0
 	if n.burst != nil && r.Arrived.After(n.burst.began) {
 		n.burst.answered[f.kind] = true
 	}
-	if n.burst == nil && n.track[1-f.kind].silences == 0 && !n.suspect.IsZero() {
+	if n.burst == nil && !n.suspect.IsZero() && !m.silent(n) {
 		n.suspect = time.Time{}
 		m.touch(n.Name)
 	}
 	m.proceed(n)
+}
+
+// silent reports whether something of a node whose silence means something did not
+// answer the last time.
+func (m *Machine) silent(n *node) bool {
+	counting, _ := n.counting()
+	return slices.ContainsFunc(counting, func(k Kind) bool { return n.track[k].silences > 0 })
 }
 
 // measure takes the time of a reply in, as TCP does (RFC 6298).
@@ -254,7 +335,7 @@ func (m *Machine) void() {
 	clear(m.flights)
 	m.sent = nil
 	for _, n := range m.nodes {
-		n.waiting, n.streak = nil, 0
+		n.waiting, n.streak = nil, [families]int{}
 		for k := range kinds {
 			n.track[k].silences = 0
 		}

@@ -79,6 +79,15 @@ var epoch = time.Unix(1_000_000_000, 0)
 // newWorld makes clusters of so many nodes: a, b, c…; who is in more than observers of
 // a cluster has a kernel but no agent, for speed.
 func newWorld(t *testing.T, observers int, sizes ...int) *world {
+	return makeWorld(t, false, observers, sizes...)
+}
+
+// newDualWorld is newWorld with nodes that have both families.
+func newDualWorld(t *testing.T, observers int, sizes ...int) *world {
+	return makeWorld(t, true, observers, sizes...)
+}
+
+func makeWorld(t *testing.T, dual bool, observers int, sizes ...int) *world {
 	w := &world{T: t, now: epoch, random: rand.New(rand.NewPCG(1, 2)), agents: map[Name]*agentModel{}, byAddr: map[netip.Addr]place{},
 		lost: func(Name, Name, Kind) bool { return false }, latency: 5 * time.Millisecond}
 	var targets []Target
@@ -87,7 +96,15 @@ func newWorld(t *testing.T, observers int, sizes ...int) *world {
 			name := Name{string(rune('a' + c)), fmt.Sprintf("%c-%d", 'a'+c, i+1)}
 			target := Target{Name: name}
 			for k := range kinds {
-				target.Ask[k] = netip.AddrFrom4([4]byte{10, byte(c)<<1 | byte(k), byte(i >> 8), byte(i)})
+				a := [4]byte{10, byte(c)<<1 | byte(k)&1, byte(i >> 8), byte(i)}
+				switch {
+				case k < Address6:
+					target.Ask[k] = netip.AddrFrom4(a)
+				case !dual:
+					continue
+				default:
+					target.Ask[k] = netip.AddrFrom16([16]byte{0: 0xfd, 12: a[0], 13: a[1], 14: a[2], 15: a[3]})
+				}
 				w.byAddr[target.Ask[k]] = place{name, k}
 			}
 			targets = append(targets, target)
