@@ -57,7 +57,7 @@ func TestOneFamilyLost(t *testing.T) {
 			w.is(who, of, "down", want, want)
 		}
 		reason := w.about(node1("a", 1), of).Reason
-		if wants := "its " + want.String() + " address and its " + want.String() + " pods' prefix did not answer; " + (allOf &^ want).String() + " answers"; reason != wants {
+		if wants := "its address and its pods' prefix did not answer by " + want.String() + "; " + (allOf &^ want).String() + " answers"; reason != wants {
 			t.Errorf("the reason is %q, want %q", reason, wants)
 		}
 		w.is(node1("a", 1), Name{Cluster: "b"}, "up", noFamily, noFamily)
@@ -75,6 +75,9 @@ func TestPodsOfOneFamily(t *testing.T) {
 	of := node1("b", 1)
 	w.lost = func(from, to Name, k Kind) bool { return k == Pods6 && to == of }
 	w.run(time.Second)
+	if got, want := w.about(node1("a", 1), of).Reason, "its IPv6 pods' prefix did not answer; IPv4 answers"; got != want {
+		t.Errorf("the reason is %q, want %q", got, want)
+	}
 	for i := 1; i <= 5; i++ {
 		w.is(node1("a", i), of, "down", noFamily, ipv6)
 		w.is(node1("a", i), node1("b", 2), "up", noFamily, noFamily)
@@ -98,6 +101,9 @@ func TestDeadDualNode(t *testing.T) {
 			t.Errorf("%v needed %v", who, at-began)
 		}
 		w.is(who, of, "down", allOf, allOf)
+	}
+	if got, want := w.about(node1("a", 1), of).Reason, "its address and its pods' prefix did not answer"; got != want {
+		t.Errorf("the reason is %q, want %q", got, want)
 	}
 	w.noDowns(of)
 }
@@ -205,6 +211,33 @@ func TestDualLossBetweenClusters(t *testing.T) {
 	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster != to.Cluster && w.random.Float64() < 0.3 }
 	w.run(time.Minute)
 	w.noDowns()
+}
+
+// That a kind answered for the first time is to be kept at once, whatever the verdict
+// was before: its death during a restart would be missed.
+func TestFirstAnswersAreKept(t *testing.T) {
+	m := NewMachine(DefaultKnobs(), Name{"a", "me"})
+	to := Target{Name: Name{"a", "n"}}
+	for k := range kinds {
+		to.Ask[k] = netip.AddrFrom4([4]byte{10, 0, 0, byte(k)})
+	}
+	m.SetTargets(epoch, []Target{{Name: Name{"a", "me"}}, to})
+	answered := map[Kind]int{}
+	now := epoch
+	for range 40 {
+		out := m.Step(Input{Now: now})
+		for _, p := range out.Probes {
+			before := answered[p.Kind]
+			answered[p.Kind]++
+			if got := m.Step(Input{Now: now, Replies: []Reply{{ID: p.ID, Arrived: now}}}).Learned; got != (before == 0) {
+				t.Errorf("answer %d of the %v of %v: to be kept %v", before+1, p.Kind, p.Kind.family().set(), got)
+			}
+		}
+		now = out.Wake
+	}
+	if len(answered) != int(kinds) {
+		t.Errorf("asked were %v", answered)
+	}
 }
 
 // Each family is asked as often as it is alone.

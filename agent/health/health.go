@@ -247,6 +247,7 @@ func (h *Health) step(heard []Message) {
 	for _, c := range out.Changes {
 		h.changed(c, in.Now)
 	}
+	h.dirty = h.dirty || out.Learned
 	h.look(in.Now)
 	h.keep(in.Now)
 	if h.dirty && in.Now.Sub(h.saved) >= saveEvery {

@@ -115,6 +115,8 @@ type Output struct {
 	// Sightings are nodes that live another life than before, in the order in which
 	// they answered.
 	Sightings []Sighting
+	// Learned: something answered for the first time, which Records has.
+	Learned bool
 	// Wake is when to step again at the latest.
 	Wake time.Time
 }

@@ -138,6 +138,33 @@ func (m *Machine) gaps(n *node) string {
 	return ""
 }
 
+// lost says what of a node did not answer, and by which family if not by all.
+func (n *node) lost() string {
+	var all []string
+	var own, pods, asked clustermesh.Families
+	for k := range kinds {
+		if n.Ask[k].IsValid() {
+			asked |= k.family().set()
+		}
+		if n.track[k].down.IsZero() {
+			continue
+		}
+		all = append(all, n.call(k))
+		if k == k.family().own() {
+			own |= k.family().set()
+		} else {
+			pods |= k.family().set()
+		}
+	}
+	switch {
+	case own != pods:
+		return strings.Join(all, " and its ") + " did not answer"
+	case own == asked:
+		return "address and its pods' prefix did not answer"
+	}
+	return fmt.Sprintf("address and its pods' prefix did not answer by %v", own)
+}
+
 // hears says by which family a node answers of which the other is down.
 func (n *node) hears() string {
 	for f := range families {
@@ -150,12 +177,10 @@ func (n *node) hears() string {
 
 // complaint says what of a node is down, and what it waits for if it answers again.
 func (m *Machine) complaint(n *node) string {
-	var down []string
 	var back time.Time
 	waits := ""
 	for k := range kinds {
 		if t := &n.track[k]; !t.down.IsZero() {
-			down = append(down, n.call(k))
 			if t.back.After(back) {
 				back = t.back
 				if waits = fmt.Sprintf("it has to for %v", t.stand(m.knobs)); !m.known(n, t) {
@@ -164,7 +189,7 @@ func (m *Machine) complaint(n *node) string {
 			}
 		}
 	}
-	text := "its " + strings.Join(down, " and its ") + " did not answer" + n.hears()
+	text := "its " + n.lost() + n.hears()
 	if !back.IsZero() {
 		text += "; answers again, but " + waits
 	}

@@ -283,6 +283,7 @@ func (m *Machine) answered(r Reply) {
 	n, t := f.node, &f.node.track[f.kind]
 	n.waiting = slices.DeleteFunc(n.waiting, func(o *flight) bool { return o == f })
 	t.measure(r.Arrived.Sub(f.sent))
+	m.out.Learned = m.out.Learned || !t.monitored
 	if !t.monitored || !t.down.IsZero() && (t.back.IsZero() || r.Arrived.Sub(t.last) > unbroken) {
 		t.back = r.Arrived
 		m.touch(n.Name)
