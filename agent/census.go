@@ -22,7 +22,10 @@ func absences(s *Census) []string {
 	for _, name := range clusters {
 		n := some[name]
 		text := "1 endpoint of cluster " + name + " is withdrawn"
-		if len(n) > 1 {
+		switch {
+		case s.Observed:
+			text = fmt.Sprintf("only observed: %d of the endpoints of cluster %s would be withdrawn", len(n), name)
+		case len(n) > 1:
 			text = fmt.Sprintf("%d endpoints of cluster %s are withdrawn", len(n), name)
 		}
 		said := listed(len(n), func(i int) string { return fmt.Sprintf("%v, for %s", n[i].Address, n[i].Reason) })
@@ -50,6 +53,9 @@ func censusSamples(s *Census) []control.Sample {
 	}
 	var out []control.Sample
 	clusters, by := countWithdrawn(s)
+	if s.Observed {
+		clusters = nil // nothing left
+	}
 	for _, name := range clusters {
 		out = append(out, control.Sample{Name: "tombolo_census_withdrawn", Help: "Endpoints of a cluster that left the tables on the word of their nodes.",
 			Value: float64(len(by[name])), Labels: []string{"cluster", name}})

@@ -81,6 +81,8 @@ type Census struct {
 	indexed *loadbalancer.Snapshot
 	asked   Asked
 	problem map[string]error
+	// began is when Run did.
+	began time.Time
 }
 
 // result is what became of a question.
@@ -142,6 +144,7 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 		c.questions.Wait()
 	}()
 	c.recall()
+	c.began = time.Now()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
@@ -231,6 +234,11 @@ func (c *Census) path() string { return filepath.Join(c.config.RunDir, rosterFil
 
 // Withdrew is the state, in events, of an endpoint that was withdrawn.
 const Withdrew = "withdrawn"
+
+// errUnnamed is of an agent that started while its store is away, settling ago or more.
+var errUnnamed = errors.New("etcd has not named the endpoints' pods since the agent started: no node is asked which of its pods live, and what ends meanwhile stays in use")
+
+const settling = 5 * time.Second
 
 // errNoWay is of a node with which we have no family of addresses in common.
 var errNoWay = errors.New("it has no address of a family that this node has")

@@ -14,10 +14,17 @@ import (
 func (c *Census) inquire(ctx context.Context) {
 	who := c.desk.next(time.Now())
 	// Before the store has told what is used here, that nothing of a node is would
-	// be a guess, and confirm what nobody knows.
-	if len(who) == 0 || !c.deps.Balanced().Synced {
+	// be a guess, and confirm what nobody knows. Of what the maps lead to nobody knows
+	// the pods' uids.
+	if named := c.deps.Balanced().Synced; len(who) == 0 || !named {
+		if named {
+			c.fault("unnamed", nil)
+		} else if time.Since(c.began) > settling {
+			c.fault("unnamed", errUnnamed)
+		}
 		return
 	}
+	c.fault("unnamed", nil)
 	c.index()
 	for _, w := range who {
 		if _, named := c.addresses[w]; !named && w != c.own {
@@ -61,18 +68,34 @@ func (c *Census) self(who health.Name, pairs []Pair) result {
 	return r
 }
 
-// way returns by which addresses a node is asked.
+// way returns by which addresses a node is asked: by the other family when it did not
+// answer by the one.
 func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.AddrPort, err error) {
 	if r = c.server.roster.Load(); r == nil {
 		return r, from, to, errNoSeal
 	}
-	for _, a := range c.addresses[who] {
-		i := slices.IndexFunc(c.sources, func(s netip.Addr) bool { return s.Is4() == a.Is4() })
-		if i >= 0 {
-			return r, c.sources[i], netip.AddrPortFrom(a, c.config.Port), nil
+	ways := ways(c.sources, c.addresses[who])
+	if len(ways) == 0 {
+		return r, from, to, errNoWay
+	}
+	w := ways[c.desk.node(who).failed%len(ways)]
+	return r, w.from, netip.AddrPortFrom(w.to, c.config.Port), nil
+}
+
+// pair is where a question comes from and where it goes.
+type pair struct{ from, to netip.Addr }
+
+// ways are those from a node's first address of each family to another's, in the order
+// of the other's.
+func ways(from, to []netip.Addr) (out []pair) {
+	for _, a := range to {
+		same := func(o netip.Addr) bool { return o.Is4() == a.Is4() }
+		i := slices.IndexFunc(from, same)
+		if i >= 0 && !slices.ContainsFunc(out, func(p pair) bool { return same(p.to) }) {
+			out = append(out, pair{from[i], a})
 		}
 	}
-	return r, from, to, errNoWay
+	return out
 }
 
 // settle takes in what became of a question. The tables are told first, so that a

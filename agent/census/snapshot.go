@@ -12,6 +12,8 @@ import (
 type Snapshot struct {
 	// Withdrawn are the endpoints that left the tables on the word of their nodes.
 	Withdrawn []Withdrawn `json:"withdrawn"`
+	// Observed: they are only said to be, for --failover=observe.
+	Observed bool `json:"observed,omitempty"`
 	// Asked counts our questions, Answered and Refused those of others.
 	Asked    Asked  `json:"asked"`
 	Answered uint64 `json:"answered"`
@@ -39,7 +41,7 @@ type Withdrawn struct {
 func (c *Census) Snapshot() *Snapshot { return c.snapshot.Load() }
 
 func (c *Census) publish() {
-	s := &Snapshot{Withdrawn: []Withdrawn{}, Asked: c.asked, Answered: c.server.answered.Load(), Refused: c.server.refused.Load()}
+	s := &Snapshot{Withdrawn: []Withdrawn{}, Observed: c.config.Observe, Asked: c.asked, Answered: c.server.answered.Load(), Refused: c.server.refused.Load()}
 	all := map[global.Pod]string{}
 	for name := range c.desk.clusters {
 		maps.Copy(all, c.desk.withdrawn(name))
