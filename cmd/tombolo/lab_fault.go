@@ -98,9 +98,9 @@ func between(f fault.Fault, places []string) fault.Fault {
 func packets(f *labFlags, c *cobra.Command, read func([]string) (fault.Fault, error)) *cobra.Command {
 	var direction, only string
 	c.Flags().StringVar(&direction, "direction", string(fault.Both), "out: what the first place sends; in: what is sent to it; both")
-	c.Flags().StringVar(&only, "only", string(fault.All), "control: etcd's packets; bgp: BGP's; data: all but those of etcd and BGP; all")
+	c.Flags().StringVar(&only, "only", string(fault.All), "control: etcd's packets; bgp: BGP's; data: all but those of etcd and BGP; ipv4, ipv6: those of data by one family; all")
 	c.RegisterFlagCompletionFunc("direction", cobra.FixedCompletions([]string{"both", "out", "in"}, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("only", cobra.FixedCompletions([]string{"all", "control", "bgp", "data"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("only", cobra.FixedCompletions([]string{"all", "control", "bgp", "data", "ipv4", "ipv6"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		wrong, err := read(args)
 		if err != nil {

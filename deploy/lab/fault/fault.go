@@ -45,12 +45,14 @@ type Traffic string
 
 // All packets; those of etcd (TCP port 2379) alone; those of BGP (TCP port 179)
 // alone; or all but those of etcd, of BGP and of neighbour discovery, so that
-// routes stay while nothing uses them.
+// routes stay while nothing uses them: of both address families, or of one.
 const (
 	All     Traffic = "all"
 	Control Traffic = "control"
 	BGP     Traffic = "bgp"
 	Data    Traffic = "data"
+	IPv4    Traffic = "ipv4"
+	IPv6    Traffic = "ipv6"
 )
 
 // Fault is one thing that is wrong.
@@ -98,9 +100,9 @@ func (f Fault) Validate(p plan.Plan) error {
 		bad("direction %q: want both, out or in", f.Direction)
 	}
 	switch f.Traffic {
-	case All, Control, BGP, Data:
+	case All, Control, BGP, Data, IPv4, IPv6:
 	default:
-		bad("traffic %q: want all, control, bgp or data", f.Traffic)
+		bad("traffic %q: want all, control, bgp, data, ipv4 or ipv6", f.Traffic)
 	}
 	if f.Percent < 1 || f.Percent > 100 {
 		bad("loss of %d percent: want 1 to 100", f.Percent)
@@ -123,7 +125,8 @@ func (f Fault) String() string {
 	if f.Percent < 100 {
 		fmt.Fprintf(&b, "%d %% of ", f.Percent)
 	}
-	b.WriteString(map[Traffic]string{All: "all packets", Control: "etcd's packets", BGP: "BGP's packets", Data: "all packets but etcd's and BGP's"}[f.Traffic])
+	b.WriteString(map[Traffic]string{All: "all packets", Control: "etcd's packets", BGP: "BGP's packets", Data: "all packets but etcd's and BGP's",
+		IPv4: "all packets of IPv4 but etcd's and BGP's", IPv6: "all packets of IPv6 but etcd's and BGP's"}[f.Traffic])
 	other := f.To
 	if other == "" {
 		other = "anywhere"

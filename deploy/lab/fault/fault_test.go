@@ -76,6 +76,12 @@ func TestWhereWhatIsLost(t *testing.T) {
 			"router-east client ingress: tcp dport 2379 drop\nrouter-east client ingress: tcp sport 2379 drop\n" +
 				"router-west client ingress: tcp dport 2379 drop\nrouter-west client ingress: tcp sport 2379 drop\n" +
 				"router-north client ingress: tcp dport 2379 drop\nrouter-north client ingress: tcp sport 2379 drop"},
+		{"east-2-a east-1 out ipv6 100",
+			"east-2 east-2-a ingress: ip6 saddr { fd00:10:1:2::a/128 } ip6 daddr { fd00:20:1::1/128, fd00:10:1:1::/64 } meta protocol ip6 meta l4proto udp drop\n" +
+				"east-2 east-2-a ingress: ip6 saddr { fd00:10:1:2::a/128 } ip6 daddr { fd00:20:1::1/128, fd00:10:1:1::/64 } meta protocol ip6 " + others + "drop\n" +
+				"east-2 east-2-a ingress: ip6 saddr { fd00:10:1:2::a/128 } ip6 daddr { fd00:20:1::1/128, fd00:10:1:1::/64 } " + icmpv6 + "drop"},
+		{"east-2-a in ipv4 30", "east-2 east-2-a egress: meta protocol ip meta l4proto { udp, icmp } numgen random mod 100 < 30 drop\n" +
+			"east-2 east-2-a egress: meta protocol ip " + others + "numgen random mod 100 < 30 drop"},
 		{"east out all 100", "router-east client egress: drop\nrouter-east to-north egress: drop\nrouter-east to-west egress: drop"},
 		{"router-east in all 100", "router-east client ingress: drop\nrouter-east east-1 ingress: drop\nrouter-east east-2 ingress: drop\n" +
 			"router-east to-north ingress: drop\nrouter-east to-west ingress: drop"},

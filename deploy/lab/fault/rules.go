@@ -96,8 +96,15 @@ func (f Fault) drops(from, to []netip.Prefix) []string {
 	}
 	v4 := fmt.Sprintf("ip saddr { %s } ip daddr { %s } ", ofFamily(from, true), ofFamily(to, true))
 	v6 := fmt.Sprintf("ip6 saddr { %s } ip6 daddr { %s } ", ofFamily(from, false), ofFamily(to, false))
+	var out []string
 	kinds := traffic[f.Traffic]
-	return append(each(v4, without(kinds, "icmpv6"), verdict), each(v6, without(kinds, "meta l4proto icmp "), verdict)...)
+	if f.Traffic != IPv6 {
+		out = each(v4, without(kinds, "icmpv6"), verdict)
+	}
+	if f.Traffic != IPv4 {
+		out = append(out, each(v6, without(kinds, "meta l4proto icmp "), verdict)...)
+	}
+	return out
 }
 
 // traffic is what matches each part of the packets; a rule a match.
@@ -107,11 +114,19 @@ var traffic = map[Traffic][]string{
 	BGP:     {"tcp dport 179 ", "tcp sport 179 "},
 	Data: {
 		"meta l4proto udp ",
-		"tcp dport != { 179, 2379 } tcp sport != { 179, 2379 } ",
+		others,
 		"meta l4proto icmp ",
-		"icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply } ",
+		icmpv6,
 	},
+	IPv4: {"meta protocol ip meta l4proto { udp, icmp } ", "meta protocol ip " + others},
+	IPv6: {"meta protocol ip6 meta l4proto udp ", "meta protocol ip6 " + others, icmpv6},
 }
+
+// others are TCP but etcd and BGP; icmpv6 is what of ICMPv6 does not discover neighbours.
+const (
+	others = "tcp dport != { 179, 2379 } tcp sport != { 179, 2379 } "
+	icmpv6 = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, echo-request, echo-reply } "
+)
 
 func each(addresses string, kinds []string, verdict string) []string {
 	var out []string
