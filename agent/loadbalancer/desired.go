@@ -95,6 +95,7 @@ func desire(s *global.Service, outliers bool) []desired {
 				d.frontends = append(d.frontends, lead)
 			}
 		}
+		d.aside = slices.Grow(d.aside, len(p.Aside))
 		for j := range p.Aside {
 			standing := Silent
 			switch {

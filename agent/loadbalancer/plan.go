@@ -84,6 +84,9 @@ func (pl *plan) stay(b placed, s Standing, gone time.Time) {
 	b.standing, b.gone = s, gone
 	pl.backends = append(pl.backends, b)
 	if turns {
+		if pl.turned == nil { // seldom one alone: they are of one node or cluster
+			pl.turned = make([]placed, 0, cap(pl.backends))
+		}
 		pl.turned = append(pl.turned, b)
 	}
 }

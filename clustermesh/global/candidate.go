@@ -72,6 +72,9 @@ func serves(resort int) bool { return resort < nobody && resort%resorts == servi
 // usable reports whether a candidate is of a resort and in no table yet.
 func (c *candidate) usable(resort int) bool { return c.in == inNone && c.resort() == resort }
 
+// aside reports whether a candidate is in no table, though it is there.
+func (c *candidate) aside() bool { return c.in == inNone && c.condition != withdrawn }
+
 // bestResort returns the best that some candidate has.
 func bestResort(cs []candidate) int {
 	best := nobody
@@ -81,10 +84,9 @@ func bestResort(cs []candidate) int {
 	return best
 }
 
-// candidates returns the endpoints of one family behind a service port, each
+// candidates appends to out the endpoints of one family behind a service port, each
 // address and port once, in no particular order.
-func (m *merge) candidates(sp clustermesh.ServicePort, v6 bool) []candidate {
-	var out []candidate
+func (m *merge) candidates(out []candidate, sp clustermesh.ServicePort, v6 bool) []candidate {
 	for i := range m.parts {
 		if p := &m.parts[i]; p.part.Reason != "" {
 			m.notes.leaveAll(p, v6, StepCluster, p.part.Reason)
