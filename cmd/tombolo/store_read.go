@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +19,8 @@ func newStoreList(f *storeFlags) *cobra.Command {
 		Short:   "Lists keys; with -o json or yaml their values too",
 		Args:    cobra.MaximumNArgs(1),
 		Example: "  tombolo store ls export/services/\n  tombolo store ls mirror/west/ -o yaml",
+
+		ValidArgsFunction: f.completeKey,
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
 			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
 			if err != nil {
@@ -38,6 +43,8 @@ func newStoreGet(f *storeFlags) *cobra.Command {
 		Short:   "Prints one key with its value",
 		Args:    cobra.ExactArgs(1),
 		Example: "  tombolo store get export/cluster\n  tombolo store get epoch -o json",
+
+		ValidArgsFunction: f.completeKey,
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
 			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
 			if err != nil {
@@ -63,6 +70,8 @@ func newStoreWatch(f *storeFlags) *cobra.Command {
 		Use:   "watch [PREFIX]",
 		Short: "Prints keys as they are, and then every change, until it is interrupted",
 		Args:  cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: f.completeKey,
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
 			p, err := inspect.NewPrinter(c.OutOrStdout(), output)
 			if err != nil {
@@ -77,6 +86,33 @@ func newStoreWatch(f *storeFlags) *cobra.Command {
 	}
 	outputFlag(c, &output, "table")
 	return c
+}
+
+// completeTime is how long somebody who pressed a key waits for the store.
+const completeTime = time.Second
+
+// completeKey completes a key of the store, folder by folder; nothing while the
+// store cannot be asked.
+func (f *storeFlags) completeKey(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	client, err := f.dial()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer client.Close()
+	ctx, cancel := withTimeout(c.Context(), completeTime)
+	defer cancel()
+	keys, err := inspect.Complete(ctx, client, word)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	directive := cobra.ShellCompDirectiveNoFileComp
+	if slices.ContainsFunc(keys, func(k string) bool { return strings.HasSuffix(k, "/") }) {
+		directive |= cobra.ShellCompDirectiveNoSpace // it goes on
+	}
+	return keys, directive
 }
 
 func argument(args []string) string {

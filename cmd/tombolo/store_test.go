@@ -70,6 +70,14 @@ func TestStore(t *testing.T) {
 			}
 		}
 	}
+	for word, want := range map[string]string{
+		"": "epoch\nexport/\n:6\n", "export/c": "export/cluster\n:4\n", "tombolo/v1/ex": "tombolo/v1/export/\n:6\n", "none": ":4\n",
+	} {
+		out, err := run(t, append(append([]string{"__complete", "store"}, at...), "get", word)...)
+		if err != nil || !strings.HasPrefix(out, want) {
+			t.Errorf("completing %q: %q, %v; want %q", word, out, err, want)
+		}
+	}
 	before, _, err := c.Get(t.Context(), clustermesh.EpochKey)
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +100,9 @@ func TestStoreThatDoesNotAnswer(t *testing.T) {
 	err := f.explain(t.Context(), fmt.Errorf("reading epoch: %w", context.DeadlineExceeded))
 	if err == nil || !strings.Contains(err.Error(), "reading epoch: ") || !strings.Contains(err.Error(), nowhere) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("nobody there: %v", err)
+	}
+	if out, err := run(t, "__complete", "store", "get", "--etcd-endpoints", nowhere, "ex"); err != nil || !strings.HasPrefix(out, ":4\n") {
+		t.Errorf("completing: %q, %v", out, err)
 	}
 	f.endpoints = []string{etcdtest.New(t).Config.Listen[0]}
 	if err := f.explain(t.Context(), context.DeadlineExceeded); !strings.Contains(err.Error(), "takes connections and does not answer") {
