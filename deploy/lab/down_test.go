@@ -85,10 +85,11 @@ func TestTwoLabs(t *testing.T) {
 	}
 }
 
-// A starter that is killed between two stages leaves what the next removes.
+// A starter that is killed between two stages leaves what the next removes; also when
+// it is killed so late that every process is there.
 func TestKilledUp(t *testing.T) {
 	l := newLab(t, base(t), "kill")
-	for _, stage := range []string{"machines", "objects", "pods", "routers"} {
+	for _, stage := range []string{"machines", "objects", "pods", "routers", "routes"} {
 		up := exec.Command(binary, "lab", "up", "--name", l.Lab, "--nodes", "1")
 		up.Env = append(os.Environ(), "TOMBOLO_LAB_DIR="+l.base)
 		out, err := up.StdoutPipe()
@@ -113,6 +114,9 @@ func TestKilledUp(t *testing.T) {
 		}
 		if l.whole() {
 			t.Errorf("killed after %s it is said to be whole", stage)
+		}
+		if dead := status(t, l).Dead(); stage == "routes" && len(dead) > 0 {
+			t.Errorf("killed after %s it lacks %v", stage, dead)
 		}
 	}
 	var cleared []string

@@ -106,6 +106,22 @@ func tail(log string) string {
 	return "  " + strings.Join(lines, "\n  ") + "\n  (" + log + ")"
 }
 
+// awaitReady returns when every process of a lab that is up says that it is ready:
+// one that was just started may not be yet, and one that was stopped never is.
+func (l *Lab) awaitReady(ctx context.Context) error {
+	work, ctx := errgroup.WithContext(ctx)
+	for _, m := range l.Machines() {
+		tasks, err := l.tasks(m)
+		if err != nil {
+			return errors.Join(err, work.Wait())
+		}
+		for _, t := range tasks {
+			work.Go(func() error { return await(ctx, t, nil, l.Log(m.Name, t.role)) })
+		}
+	}
+	return work.Wait()
+}
+
 // startAll starts the tasks of machines side by side, those of one machine one
 // after the other when sequential, and returns when all are ready.
 func (l *Lab) startAll(ctx context.Context, machines []plan.Machine, sequential bool) (started int, err error) {

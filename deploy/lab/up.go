@@ -19,7 +19,7 @@ type Progress func(stage, what string, took time.Duration)
 
 // Up brings the lab up, and returns when every process is ready. What a lab of
 // this name left behind half is removed first; one that is up as planned is
-// left as it is, and one that is up otherwise is an error. When Up fails what
+// left as it is, once all of it is ready, and one that is up otherwise is an error. When Up fails what
 // it made stays, for whoever wants to look, until Down or the next Up.
 func (l *Lab) Up(ctx context.Context, progress Progress) error {
 	if err := router.Kind(l.Router).Installed(); err != nil {
@@ -53,6 +53,9 @@ func (l *Lab) clear(ctx context.Context, progress Progress) (done bool, err erro
 	if err == nil && old.whole() {
 		if !reflect.DeepEqual(old.Config, l.Config) {
 			return false, fmt.Errorf("lab %s is up with %s; tombolo lab down --name %[1]s first", l.Lab, describe(old.Config))
+		}
+		if err := old.awaitReady(ctx); err != nil {
+			return false, fmt.Errorf("lab %s is up, and not in order: %w", l.Lab, err)
 		}
 		progress("up", "already: nothing to do", time.Since(began))
 		return true, nil

@@ -57,6 +57,7 @@ func TestUp(t *testing.T) {
 	if now := status(t, l); now.Machines[0].Processes[0].PID != first.Machines[0].Processes[0].PID {
 		t.Error("a lab that was up was made anew")
 	}
+	upOnlyWhenReady(t, l)
 	larger, err := New(l.base, binary, plan.Config{Lab: l.Lab, Clusters: 3, Nodes: 1, Pods: 1, Router: "builtin"})
 	if err != nil {
 		t.Fatal(err)
@@ -75,5 +76,25 @@ func TestUp(t *testing.T) {
 	}
 	if _, err := os.Stat(l.upFile()); err != nil {
 		t.Error(err)
+	}
+}
+
+// upOnlyWhenReady stops a process: a lab of which one does not answer is not said to
+// be up, and is when it goes on.
+func upOnlyWhenReady(t *testing.T, l *Lab) {
+	t.Helper()
+	if err := l.Kill(t.Context(), "west-1", Agent, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := l.Up(ctx, func(string, string, time.Duration) {}); err == nil || !strings.Contains(err.Error(), "west-1 agent is not ready") {
+		t.Errorf("with a stopped agent: %v", err)
+	}
+	if err := l.Kill(t.Context(), "west-1", Agent, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := up(t, l); err != nil || got != "up" {
+		t.Errorf("after it: stages %s, %v", got, err)
 	}
 }
