@@ -22,6 +22,8 @@ type drains struct {
 	// count counts; a test has its own.
 	count  func() []clustermesh.DrainCount
 	latest atomic.Pointer[[]clustermesh.DrainCount]
+	// report is how many bytes the node's last report had; the watcher says it.
+	report atomic.Int64
 
 	// clusters are those of the mesh, by the place of what they share: their own
 	// names in mirror/, and the empty name.
@@ -50,10 +52,17 @@ func newDrains(balanced func() *loadbalancer.Snapshot, d *bpf.Datapath) *drains 
 // changed; any goroutine may ask.
 func (d *drains) counted() []clustermesh.DrainCount { return *d.latest.Load() }
 
-// pace is how long a count stands at least. Each that is another is a write to the
-// store, of which all agents of a cluster together make a hundred a second at most.
-func pace(nodes int) time.Duration {
-	return max(time.Second, time.Duration(nodes)*10*time.Millisecond)
+// What all agents of a cluster together write at most because counts change.
+const (
+	writesASecond = 100
+	bytesASecond  = 400 << 10 // the store keeps every one for ten minutes
+)
+
+// pace is how long a count stands at least: each that is another writes the node's
+// whole report, of so many bytes.
+func pace(nodes, report int) time.Duration {
+	each := max(time.Second/writesASecond, time.Duration(report)*time.Second/bytesASecond)
+	return max(time.Second, time.Duration(nodes)*each)
 }
 
 func (d *drains) run(ctx context.Context, batches <-chan view.Batch) error {
@@ -80,7 +89,7 @@ func (d *drains) run(ctx context.Context, batches <-chan view.Batch) error {
 			continue
 		}
 		d.publish(d.count())
-		next = now.Add(pace(len(d.nodes)))
+		next = now.Add(pace(len(d.nodes), int(d.report.Load())))
 		timer.Reset(next.Sub(now))
 	}
 }

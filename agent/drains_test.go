@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
@@ -18,10 +19,28 @@ import (
 )
 
 func TestPace(t *testing.T) {
-	for nodes, want := range map[int]time.Duration{0: time.Second, 100: time.Second, 101: 1010 * time.Millisecond, 2000: 20 * time.Second} {
-		if got := pace(nodes); got != want {
-			t.Errorf("%d nodes: %v, want %v", nodes, got, want)
+	for _, c := range []struct {
+		nodes, report int
+		want          time.Duration
+	}{
+		{0, 0, time.Second}, {20, 20 << 10, time.Second},
+		{100, 1 << 10, time.Second}, {101, 1 << 10, 1010 * time.Millisecond}, {2000, 4 << 10, 20 * time.Second},
+		{100, 20 << 10, 5 * time.Second}, {2000, 20 << 10, 100 * time.Second},
+	} {
+		if got := pace(c.nodes, c.report); got != c.want {
+			t.Errorf("%d nodes, reports of %d bytes: %v, want %v", c.nodes, c.report, got, c.want)
 		}
+	}
+}
+
+// What a count costs is what the node's whole report does.
+func TestReportSaysItsSize(t *testing.T) {
+	d := newDrains(nil, nil)
+	w := &watcher{agent: New(Config{Node: "n1", Version: "test"}, slog.New(slog.DiscardHandler)),
+		identities: newIdentities(Config{}, nil), drains: d, reports: make(chan []byte, 1)}
+	w.report(&Status{Health: clustermesh.HealthOK})
+	if got, want := d.report.Load(), int64(len(<-w.reports)); got != want || want == 0 {
+		t.Errorf("it is taken for %d bytes long, and is %d", got, want)
 	}
 }
 
@@ -59,6 +78,13 @@ func TestCountsAreCoalesced(t *testing.T) {
 		}
 		back := *node
 		back.Returning = begin
+		d.report.Store(5 * bytesASecond)
+		batches <- view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Put, Key: "tombolo/v1/export/nodes/n1", Value: &clustermesh.Node{}}}}
+		rest(20 * time.Second)
+		if n := len(counted); counted[n-1]-counted[n-2] != 5*time.Second {
+			t.Errorf("with a report of five seconds' bytes counted at %v", counted)
+		}
+		d.report.Store(0)
 		for what, over := range map[string]view.Batch{"it comes back": drainEvent(etcd.Put, &back), "it is over": drainEvent(etcd.Delete, node)} {
 			batches <- drainEvent(etcd.Put, node)
 			rest(2 * time.Second)

@@ -166,6 +166,7 @@ func (w *watcher) report(s *Status) {
 		w.agent.log.Error("the status cannot be stored", "error", err)
 		return
 	}
+	w.drains.report.Store(int64(len(value)))
 	select {
 	case <-w.reports: // one that nobody took yet
 	default:
