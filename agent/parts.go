@@ -42,6 +42,7 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 		Sighted:  func(s health.Sighting) { p.census.Sighted(s) },
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },
 		Balancer: p.balancer, Log: a.log,
+		Uses: func() map[uint16][]string { return p.balancer.Snapshot().Uses() },
 	}
 	if a.config.gossips() {
 		pool := gossip.New(gossip.Config{Node: a.config.Node, RunDir: a.config.RunDir, Port: a.config.GossipPort}, a.log)

@@ -78,6 +78,9 @@ type Deps struct {
 	Open     func(probe.Config) (Prober, error)
 	Balancer Balancer
 	Pool     Pool
+	// Uses returns the nodes on which the services here have backends, by the ids of
+	// their clusters; nil is nobody.
+	Uses func() map[uint16][]string
 	// Sighted is called for each node that lives another life than before; it must
 	// not block, and may be nil.
 	Sighted func(Sighting)
@@ -109,6 +112,8 @@ type Health struct {
 	probes  *probes
 	events  ring
 	wake    time.Time
+	// usedAt is when it was asked which nodes services use.
+	usedAt time.Time
 	// told are verdicts for the balancer, the oldest first; ordered is what it was
 	// told last or will be.
 	told      []order
@@ -231,6 +236,7 @@ func (h *Health) step(heard []Message) {
 		h.deps.Log.Error("replies to probes cannot be read", "error", err)
 	}
 	h.problem = err
+	h.use(in.Now)
 	in.Gossip = heard
 	out := h.machine.Step(in)
 	h.probes.send(out.Probes)
@@ -259,6 +265,27 @@ func (h *Health) step(heard []Message) {
 		h.show(in.Now)
 	}
 	h.wake = out.Wake
+}
+
+// useEvery is how often it is looked which nodes services use.
+const useEvery = time.Second
+
+// use tells the machine which nodes of other clusters services use.
+func (h *Health) use(now time.Time) {
+	if h.deps.Uses == nil || now.Sub(h.usedAt) < useEvery {
+		return
+	}
+	h.usedAt = now
+	all, used := h.deps.Uses(), map[Name]struct{}{}
+	for cluster, id := range h.mesh.ids {
+		if cluster == h.mesh.self.Cluster {
+			continue
+		}
+		for _, node := range all[id] {
+			used[Name{cluster, node}] = struct{}{}
+		}
+	}
+	h.machine.SetUsed(used)
 }
 
 // changed hands a verdict on, and writes it down if it is news.

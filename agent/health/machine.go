@@ -127,6 +127,8 @@ type Machine struct {
 	self  Name
 	// members share the watching, this node among them: see SetMembers.
 	members []member
+	// used are the nodes of other clusters that services use: see SetUsed.
+	used map[Name]struct{}
 
 	now, wake time.Time
 	nodes     map[Name]*node

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // obviousWatchers sorts all by weight and takes the first.
@@ -89,6 +91,92 @@ func TestOtherClusterIsCovered(t *testing.T) {
 	if len(seen) != 40 {
 		t.Errorf("%d of 40 are watched", len(seen))
 	}
+}
+
+// The three are nodes that services use while there are so many, else others as well,
+// and follow services that come and go; the share in all the others stays.
+func TestNodesThatServicesUse(t *testing.T) {
+	w := newWorld(t, 1, 20, 40)
+	m := w.agents[node1("a", 1)].machine
+	watched := func() (out []string) {
+		for _, n := range m.clusters["b"].nodes {
+			if n.watched {
+				out = append(out, n.Node)
+			}
+		}
+		slices.Sort(out)
+		return out
+	}
+	before := watched()
+	var unwatched []string // by what falls to this node
+	for _, n := range m.clusters["b"].nodes {
+		if !n.share && !n.watched {
+			unwatched = append(unwatched, n.Node)
+		}
+	}
+	slices.Sort(unwatched)
+	use := func(nodes ...string) {
+		used := map[Name]struct{}{{"a", "a-2"}: {}, {"c", "c-1"}: {}} // of no other cluster that there is
+		for _, n := range nodes {
+			used[Name{"b", n}] = struct{}{}
+		}
+		m.SetUsed(used)
+	}
+	// expect takes those whom services use of which want many are watched.
+	expect := func(when string, want int, used []string) {
+		t.Helper()
+		n, others := 0, 0
+		for _, name := range watched() {
+			if node := m.clusters["b"].nodes[name]; slices.Contains(used, name) {
+				n++
+			} else if !node.share {
+				others++
+			}
+		}
+		if n != want || others > 3-want {
+			t.Errorf("%s: of those used %d are watched, want %d, and of others that are not ours to watch %d", when, n, want, others)
+		}
+		for _, node := range m.clusters["b"].nodes {
+			if node.share && !node.watched {
+				t.Errorf("%s: %s is watched no more, although it falls to us", when, node.Node)
+			}
+		}
+	}
+	use(unwatched[:2]...)
+	expect("two are used", 2, unwatched[:2])
+	use(unwatched[:10]...)
+	expect("ten are used", 3, unwatched[:10])
+	use(unwatched[10:13]...)
+	expect("three others", 3, unwatched[10:13])
+	if m.SetMembers(w.membersOf("a")[:19]); len(watched()) == 0 {
+		t.Error("nobody is watched")
+	}
+	expect("a member left", 3, unwatched[10:13])
+	m.SetMembers(w.membersOf("a"))
+	use()
+	if got := watched(); !slices.Equal(got, before) {
+		t.Errorf("none is used: %v are watched, want %v as before", got, before)
+	}
+}
+
+// Which nodes services use is asked once a second, of other clusters.
+func TestFollowsWhatServicesUse(t *testing.T) {
+	uses := map[uint16][]string{1: {"east-2"}, 2: {"west-1", "west-2"}, 9: {"nix"}}
+	h := New(Config{}, Deps{Uses: func() map[uint16][]string { return uses }})
+	h.mesh = mesh{self: Name{"east", "east-1"}, ids: map[string]uint16{"east": 1, "west": 2}}
+	h.machine = NewMachine(DefaultKnobs(), h.mesh.self)
+	look := func(after time.Duration, want ...Name) {
+		t.Helper()
+		h.use(epoch.Add(after))
+		got := slices.SortedFunc(maps.Keys(h.machine.used), func(a, b Name) int { return cmp.Compare(a.Node, b.Node) })
+		if !slices.Equal(got, want) {
+			t.Errorf("after %v: %v are used, want %v", after, got, want)
+		}
+	}
+	look(0, Name{"west", "west-1"}, Name{"west", "west-2"})
+	uses = map[uint16][]string{2: {"west-3"}}
+	look(useEvery-1, Name{"west", "west-1"}, Name{"west", "west-2"})
+	look(useEvery, Name{"west", "west-3"})
 }
 
 func TestReport(t *testing.T) {

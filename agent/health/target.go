@@ -2,6 +2,7 @@ package health
 
 import (
 	"container/heap"
+	"maps"
 	"net/netip"
 	"time"
 )
@@ -89,29 +90,51 @@ func (m *Machine) part(n *node) {
 	}
 }
 
-// assign decides whom this node watches, and how often.
+// SetUsed says which nodes of other clusters the services here use: this node has an
+// eye on some of them, rather than on others.
+func (m *Machine) SetUsed(used map[Name]struct{}) {
+	if !maps.Equal(m.used, used) {
+		m.used = used
+		m.choose()
+	}
+}
+
+// assign decides which nodes it falls to this one to watch, and whom it does watch.
 func (m *Machine) assign() {
-	watched, alone := 0, m.alone() // a family is asked as often as a node of its own
+	alone := m.alone()
 	for cluster, c := range m.clusters {
-		own := cluster == m.self.Cluster
-		share := m.knobs.Covering
+		own, share := cluster == m.self.Cluster, m.knobs.Covering
 		if own {
 			share = m.knobs.Watchers
 		}
-		var names []Name
 		for _, n := range c.nodes {
-			n.watched = alone || watches(m.self.Node, m.members, n.Name, share, own)
-			names = append(names, n.Name)
+			n.share = n.Name != m.self && (alone || watches(m.self.Node, m.members, n.Name, share, own))
 		}
-		if !own {
-			for _, name := range nearest(m.self.Node, names, m.knobs.Few) {
+	}
+	m.choose()
+}
+
+// choose decides whom this node watches, and how often: besides its share a few of
+// each other cluster, of those that services use while there are so many.
+func (m *Machine) choose() {
+	watched := 0 // a family is asked as often as a node of its own
+	for cluster, c := range m.clusters {
+		var used, others []Name
+		for _, n := range c.nodes {
+			n.watched = n.share
+			if _, ok := m.used[n.Name]; ok {
+				used = append(used, n.Name)
+			} else {
+				others = append(others, n.Name)
+			}
+		}
+		if cluster != m.self.Cluster {
+			few := nearest(m.self.Node, used, m.knobs.Few)
+			for _, name := range append(few, nearest(m.self.Node, others, m.knobs.Few-len(few))...) {
 				m.nodes[name].watched = true
 			}
 		}
 		for _, n := range c.nodes {
-			if n.Name == m.self {
-				n.watched = false
-			}
 			if n.watched {
 				_, of := n.asked()
 				watched += of
@@ -120,6 +143,7 @@ func (m *Machine) assign() {
 				}
 				n.due = m.now
 			}
+			m.touch(n.Name)
 		}
 	}
 	m.interval = max(m.knobs.Interval, time.Duration(watched)*2*time.Second/time.Duration(m.knobs.Budget))

@@ -9,8 +9,9 @@ import (
 type node struct {
 	Target
 	// met is when it was first heard of.
-	met     time.Time
-	watched bool
+	met time.Time
+	// share: it is among those whose watching falls to us; watched: we do watch it.
+	share, watched bool
 	// swept: it has a moment of its own among those that are asked rarely.
 	swept bool
 	track [kinds]track

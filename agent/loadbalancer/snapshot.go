@@ -50,6 +50,16 @@ type Snapshot struct {
 // known.
 func (s *Snapshot) Node(number uint32) string { return s.nodes[number].name }
 
+// Uses returns the names of the nodes on which backends are, by their clusters' ids, in
+// no order.
+func (s *Snapshot) Uses() map[uint16][]string {
+	out := map[uint16][]string{}
+	for _, n := range s.nodes {
+		out[n.cluster] = append(out[n.cluster], n.name)
+	}
+	return out
+}
+
 // Numbers returns which services the numbers in the maps are of.
 func (s *Snapshot) Numbers() map[uint32]clustermesh.ServiceName {
 	out := make(map[uint32]clustermesh.ServiceName, len(s.services))
