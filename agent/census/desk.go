@@ -41,6 +41,8 @@ type node struct {
 	asking bool
 	due    time.Time
 	failed int
+	// way counts the failures of all questions: the way that answered last is kept.
+	way int
 	// gone are the pods that ended, and why, for people.
 	gone map[global.Pod]string
 }
@@ -153,6 +155,7 @@ func (d *desk) failed(who health.Name, now time.Time) {
 	n := d.node(who)
 	n.asking, n.void = false, false
 	n.failed++
+	n.way++
 	n.due = now.Add(min(againMin<<min(n.failed-1, 10), againMax))
 }
 

@@ -69,7 +69,7 @@ func (c *Census) self(who health.Name, pairs []Pair) result {
 }
 
 // way returns by which addresses a node is asked: by the other family when it did not
-// answer by the one.
+// answer by the one, and so until that one fails too.
 func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.AddrPort, err error) {
 	if r = c.server.roster.Load(); r == nil {
 		return r, from, to, errNoSeal
@@ -78,7 +78,7 @@ func (c *Census) way(who health.Name) (r *roster, from netip.Addr, to netip.Addr
 	if len(ways) == 0 {
 		return r, from, to, errNoWay
 	}
-	w := ways[c.desk.node(who).failed%len(ways)]
+	w := ways[c.desk.node(who).way%len(ways)]
 	return r, w.from, netip.AddrPortFrom(w.to, c.config.Port), nil
 }
 

@@ -47,6 +47,13 @@ func TestWays(t *testing.T) {
 		}
 		c.desk.failed(n1, time.Now())
 	}
+	// The next question goes where the last answer came from: a second that is lost by
+	// the other family would be a second in which a wrong pod is reached.
+	c.desk.settled(n1, life(1), nil, nil, time.Now())
+	c.desk.sighted(n1, life(2), time.Now())
+	if _, _, to, err := c.way(n1); err != nil || to.String() != "[fd00::2]:7947" {
+		t.Errorf("after an answer by IPv6 it asks %v (%v)", to, err)
+	}
 }
 
 // Who started without the store asks nobody, and says so, until it names the pods.
