@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 )
@@ -11,7 +12,9 @@ import (
 // cluster is a cluster of the mesh.
 type cluster struct {
 	nodes map[string]*node
-	said  said
+	// lost is since when it is down by our own bursts, by family.
+	lost [families]time.Time
+	said said
 }
 
 // judge says what we think of another cluster: it is down, by a family or by both,
@@ -27,12 +30,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 		return v
 	}
 	watched, fallen := c.muster()
-	in := clustermesh.Families(0)
-	for f := range families {
-		if len(watched) > 0 && len(fallen[f]) == len(watched) {
-			in |= f.set()
-		}
-	}
+	in := c.down(watched)
 	deaf := c.deaf()
 	dead := intersect(fallen[0], fallen[1])
 	switch {
@@ -73,6 +71,36 @@ func (c *cluster) muster() (watched []string, fallen [families][]string) {
 		}
 	}
 	return watched, fallen
+}
+
+// down returns the families in which none of the nodes that this one watches is up. Once
+// that is so, one that is watched since has to be heard before it is: of whom others
+// watched, nobody has looked whether it is down.
+func (c *cluster) down(watched []string) (in clustermesh.Families) {
+	for f := range families {
+		up := slices.ContainsFunc(watched, func(name string) bool {
+			n := c.nodes[name]
+			return !n.fallen(f) && (c.lost[f].IsZero() || n.last(n.teller(f)).After(c.lost[f]))
+		})
+		if len(watched) > 0 && !up {
+			in |= f.set()
+		}
+	}
+	return in
+}
+
+// note notes since when it is down.
+func (c *cluster) note(now time.Time) {
+	watched, _ := c.muster()
+	in := c.down(watched)
+	for f := range families {
+		switch {
+		case !in.Has(f.set()):
+			c.lost[f] = time.Time{}
+		case c.lost[f].IsZero():
+			c.lost[f] = now
+		}
+	}
 }
 
 // deaf says why some node does not answer us, if one does not.

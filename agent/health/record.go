@@ -6,7 +6,8 @@ import (
 )
 
 // Record is what is kept of a node while no agent runs: one that dies then is
-// missed, and one that was down stays so until it has proved itself.
+// missed, and one that was down stays so until it has proved itself. Of a cluster, which
+// has no node, it is kept that it is down, and by which family.
 type Record struct {
 	Name Name
 	// Kinds is of how many kinds it says something: none where a version wrote it
@@ -32,6 +33,15 @@ func (m *Machine) Records() []Record {
 		}
 		out = append(out, r)
 	}
+	for name, c := range m.clusters {
+		r := Record{Name: Name{Cluster: name}, Kinds: int(kinds)}
+		for f := range families {
+			r.Down[f.own()] = c.lost[f]
+		}
+		if c.lost != [families]time.Time{} && name != m.self.Cluster {
+			out = append(out, r)
+		}
+	}
 	slices.SortFunc(out, func(a, b Record) int { return compareNames(a.Name, b.Name) })
 	return out
 }
@@ -51,6 +61,18 @@ func (r Record) moved() Record {
 func (m *Machine) Remember(all []Record) {
 	for _, r := range all {
 		m.memory[r.Name] = r
+	}
+}
+
+// recallCluster gives a cluster that is met what was kept of it: it is down until
+// somebody of it is heard, for not all of its nodes may be known to be.
+func (m *Machine) recallCluster(name string, c *cluster, now time.Time) {
+	r := m.memory[Name{Cluster: name}]
+	delete(m.memory, r.Name)
+	for f := range families {
+		if !r.Down[f.own()].IsZero() {
+			c.lost[f] = now
+		}
 	}
 }
 

@@ -104,6 +104,91 @@ func TestDeadCluster(t *testing.T) {
 	w.noDowns()
 }
 
+// While a cluster is down others of its nodes are watched than before, because of what
+// services use, or because a member left: nobody has looked at these, and that they did
+// not fall says nothing.
+func TestWatchedWhileDown(t *testing.T) {
+	for _, what := range []string{"services use others", "others leave"} {
+		w := newWorld(t, 2, 40, 120)
+		w.settle()
+		for i := 1; i <= 120; i++ {
+			w.agents[node1("b", i)].dead = true
+		}
+		w.run(1500 * time.Millisecond)
+		m, b := w.agents[node1("a", 1)].machine, Name{Cluster: "b"}
+		if got := w.state(node1("a", 1), b); got != clustermesh.VerdictDown {
+			t.Fatalf("%s: it is %v", what, got)
+		}
+		w.changes = nil
+		used := map[Name]struct{}{}
+		for _, n := range m.clusters["b"].nodes {
+			if !n.watched && !n.allDown() && len(used) < 3 {
+				used[n.Name] = struct{}{}
+			}
+		}
+		if len(used) < 3 {
+			t.Fatalf("%s: all are known to be down", what)
+		}
+		if what == "others leave" {
+			m.SetMembers(w.membersOf("a")[:1])
+		} else {
+			m.SetUsed(used)
+		}
+		w.run(3 * time.Second)
+		for _, c := range w.changes {
+			if c.who == node1("a", 1) && c.Cluster == "b" && c.Node == "" {
+				t.Errorf("%s: at %v it is %v: %s", what, c.at, c.State, c.Reason)
+			}
+		}
+		for i := 1; i <= 120; i++ {
+			w.agents[node1("b", i)].dead = false
+		}
+		w.run(5 * time.Second)
+		if got := w.state(node1("a", 1), b); got != clustermesh.VerdictUp {
+			t.Errorf("%s: afterwards it is %v", what, got)
+		}
+	}
+}
+
+// An agent restarts while a cluster is down that is so large that not each of its nodes
+// is known to be: the cluster is down from the first moment, whoever is watched first,
+// until somebody of it answers.
+func TestRestartWhileAClusterIsDown(t *testing.T) {
+	w := newWorld(t, 2, 40, 120)
+	w.settle()
+	for i := 1; i <= 120; i++ {
+		w.agents[node1("b", i)].dead = true
+	}
+	w.run(1500 * time.Millisecond)
+	a, b := w.agents[node1("a", 1)], Name{Cluster: "b"}
+	if got := w.state(a.name, b); got != clustermesh.VerdictDown {
+		t.Fatalf("it is %v", got)
+	}
+	kept := a.machine.Records()
+	a.machine, a.inbox, w.changes = NewMachine(DefaultKnobs(), a.name), Input{}, nil
+	a.machine.Remember(kept)
+	a.machine.SetTargets(w.now, w.targets) // alone: it watches them all
+	w.step(a)
+	w.run(500 * time.Millisecond)
+	a.machine.SetMembers(w.membersOf("a"))
+	w.run(3 * time.Second)
+	for _, c := range w.changes {
+		if c.who == a.name && c.Cluster == "b" && c.Node == "" && c.State != clustermesh.VerdictDown {
+			t.Errorf("at %v it is %v", c.at, c.State)
+		}
+	}
+	if got := w.state(a.name, b); got != clustermesh.VerdictDown {
+		t.Errorf("it is %v", got)
+	}
+	for i := 1; i <= 120; i++ {
+		w.agents[node1("b", i)].dead = false
+	}
+	w.run(5 * time.Second)
+	if got := w.state(a.name, b); got != clustermesh.VerdictUp {
+		t.Errorf("afterwards it is %v", got)
+	}
+}
+
 // b's nodes hear a's, but a hears nothing of b: only a can say that b is down
 // for a, and b, whose probes of a stay unanswered as well, the same of a.
 func TestAsymmetric(t *testing.T) {

@@ -49,6 +49,7 @@ func (m *Machine) meet(t Target, now time.Time) *node {
 	if c == nil {
 		c = &cluster{nodes: map[string]*node{}}
 		m.clusters[t.Cluster] = c
+		m.recallCluster(t.Cluster, c, now)
 	}
 	c.nodes[t.Node] = n
 	if t.Name != m.self {

@@ -25,6 +25,7 @@ func (m *Machine) publish() {
 			continue
 		}
 		if who.Node == "" {
+			c.note(m.now)
 			m.say(&c.said, m.judge(who.Cluster, c))
 		} else if n := c.nodes[who.Node]; n != nil {
 			m.say(&n.said, m.opinion(n))
