@@ -13,8 +13,8 @@ type burst struct {
 	began, next time.Time
 	sent        int
 	answered    [kinds]bool
-	// void: something of it was not sent, so that its silence says nothing.
-	void bool
+	// void: something of it was not sent, so that silence says nothing in that family.
+	void [families]bool
 	// left is how much of the budget it has reserved and not used.
 	left int
 }
@@ -129,17 +129,17 @@ func (m *Machine) satisfied(n *node, b *burst) bool {
 }
 
 // conclude ends a burst that had silence: of a kind in total, which is down unless we
-// are isolated in its family.
+// are isolated in its family, or did not ask.
 func (m *Machine) conclude(n *node, b *burst) {
 	m.endBurst(n)
 	n.quiet = m.now.Add(again)
 	isolated := m.goBlind()
 	m.touch(n.Name)
-	fell, held := false, b.void
+	fell, held := false, false
 	for k := range kinds {
 		switch {
-		case b.void || !b.asks[k] || !n.counts(k) || b.answered[k]:
-		case isolated[k.family()]:
+		case !b.asks[k] || !n.counts(k) || b.answered[k]:
+		case b.void[k.family()] || isolated[k.family()]:
 			held = true
 		default:
 			n.track[k].fall(m.now, m.knobs)

@@ -8,7 +8,7 @@ func (t *track) fall(now time.Time, k Knobs) {
 		t.falls = 0
 	}
 	t.falls++
-	t.down, t.fell, t.back, t.before = now, now, time.Time{}, t.life
+	t.down, t.fell, t.back, t.before, t.lent = now, now, time.Time{}, t.life, false
 }
 
 // stand is how long a kind that fell has to answer before it is believed.
@@ -20,9 +20,12 @@ func (t *track) stand(k Knobs) time.Duration {
 	return min(d, k.MaxUp)
 }
 
-// unbroken is how long a node that stands up may be silent: those that others
-// watch are asked once a second.
-const unbroken = 2500 * time.Millisecond
+// unbroken is how long a node that stands up may be silent: those that others watch,
+// and of those that we do what is down beside what is not, are asked once a second, or
+// every rarely intervals if these are longer.
+func (m *Machine) unbroken() time.Duration {
+	return max(2500*time.Millisecond, rarely*m.interval*5/2)
+}
 
 // revive takes back what is down of a node, if that may be: it answers for long
 // enough, and what runs on it is known.
@@ -32,7 +35,7 @@ func (m *Machine) revive(n *node) {
 		if t.down.IsZero() || t.back.IsZero() {
 			continue
 		}
-		if m.now.Sub(t.last) > unbroken {
+		if m.now.Sub(t.last) > m.unbroken() {
 			t.back = time.Time{} // silent again
 			continue
 		}

@@ -313,3 +313,83 @@ func TestRecordsOfOneFamily(t *testing.T) {
 		t.Errorf("it became %+v", got)
 	}
 }
+
+// A family that answers for the first time on a node that was down, as after an upgrade
+// from a version that did not ask by it, comes back like one that fell: when it is known
+// what runs there.
+func TestFirstAnswerOfAFamilyOnAReturn(t *testing.T) {
+	w := newDualWorld(t, 3, 3, 3)
+	silent := true
+	w.lost = func(from, to Name, k Kind) bool { return silent && k.family() == 1 && from.Cluster != to.Cluster }
+	w.settle()
+	a, b := w.agents[node1("a", 1)], w.agents[node1("b", 1)]
+	a.machine.SetFresh(map[string]bool{"a": true})
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	w.is(a.name, b.name, "down", allOf, allOf)
+	b.dead, b.life, silent = false, Life{Epoch: 1}, false
+	w.run(5 * time.Second)
+	w.is(a.name, b.name, "down", allOf, allOf)
+	for _, e := range w.about(a.name, b.name).Evidence {
+		if strings.Contains(e, "IPv6") {
+			t.Errorf("of a family that was never silent it says %q", e)
+		}
+	}
+	a.machine.SetFresh(map[string]bool{"a": true, "b": true})
+	w.run(time.Second)
+	w.is(a.name, b.name, "up", noFamily, noFamily)
+}
+
+// The same of one kind: while the pods' prefix never answered by IPv6, what IPv4 tells of
+// it counts, and that the node's own address answers by IPv6 does not take that back.
+func TestKindThatNeverAnswered(t *testing.T) {
+	w := newDualWorld(t, 3, 3, 3)
+	w.lost = func(from, to Name, k Kind) bool { return k == Pods6 && from.Cluster != to.Cluster }
+	w.settle()
+	a, b := w.agents[node1("a", 1)], w.agents[node1("b", 1)]
+	if got, want := w.about(a.name, b.name).Reason, "its IPv6 pods' prefix never answered a probe from here: what IPv4 tells counts for both"; got != want {
+		t.Errorf("the reason is %q, want %q", got, want)
+	}
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	w.is(a.name, b.name, "down", allOf, allOf)
+	b.dead = false
+	w.run(5 * time.Second)
+	w.is(a.name, b.name, "up", noFamily, noFamily)
+}
+
+// The kernel of a node refuses to send by IPv6: that says nothing about anybody, and a
+// node that dies is down by IPv4 all the same.
+func TestOneFamilyIsNotSent(t *testing.T) {
+	w := newDualWorld(t, 10, 5, 5)
+	w.settle()
+	a, dead := node1("a", 1), node1("b", 1)
+	w.refused = func(from Name, k Kind) bool { return from == a && k.family() == 1 }
+	w.run(2 * time.Second)
+	w.noDowns()
+	w.agents[dead].dead = true
+	w.run(1500 * time.Millisecond)
+	w.is(a, dead, "down", ipv4, ipv4)
+	w.noDowns(dead)
+}
+
+// What is down by one family is asked seldom, and comes back nevertheless after some
+// falls, also where all is asked more slowly than by default.
+func TestSlowlyAskedComesBack(t *testing.T) {
+	for _, interval := range []time.Duration{500 * time.Millisecond, 5 * time.Second} {
+		w := newDualWorld(t, 1, 2, 2)
+		a, of := w.agents[node1("a", 1)], node1("b", 1)
+		a.machine.knobs.Interval = interval
+		a.machine.assign()
+		w.settle()
+		w.run(time.Minute)
+		for range 3 {
+			w.lost = func(from, to Name, k Kind) bool { return k.family() == 1 && (to == of || from == of) }
+			w.run(2 * time.Minute)
+			w.is(a.name, of, "down", ipv6, ipv6)
+			w.lost = func(Name, Name, Kind) bool { return false }
+			w.run(4 * time.Minute)
+			w.is(a.name, of, "up", noFamily, noFamily)
+		}
+	}
+}

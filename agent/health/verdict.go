@@ -75,11 +75,10 @@ func (m *Machine) opinion(n *node) clustermesh.Verdict {
 		return byHand(v, state)
 	}
 	for f := range families {
-		t := n.teller(f)
-		if !n.track[t.own()].down.IsZero() {
+		if !n.track[n.source(f.own())].down.IsZero() {
 			v.AddressDown |= f.set()
 		}
-		if !n.track[t.pods()].down.IsZero() {
+		if !n.track[n.source(f.pods())].down.IsZero() {
 			v.PodsDown |= f.set()
 		}
 	}
@@ -132,6 +131,8 @@ func (m *Machine) gaps(n *node) string {
 		case !n.Ask[k].IsValid() || n.track[k].monitored:
 		case n.teller(f) != f:
 			return fmt.Sprintf("it never answered a probe by %v from here: what %v tells counts for both", f.set(), n.teller(f).set())
+		case n.source(k) != k:
+			return fmt.Sprintf("its %s never answered a probe from here: what %v tells counts for both", n.call(k), n.source(k).family().set())
 		default:
 			return fmt.Sprintf("its %s never answered a probe from here and is not monitored", n.call(k))
 		}
@@ -201,7 +202,7 @@ func (m *Machine) complaint(n *node) string {
 func (m *Machine) evidence(n *node) []string {
 	var out []string
 	for k := range kinds {
-		if !n.track[k].down.IsZero() {
+		if t := &n.track[k]; !t.down.IsZero() && !t.lent {
 			out = append(out, m.proof(n, k))
 		}
 	}

@@ -55,6 +55,8 @@ type track struct {
 	life, before Life
 	falls        int
 	fell         time.Time
+	// lent: it is down because the other family was when this answered first.
+	lent bool
 }
 
 // flight is a probe under way.
@@ -135,6 +137,15 @@ func (n *node) teller(f family) family {
 		return other
 	}
 	return f
+}
+
+// source is the kind that tells of a kind: itself, or the same of the other family where
+// only that one ever answered.
+func (n *node) source(k Kind) Kind {
+	if other := k ^ 2; !n.track[k].monitored && n.track[other].monitored {
+		return other
+	}
+	return k
 }
 
 // fallen reports whether all that ever answered in a family is down, and something
@@ -285,7 +296,11 @@ func (m *Machine) answered(r Reply) {
 	n.waiting = slices.DeleteFunc(n.waiting, func(o *flight) bool { return o == f })
 	t.measure(r.Arrived.Sub(f.sent))
 	m.out.Learned = m.out.Learned || !t.monitored
-	if !t.monitored || !t.down.IsZero() && (t.back.IsZero() || r.Arrived.Sub(t.last) > unbroken) {
+	if from := &n.track[n.source(f.kind)]; from != t && !from.down.IsZero() {
+		// It was down with the other family: from now on it stands up by itself.
+		t.down, t.fell, t.falls, t.before, t.lent = from.down, from.fell, from.falls, from.before, true
+	}
+	if !t.monitored || !t.down.IsZero() && (t.back.IsZero() || r.Arrived.Sub(t.last) > m.unbroken()) {
 		t.back = r.Arrived
 		m.touch(n.Name)
 	}
@@ -326,7 +341,7 @@ func (m *Machine) unsent(id uint64) {
 		delete(m.flights, id)
 		f.node.waiting = slices.DeleteFunc(f.node.waiting, func(o *flight) bool { return o == f })
 		if f.burst != nil {
-			f.burst.void = true
+			f.burst.void[f.kind.family()] = true
 		}
 	}
 }

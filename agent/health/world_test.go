@@ -24,6 +24,8 @@ type world struct {
 	byAddr  map[netip.Addr]place
 	// lost says of a packet from one node to another whether it is lost.
 	lost func(from, to Name, k Kind) bool
+	// refused says of a probe whether the prober's own kernel does not send it.
+	refused func(from Name, k Kind) bool
 	// latency is one way, between clusters; within one it is 100 µs.
 	latency time.Duration
 	packets int
@@ -188,6 +190,10 @@ func (w *world) step(a *agentModel) {
 }
 
 func (w *world) probe(a *agentModel, p Probe) {
+	if w.refused != nil && w.refused(a.name, p.Kind) {
+		a.inbox.Unsent = append(a.inbox.Unsent, p.ID)
+		return
+	}
 	to := w.byAddr[p.To]
 	a.sent++
 	w.packets++
