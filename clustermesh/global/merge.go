@@ -50,7 +50,7 @@ func Merge(in Input) Service {
 	m := merge{in: &in, found: *found}
 	s := m.run()
 	clear(m.found)
-	*found = m.found
+	*found = m.found[:0]
 	candidateMemory.Put(found)
 	return s
 }
@@ -136,6 +136,7 @@ func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
 			continue
 		}
 		m.notes.begin()
+		clear(m.found) // what is left of the port before must not be held for long
 		found := m.candidates(m.found[:0], sp, v6)
 		m.found = found
 		if def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {

@@ -354,6 +354,20 @@ func TestMergeKeepsItsInput(t *testing.T) {
 	}
 }
 
+// What a merge leaves in the memory that it hands on holds nothing of its input, also
+// where its last port has fewer candidates than one before.
+func TestMergeLeavesNothingBehind(t *testing.T) {
+	in := parseInput(t, "east ports=http/TCP/80,old/TCP/81: 10.1.0.1, 10.1.0.2; west ports=http/TCP/80: 10.2.0.1, 10.2.0.2, 10.2.0.3")
+	m := merge{in: &in}
+	m.run()
+	clear(m.found)
+	for i, c := range m.found[:cap(m.found)] {
+		if c != (candidate{}) {
+			t.Errorf("candidate %d of %d is held: %s/%v", i, cap(m.found), c.Cluster, c.Address)
+		}
+	}
+}
+
 func TestServedBy(t *testing.T) {
 	for _, c := range []struct {
 		in, node, ip string
