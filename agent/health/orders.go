@@ -67,14 +67,17 @@ func (h *Health) order(who Name, b loadbalancer.Health) {
 }
 
 // renumber says what the balancer was told of clusters again where they have another
-// id now, and takes it back of the old one, which may be another cluster's next.
+// id now, after it took it back of the old ones, of which one may be another's now.
 func (h *Health) renumber(before map[string]uint16) {
+	var again []order
 	for who, b := range h.ordered {
 		old, known := before[who.Cluster]
 		if id := h.mesh.ids[who.Cluster]; known && old != id && b != 0 {
-			h.told = append(h.told, order{cluster: old, node: who.Node}, order{cluster: id, node: who.Node, health: b})
+			h.told = append(h.told, order{cluster: old, node: who.Node})
+			again = append(again, order{cluster: id, node: who.Node, health: b})
 		}
 	}
+	h.told = append(h.told, again...)
 }
 
 // unsaid reports whether that somebody is up is not to be said: the balancer may know

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/etcd"
@@ -272,4 +273,21 @@ func TestClusterRenumbered(t *testing.T) {
 			t.Errorf("told %q", told)
 		}
 	})
+}
+
+// An id that passes from one peer to another at once: what holds is what the new one is.
+func TestIDPassesOn(t *testing.T) {
+	for range 20 { // they are in no order
+		h := New(Config{}, Deps{})
+		h.ordered = map[Name]loadbalancer.Health{{Cluster: "west"}: loadbalancer.ClusterDown, {Cluster: "north"}: loadbalancer.ClusterDown}
+		h.mesh.ids = map[string]uint16{"west": 9, "north": 2}
+		h.renumber(map[string]uint16{"west": 2, "north": 5})
+		held := map[uint16]loadbalancer.Health{}
+		for _, o := range h.told {
+			held[o.cluster] = o.health
+		}
+		if want := map[uint16]loadbalancer.Health{2: loadbalancer.ClusterDown, 5: 0, 9: loadbalancer.ClusterDown}; !maps.Equal(held, want) {
+			t.Fatalf("told %v, want %v", held, want)
+		}
+	}
 }
