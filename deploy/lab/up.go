@@ -18,9 +18,9 @@ import (
 type Progress func(stage, what string, took time.Duration)
 
 // Up brings the lab up, and returns when every process is ready. What a lab of
-// this name left behind half is removed first; one that is up as planned is
-// left as it is, once all of it is ready, and one that is up otherwise is an error. When Up fails what
-// it made stays, for whoever wants to look, until Down or the next Up.
+// this name left behind half is removed first; one that is up as planned is left as it
+// is, once all of it is ready, and one that is up otherwise is an error. When Up fails
+// what it made stays, for whoever wants to look, until Down or the next Up.
 func (l *Lab) Up(ctx context.Context, progress Progress) error {
 	if err := router.Kind(l.Router).Installed(); err != nil {
 		return err
