@@ -72,9 +72,7 @@ func (d *Datapath) load() (err error) {
 	if d.programs, err = loadPrograms(d.maps, d.cfg.sizes(), retval); err != nil {
 		return err
 	}
-	if d.spill, err = openSpill(d.maps, d.cfg.sizes()); err != nil {
-		return err
-	}
+	d.spill = openSpill(d.maps, d.cfg.sizes())
 	if d.grace, err = newGrace(); err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ type Socket struct {
 }
 
 // Sockets are the connected sockets. All that its methods return is as it is then:
-// one that is being connected or closed meanwhile may be missing. Any goroutine may
-// call them.
+// one that is being connected or closed meanwhile may be missing, and from All one may
+// come twice. Any goroutine may call them.
 type Sockets struct {
 	sets, places memory
 	spill        *spill

@@ -16,21 +16,30 @@ type spill struct {
 	// iterator is nil if missing says why.
 	iterator *link.Iter
 	missing  error
+	counters *ebpf.Map
 }
 
 // openSpill makes what reads the map of these storages. A kernel without its own
-// types (BTF) serves all the same: only what spilled is not seen there.
-func openSpill(set mapSet, sizes Sizes) (*spill, error) {
+// types (BTF), or one that allows no iterator, serves all the same: only what spilled
+// is not seen there, and that is said once something has.
+func openSpill(set mapSet, sizes Sizes) *spill {
+	it, err := spillIterator(set, sizes)
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		err = fmt.Errorf("%w (the kernel needs CONFIG_DEBUG_INFO_BTF)", err)
+	}
+	if err != nil {
+		err = fmt.Errorf("sockets beyond the map of sockets are not seen: %w", err)
+	}
+	return &spill{iterator: it, missing: err, counters: set[mapsMapCounters]}
+}
+
+func spillIterator(set mapSet, sizes Sizes) (*link.Iter, error) {
 	spec, err := loadSpill()
 	if err != nil {
 		return nil, err
 	}
 	progs := programs{}
-	err = progs.add(spec, set, sizes, false)
-	if errors.Is(err, ebpf.ErrNotSupported) {
-		return &spill{missing: fmt.Errorf("sockets beyond the map of sockets are not seen, for which the kernel needs CONFIG_DEBUG_INFO_BTF: %w", err)}, nil
-	}
-	if err != nil {
+	if err := progs.add(spec, set, sizes, false); err != nil {
 		return nil, fmt.Errorf("loading the iterator over sockets: %w", err)
 	}
 	defer progs.close() // the link holds it
@@ -38,7 +47,7 @@ func openSpill(set mapSet, sizes Sizes) (*spill, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attaching the iterator over sockets: %w", err)
 	}
-	return &spill{iterator: it}, nil
+	return it, nil
 }
 
 func (s *spill) close() error {
@@ -48,10 +57,22 @@ func (s *spill) close() error {
 	return s.iterator.Close()
 }
 
-// read returns the sockets, as they are now.
+// unseen returns why the sockets cannot be read, if some spilled since the maps were
+// made.
+func (s *spill) unseen() error {
+	n, err := sumPerCPU(s.counters, uint32(mapsCounterCOUNTER_SPILLED))
+	if n > 0 {
+		return s.missing
+	}
+	return err
+}
+
+// read returns the sockets, as they are now. One that comes or goes meanwhile may be
+// missing, or there twice. It takes the square of their number in time, for the kernel
+// walks its list anew for every 500 of them.
 func (s *spill) read() (out []Socket, err error) {
 	if s.iterator == nil {
-		return nil, s.missing
+		return nil, s.unseen()
 	}
 	it, err := s.iterator.Open()
 	if err != nil {
