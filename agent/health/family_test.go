@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -391,5 +392,28 @@ func TestSlowlyAskedComesBack(t *testing.T) {
 			w.run(4 * time.Minute)
 			w.is(a.name, of, "up", noFamily, noFamily)
 		}
+	}
+}
+
+// A node that gets addresses of the other family is asked twice as often: who watches
+// many then asks each more seldom.
+func TestSecondFamilyTakesItsShare(t *testing.T) {
+	m := NewMachine(DefaultKnobs(), Name{"a", "me"})
+	targets := []Target{{Name: Name{"a", "me"}}}
+	for i := range 100 { // nobody else is a member: all of them are watched by this node
+		to := Target{Name: Name{"a", fmt.Sprint("n", i)}}
+		to.Ask[Address] = netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		targets = append(targets, to)
+	}
+	m.SetTargets(epoch, targets)
+	if m.interval != 100*time.Millisecond {
+		t.Errorf("100 nodes are asked every %v each", m.interval)
+	}
+	for i := range targets[1:] {
+		targets[i+1].Ask[Address6] = netip.AddrFrom16([16]byte{0xfd, 15: byte(i)})
+	}
+	m.SetTargets(epoch, targets)
+	if m.interval != 200*time.Millisecond {
+		t.Errorf("with both families 100 nodes are asked every %v each", m.interval)
 	}
 }

@@ -372,7 +372,7 @@ func TestConfig(t *testing.T) {
 	}
 	for flag, change := range map[string]func(*Config){
 		"--failover": func(c *Config) { c.Mode = "maybe" }, "--probe-interval": func(c *Config) { c.Knobs.Interval = time.Millisecond },
-		"--probe-burst": func(c *Config) { c.Knobs.Burst = 1 }, "--probe-budget": func(c *Config) { c.Knobs.Budget = 39 },
+		"--probe-burst": func(c *Config) { c.Knobs.Burst = 1 }, "--probe-budget": func(c *Config) { c.Knobs.Budget = 79 },
 	} {
 		c := good
 		change(&c)

@@ -44,6 +44,9 @@ const families family = 2
 
 func (k Kind) family() family { return family(k / 2) }
 
+// other is the same of the other family.
+func (k Kind) other() Kind { return (k + 2) % kinds }
+
 // own is the node's own address, pods an address of its pods' prefix.
 func (f family) own() Kind  { return Kind(2 * f) }
 func (f family) pods() Kind { return Kind(2*f + 1) }

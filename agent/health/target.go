@@ -13,15 +13,16 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 	if m.now.IsZero() {
 		m.now = now
 	}
-	known, others := map[Name]struct{}{}, false
+	known, changed := map[Name]struct{}{}, false
 	for _, t := range all {
 		known[t.Name] = struct{}{}
 		n := m.nodes[t.Name]
 		if n == nil {
-			n, others = m.meet(t, now), true
+			n, changed = m.meet(t, now), true
 		}
 		if n.Ask != t.Ask {
 			m.readdress(n, t.Ask, now)
+			changed = true // a family more or less is a share more or less of the budget
 		}
 		n.Draining, n.Deaf = t.Draining, t.Deaf
 		m.touch(t.Name)
@@ -29,10 +30,10 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 	for name, n := range m.nodes {
 		if _, ok := known[name]; !ok {
 			m.part(n)
-			others = true
+			changed = true
 		}
 	}
-	if others {
+	if changed {
 		m.assign()
 	}
 	heap.Init(&m.queue)

@@ -142,7 +142,7 @@ func (n *node) teller(f family) family {
 // source is the kind that tells of a kind: itself, or the same of the other family where
 // only that one ever answered.
 func (n *node) source(k Kind) Kind {
-	if other := k ^ 2; !n.track[k].monitored && n.track[other].monitored {
+	if other := k.other(); !n.track[k].monitored && n.track[other].monitored {
 		return other
 	}
 	return k
