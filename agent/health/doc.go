@@ -4,8 +4,9 @@
 // A [Machine] judges. It is plain data: it starts nothing, waits for nothing and
 // looks at no clock. Step takes in what happened until a moment (replies to
 // probes, what others gossip) and returns what to do (probes to send, payloads to
-// gossip, verdicts that changed) and when to come back. The parts of the
-// judgement have a file each:
+// gossip, verdicts that changed) and when to come back. A node is asked by each address
+// family that it and this node have; each is judged by itself, and a verdict names those
+// that it is about. The parts of the judgement have a file each:
 //
 //   - rendezvous: who watches whom
 //   - watch: probes in turn, and the third silence in a row, which is a suspicion

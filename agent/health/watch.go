@@ -95,30 +95,21 @@ func (n *node) counts(k Kind) bool {
 
 // counting returns the kinds whose silence means something, in the order of turns, and
 // how many families they are of.
-func (n *node) counting() (out []Kind, of int) {
+func (n *node) counting() (out []Kind, of int) { return inTurns(n.counts) }
+
+// asked returns the kinds that are asked, likewise.
+func (n *node) asked() (out []Kind, of int) {
+	return inTurns(func(k Kind) bool { return n.Ask[k].IsValid() })
+}
+
+func inTurns(has func(Kind) bool) (out []Kind, of int) {
 	seen := [families]bool{}
 	for _, k := range turns {
-		if !n.counts(k) {
+		if !has(k) {
 			continue
 		}
 		if out = append(out, k); !seen[k.family()] {
 			seen[k.family()] = true
-			of++
-		}
-	}
-	return out, of
-}
-
-// asked returns the kinds that are asked, in the order of turns, and how many families
-// they are of.
-func (n *node) asked() (out []Kind, of int) {
-	for _, k := range turns {
-		if n.Ask[k].IsValid() {
-			out = append(out, k)
-		}
-	}
-	for f := range families {
-		if n.Ask[f.own()].IsValid() || n.Ask[f.pods()].IsValid() {
 			of++
 		}
 	}
