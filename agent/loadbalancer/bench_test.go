@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -170,6 +171,8 @@ func BenchmarkComputeAndWriteTables(b *testing.B) {
 
 // fresh returns a LoadBalancer over maps that are empty.
 func fresh(b *testing.B) *LoadBalancer {
+	before := debug.SetGCPercent(GCPercent)
+	b.Cleanup(func() { debug.SetGCPercent(before) })
 	l := New(Config{Node: "n"}, loadKernelMaps(b, bpf.DefaultSizes()), slog.New(slog.DiscardHandler))
 	if err := l.restore(); err != nil {
 		b.Fatal(err)

@@ -109,17 +109,28 @@ func (h *harness) tables(who nodeName, gone bool) {
 }
 
 // BenchmarkFlip takes a cluster down that has half of the backends of all
-// services, and up again: what is measured is the tables.
+// services, and up again: what is measured is the tables, and how long the verdict
+// takes that says so, from whoever says it to the maps.
 func BenchmarkFlip(b *testing.B) {
 	l := fresh(b)
 	l.take(benchBatch(benchShared()))
 	finishAll(l)
+	c := &clock{Target: l.target, stored: map[uint16]time.Time{}}
+	l.target, l.state.target = c, c
+	var worst time.Duration
 	for b.Loop() {
 		for _, h := range []Health{ClusterDown, 0} {
-			l.judge(verdict{nodeName{cluster: 2}, h})
+			said := make(chan time.Time, 1)
+			go func() {
+				said <- time.Now()
+				l.verdicts <- verdict{nodeName{cluster: 2}, h}
+			}()
+			l.judge(<-l.verdicts)
+			worst = max(worst, c.stored[2].Sub(<-said))
 			finishAll(l)
 		}
 	}
+	b.ReportMetric(float64(worst.Microseconds()), "us/verdict-worst")
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(2*b.N), "ms/flip")
 	if f := l.queue.Failures(); len(f) > 0 {
 		b.Fatalf("%d services failed, first with %v", len(f), f[0].Err)

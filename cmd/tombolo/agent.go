@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/gossip"
+	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -101,6 +103,9 @@ func (f *agentFlags) run(ctx context.Context) error {
 	}
 	if err := f.config.Validate(); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(loadbalancer.GCPercent)
 	}
 	return agent.New(f.config, log).Run(ctx)
 }
