@@ -79,34 +79,37 @@ func connects(to netip.AddrPort) ([]time.Duration, error) {
 	return took, nil
 }
 
-// listen accepts and closes connections on addr until stop is called. It must
-// run on a thread of the namespace; the socket stays in it.
-func listen(addr netip.AddrPort) (stop func(), err error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// listen listens on addr. Nobody waits for what comes: to wake somebody on another
+// core costs more than all that is compared, and not always the same. accept takes
+// and closes what has come. It must run on a thread of the namespace; the socket
+// stays in it.
+func listen(addr netip.AddrPort) (accept func() error, stop func() error, err error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening a socket: %w", err)
+		return nil, nil, fmt.Errorf("opening a socket: %w", err)
 	}
+	stop = func() error { return unix.Close(fd) }
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
-		return nil, fmt.Errorf("binding to %s: %w", addr, err)
+		return nil, nil, errors.Join(fmt.Errorf("binding to %s: %w", addr, err), stop())
 	}
-	if err := unix.Listen(fd, 4096); err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", addr, err)
+	if err := unix.Listen(fd, 2*connectsPerTurn); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("listening on %s: %w", addr, err), stop())
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	accept = func() error {
 		for {
 			c, _, err := unix.Accept(fd)
-			if err == unix.EINTR || err == unix.ECONNABORTED {
-				continue
+			switch err {
+			case nil:
+				unix.Close(c)
+			case unix.EINTR, unix.ECONNABORTED:
+			case unix.EAGAIN:
+				return nil
+			default:
+				return fmt.Errorf("accepting on %s: %w", addr, err)
 			}
-			if err != nil {
-				return
-			}
-			unix.Close(c)
 		}
-	}()
-	return func() { unix.Shutdown(fd, unix.SHUT_RDWR); <-done; unix.Close(fd) }, nil
+	}
+	return accept, stop, nil
 }
 
 // Rounds of the comparison. In each the ways take turns, so that what disturbs
@@ -159,12 +162,12 @@ func compareConnects(r *Report, services int) (err error) {
 	if err := feed(iptRules(services), "iptables-legacy-restore"); err != nil {
 		return err
 	}
-	stop, err := listen(backendAddr)
+	accept, stop, err := listen(backendAddr)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	return interleave(r, p, d, services)
+	defer func() { err = errors.Join(err, stop()) }()
+	return interleave(r, p, d, services, accept)
 }
 
 // balance makes the socket hook lead every virtual address to the backend.
@@ -208,7 +211,7 @@ var ways = []way{
 }
 
 // interleave measures every way in each round, and reports medians.
-func interleave(r *Report, p *place, d *bpf.Datapath, services int) error {
+func interleave(r *Report, p *place, d *bpf.Datapath, services int, accept func() error) error {
 	times := make(map[string][]time.Duration)
 	var above, aboveIdle []time.Duration
 	for round := range rounds {
@@ -220,6 +223,9 @@ func interleave(r *Report, p *place, d *bpf.Datapath, services int) error {
 				if err != nil {
 					return err
 				}
+				if err := accept(); err != nil {
+					return err
+				}
 				took[w.name] = append(took[w.name], each...)
 			}
 		}
@@ -229,7 +235,7 @@ func interleave(r *Report, p *place, d *bpf.Datapath, services int) error {
 		above = append(above, times["hook"][round]-times["direct"][round])
 		aboveIdle = append(aboveIdle, times["hook"][round]-times["idle"][round])
 	}
-	run, err := runTime(p, d, services)
+	run, err := runTime(p, d, services, accept)
 	if err != nil {
 		return err
 	}
@@ -247,7 +253,7 @@ func interleave(r *Report, p *place, d *bpf.Datapath, services int) error {
 // runTime returns how long the program at connect() runs for a call that it leads to
 // the last service, in the mean, by the kernel's own count. To count takes time as
 // well, so it is done by itself.
-func runTime(p *place, d *bpf.Datapath, services int) (time.Duration, error) {
+func runTime(p *place, d *bpf.Datapath, services int, accept func() error) (time.Duration, error) {
 	counting, err := bpf.CountRunTime()
 	if err != nil {
 		return 0, err
@@ -259,6 +265,9 @@ func runTime(p *place, d *bpf.Datapath, services int) (time.Duration, error) {
 	}
 	for range rounds {
 		if _, err := (way{"hook", hookBase, ours}).measure(p, services-1); err != nil {
+			return 0, err
+		}
+		if err := accept(); err != nil {
 			return 0, err
 		}
 	}
