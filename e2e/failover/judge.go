@@ -1,6 +1,12 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"tombolo.io/tombolo/deploy/lab/echo"
@@ -19,7 +25,43 @@ type Outcome struct {
 	Failed, Broken, Stray, Hung int
 	// Verdicts are the nodes and clusters that a node's maps held for down.
 	Verdicts int
+	// Errors counts what the failed ones among the new connections said.
+	Errors map[string]int
+	// First and Last are when those failures began, after the fault.
+	First, Last time.Duration
 }
+
+// why tells of the failures, the most frequent error first, for whoever must find
+// out; nothing when there were none.
+func (o Outcome) why() string {
+	if o.Failed == 0 {
+		return ""
+	}
+	kinds := slices.SortedFunc(maps.Keys(o.Errors), func(a, b string) int {
+		return cmp.Or(cmp.Compare(o.Errors[b], o.Errors[a]), cmp.Compare(a, b))
+	})
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d failed, from %v to %v after the fault, %d held down:", o.Failed,
+		o.First.Round(time.Millisecond), o.Last.Round(time.Millisecond), o.Verdicts)
+	for _, k := range kinds[:min(len(kinds), 3)] {
+		fmt.Fprintf(&b, " %d× %s;", o.Errors[k], k)
+	}
+	return strings.TrimSuffix(b.String(), ";")
+}
+
+// fail counts a failure.
+func (o *Outcome) fail(after time.Duration, err string) {
+	if o.Failed == 0 {
+		o.First, o.Errors = after, map[string]int{}
+	}
+	o.Failed++
+	o.First, o.Last = min(o.First, after), max(o.Last, after)
+	o.New = max(o.New, after)
+	o.Errors[ports.ReplaceAllString(err, ":…->")]++
+}
+
+// ports are the clients' own, in which errors differ that are the same.
+var ports = regexp.MustCompile(`:[0-9]+->`)
 
 // question is what a trial asks of its connections.
 type question struct {
@@ -44,8 +86,7 @@ func (q question) judge(all []echo.Connection) Outcome {
 		switch {
 		case c.End.Before(q.fault):
 		case c.Error != "":
-			o.Failed++
-			o.New = max(o.New, after)
+			o.fail(after, c.Error)
 		case q.strange != nil && after > 0 && q.strange(c.Pod):
 			o.Stray++
 			o.New = max(o.New, after)

@@ -141,6 +141,9 @@ func (b bench) measure(ctx context.Context, r *figure.Report, f fault, repeat in
 			fmt.Fprintln(os.Stderr, failed)
 			continue
 		}
+		if why := o.why(); why != "" && f.harmless {
+			fmt.Fprintf(os.Stderr, "trial %d of %s: %s\n", n+1, f.name, why)
+		}
 		all = append(all, o)
 	}
 	if len(all) <= repeat/2 {

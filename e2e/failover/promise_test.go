@@ -48,7 +48,7 @@ func (f fault) hold(t *testing.T, o Outcome) {
 		t.Errorf("%d connections reached who they should not", o.Stray)
 	}
 	if f.harmless && o.Failed > 0 {
-		t.Errorf("%d new connections failed", o.Failed)
+		t.Errorf("new connections failed: %s", o.why())
 	}
 	if (f.harmless || f.kept) && o.Broken > 0 {
 		t.Errorf("%d long connections broke", o.Broken)
