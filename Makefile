@@ -16,7 +16,8 @@ TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc lib
 
 # Packages whose tests need neither root nor another component.
 UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/source/... \
-	./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./api/...
+	./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
+	./internal/kube ./api/...
 
 .DEFAULT_GOAL := build
 
@@ -29,12 +30,22 @@ build: need-go ## Builds bin/tombolo.
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tombolo
 
+# The Kubernetes that tests and the lab run, as it says of itself.
+KUBERNETES = $(shell sed -n 's|^\tk8s.io/kubernetes ||p' deploy/kube/go.mod)
+KUBE_FLAGS = $(foreach flag,gitVersion=$(KUBERNETES) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(KUBERNETES))),-X k8s.io/component-base/version.$(flag))
+
+.PHONY: kube
+kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and kubectl (8 minutes at first).
+	@mkdir -p bin
+	cd deploy/kube && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(KUBE_FLAGS)' -o ../../bin/kube .
+	@for name in kube-apiserver kube-controller-manager kubectl; do ln -sf kube bin/$$name; done
+
 .PHONY: demo
 demo: need-root build ## Builds, and plays the demo: two clusters on this machine, failover, routes.
 	@./$(BIN) lab demo
 
 .PHONY: test
-test: need-root deps build ## Installs what the tests need and runs all of them (root).
+test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$')
 	$(GO) test -race -count=1 -timeout 30m -p 1 ./e2e ./e2e/failover # whole labs, which want the machine for themselves
@@ -71,6 +82,7 @@ check: need-go deps ## Checks format, vet, staticcheck, modules, and that genera
 	$(TOOLS) staticcheck ./...
 	$(GO) mod tidy -diff
 	cd internal/tools && $(GO) mod tidy -diff
+	cd deploy/kube && $(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory generate
 	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' \
 		|| { echo "generated files differ from their sources: commit what make generate made"; exit 1; }

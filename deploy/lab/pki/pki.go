@@ -5,18 +5,12 @@
 package pki
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"time"
+
+	"tombolo.io/tombolo/internal/authority"
 )
 
 // The users of a cluster's etcd.
@@ -28,9 +22,6 @@ const (
 
 // server names the certificate with which etcd itself answers.
 const server = "etcd"
-
-// lifetime is longer than any lab lives.
-const lifetime = 365 * 24 * time.Hour
 
 // Dir is a directory with the certificates of one cluster.
 type Dir string
@@ -57,91 +48,21 @@ func Issue(d Dir, cluster string, addresses []netip.Addr) error {
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("making the certificates of %s: %w", cluster, err)
 	}
-	ca, err := newAuthority(cluster)
+	ca, err := authority.New("tombolo lab " + cluster)
 	if err != nil {
-		return fmt.Errorf("making the authority of %s: %w", cluster, err)
+		return err
 	}
-	if err := writePEM(d.CA(), "CERTIFICATE", ca.cert.Raw); err != nil {
+	if err := ca.Save(d.CA()); err != nil {
 		return err
 	}
 	for _, name := range []string{server, Root, Node, Peer} {
-		template := leaf(name)
+		leaf := authority.Leaf{Name: name}
 		if name == server {
-			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
-			for _, a := range addresses {
-				template.IPAddresses = append(template.IPAddresses, a.AsSlice())
-			}
+			leaf.Addresses = addresses
 		}
-		if err := ca.sign(d, name, template); err != nil {
-			return fmt.Errorf("signing the certificate of %s in %s: %w", name, cluster, err)
+		if err := ca.Issue(leaf, d.Cert(name), d.Key(name)); err != nil {
+			return fmt.Errorf("making the certificates of %s: %w", cluster, err)
 		}
-	}
-	return nil
-}
-
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(cluster string) (authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return authority{}, err
-	}
-	template := leaf("tombolo lab " + cluster)
-	template.ExtKeyUsage = nil
-	template.KeyUsage = x509.KeyUsageCertSign
-	template.IsCA, template.BasicConstraintsValid = true, true
-	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return authority{}, err
-	}
-	cert, err := x509.ParseCertificate(raw)
-	return authority{cert, key}, err
-}
-
-// leaf is a certificate of a client, valid from an hour ago.
-func leaf(name string) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: serial(),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(lifetime),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-}
-
-func serial() *big.Int {
-	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return new(big.Int).SetBytes(b[:])
-}
-
-func (ca authority) sign(d Dir, name string, template *x509.Certificate) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	raw, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
-	if err != nil {
-		return err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	if err := writePEM(d.Key(name), "PRIVATE KEY", der); err != nil {
-		return err
-	}
-	return writePEM(d.Cert(name), "CERTIFICATE", raw)
-}
-
-func writePEM(path, kind string, der []byte) error {
-	raw := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		return fmt.Errorf("writing a certificate: %w", err)
 	}
 	return nil
 }
