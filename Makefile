@@ -84,11 +84,11 @@ check: need-go deps ## Checks format, vet, staticcheck, modules, and that genera
 	cd internal/tools && $(GO) mod tidy -diff
 	cd deploy/kube && $(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' \
+	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md \
 		|| { echo "generated files differ from their sources: commit what make generate made"; exit 1; }
 
 .PHONY: generate
-generate: deps ## Generates the protobuf code and the eBPF objects.
+generate: deps ## Generates the protobuf code, the eBPF objects, the CRDs and docs/api.md.
 	$(GO) generate ./...
 
 .PHONY: deps

@@ -91,7 +91,7 @@ x.yaml:10 Node n2: spec.podCIDRs: wants a list, is a number`},
 			"1 Node n1 claimed\nx.yaml:5 Node n1: metadata.namespace: a Node has none"},
 		{"the same object twice", node1 + "---\n" + node1, "1 Node n1\nx.yaml:5 Node n1: is in this file before, on line 1, and that one holds"},
 		{"a duration that is none", "apiVersion: tombolo.io/v1alpha1\nkind: BGPPeer\nmetadata: {name: tor}\nspec: {address: 192.0.2.1, asn: 1, localASN: 2, holdTime: \"9\"}\n",
-			"1 BGPPeer tor claimed\nx.yaml:1 BGPPeer tor: time: missing unit in duration \"9\""},
+			"1 BGPPeer tor claimed\nx.yaml:4 BGPPeer tor: spec.holdTime: \"9\" is not a time of whole seconds, such as 9s or 1m30s"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := told(parse("x.yaml", []byte(c.text), nil)); got != c.want {

@@ -4,20 +4,18 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"tombolo.io/tombolo/api/v1alpha1"
 	"tombolo.io/tombolo/clustermesh"
 )
 
-// Defaults of a BGPPeer. The hold time is RFC 4271's (section 10), the restart
-// time what routers use.
+// Defaults of a BGPPeer, those of its schema.
 const (
 	defaultBGPPort      = 179
-	defaultHoldTime     = 90 * time.Second
-	defaultConnectRetry = 5 * time.Second
+	defaultHoldTime     = 9 * time.Second
+	defaultConnectRetry = time.Second
 	defaultRestartTime  = 120 * time.Second
 )
 
@@ -30,27 +28,22 @@ func BGPPeer(p *v1alpha1.BGPPeer) (*clustermesh.BGPPeer, error) {
 		Name:         p.Name,
 		Address:      c.router(spec),
 		Port:         defaultBGPPort,
-		ASN:          between[uint32](c, "spec.asn", spec.ASN, 1, math.MaxUint32),
-		LocalASN:     between[uint32](c, "spec.localASN", spec.LocalASN, 1, math.MaxUint32),
+		ASN:          c.asn("spec.asn", spec.ASN),
+		LocalASN:     c.asn("spec.localASN", spec.LocalASN),
 		Interface:    spec.Interface,
-		PasswordFile: spec.PasswordFile,
+		PasswordFile: string(spec.PasswordFile),
 		Multihop:     between[uint8](c, "spec.multihop", int64(spec.Multihop), 0, 255),
 		NodeSelector: c.selector("spec.nodeSelector", spec.NodeSelector),
 		Families:     c.families(spec.Families),
 	}
-	if spec.Port != 0 {
-		out.Port = between[uint16](c, "spec.port", int64(spec.Port), 1, 65535)
+	c.device("spec.interface", spec.Interface)
+	if spec.PasswordFile != "" {
+		c.file("spec.passwordFile", spec.PasswordFile)
 	}
-	// RFC 4271, 4.2: a hold time is at least three seconds. Zero, "never", would
-	// keep a dead session for good and is refused here.
-	out.HoldTime = c.seconds("spec.holdTime", spec.HoldTime, defaultHoldTime, 3, 65535)
-	out.Keepalive = c.seconds("spec.keepalive", spec.Keepalive, out.HoldTime/3, 1, 21845)
-	if out.Keepalive >= out.HoldTime && out.HoldTime > 0 {
-		c.wrong("spec.keepalive", "%v is not shorter than the hold time, %v", out.Keepalive, out.HoldTime)
+	if spec.Port != nil {
+		out.Port = between[uint16](c, "spec.port", int64(*spec.Port), 1, 65535)
 	}
-	out.ConnectRetry = c.seconds("spec.connectRetry", spec.ConnectRetry, defaultConnectRetry, 1, 3600)
-	// RFC 4724, 3: twelve bits of seconds.
-	out.RestartTime = c.seconds("spec.restartTime", spec.RestartTime, defaultRestartTime, 1, 4095)
+	c.timers(spec, out)
 	c.valid(out)
 	if err := c.err(); err != nil {
 		return nil, err
@@ -58,30 +51,80 @@ func BGPPeer(p *v1alpha1.BGPPeer) (*clustermesh.BGPPeer, error) {
 	return out, nil
 }
 
+// timers reads the times of a session.
+func (c *checker) timers(spec *v1alpha1.BGPPeerSpec, out *clustermesh.BGPPeer) {
+	// RFC 4271, 4.2: a hold time is at least three seconds. Zero, "never", would
+	// keep a dead session for good and is refused here.
+	out.HoldTime = c.seconds("spec.holdTime", spec.HoldTime, defaultHoldTime, 3, 65535)
+	// RFC 4271, 4.4: a third of it is the most that is reasonable between two.
+	out.Keepalive = c.seconds("spec.keepalive", spec.Keepalive, out.HoldTime/3, 1, 21845)
+	if out.Keepalive*3 > out.HoldTime && out.HoldTime > 0 {
+		c.wrong("spec.keepalive", "%v is more than a third of the hold time, %v; shorten it, raise holdTime, or leave it out", out.Keepalive, out.HoldTime)
+	}
+	out.ConnectRetry = c.seconds("spec.connectRetry", spec.ConnectRetry, defaultConnectRetry, 1, 3600)
+	// RFC 4724, 3: twelve bits of seconds.
+	out.RestartTime = c.seconds("spec.restartTime", spec.RestartTime, defaultRestartTime, 1, 4095)
+}
+
+// router reads the address of the router.
 func (c *checker) router(spec *v1alpha1.BGPPeerSpec) netip.Addr {
 	a, ok := c.addr("spec.address", spec.Address)
-	if ok && a.IsLinkLocalUnicast() && spec.Interface == "" {
+	switch {
+	case !ok:
+	case strings.Contains(spec.Address, ":") && a.Is4():
+		c.wrong("spec.address", "%q is IPv4 and must be written so: %s", spec.Address, a)
+	case a == broadcast:
+		c.wrong("spec.address", "%q is not the address of one host, such as 10.1.2.3 or fd00::1", spec.Address)
+	case a.IsLinkLocalUnicast() && spec.Interface == "":
 		c.wrong("spec.interface", "is missing; the link-local address %s needs it", a)
 	}
 	return a
 }
 
-// seconds reads a duration of whole seconds within bounds.
-func (c *checker) seconds(path string, d *metav1.Duration, otherwise time.Duration, lo, hi int) time.Duration {
-	if d == nil {
-		return otherwise.Truncate(time.Second)
-	}
-	v := d.Duration
-	if v%time.Second != 0 || v < time.Duration(lo)*time.Second || v > time.Duration(hi)*time.Second {
-		c.wrong(path, "%v is not a number of whole seconds from %ds to %ds", v, lo, hi)
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// asn reads the number of an autonomous system that is not reserved.
+func (c *checker) asn(path string, n v1alpha1.ASN) uint32 {
+	switch n {
+	case 23456, 65535, math.MaxUint32: // RFC 6793 (AS_TRANS), RFC 7300
+		c.wrong(path, "%d is reserved; private ones are 64512 to 65534 and 4200000000 to 4294967294", n)
 		return 0
 	}
-	return v
+	return between[uint32](c, path, int64(n), 1, math.MaxUint32)
 }
 
+// device checks the name of a network device, if there is one: IFNAMSIZ leaves
+// 15 bytes, and the kernel refuses these names and characters.
+func (c *checker) device(path, name string) {
+	if len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/: \t\n\v\f\r\x00") {
+		c.wrong(path, "%q is not the name of a network device: at most 15 bytes, without '/', ':' and spaces", name)
+	}
+}
+
+// seconds reads a time of whole seconds within bounds.
+func (c *checker) seconds(path string, s *v1alpha1.Seconds, otherwise time.Duration, lo, hi int) time.Duration {
+	if s == nil {
+		return otherwise.Truncate(time.Second)
+	}
+	d, err := s.Duration()
+	if err != nil {
+		c.wrong(path, "%v", err)
+		return 0
+	}
+	if d < time.Duration(lo)*time.Second || d > time.Duration(hi)*time.Second {
+		c.wrong(path, "%s is not between %ds and %ds", *s, lo, hi)
+		return 0
+	}
+	return d
+}
+
+// families reads address families; those that are not given are both.
 func (c *checker) families(in []v1alpha1.Family) []clustermesh.Family {
-	if len(in) == 0 {
+	if in == nil {
 		return []clustermesh.Family{clustermesh.IPv4Unicast, clustermesh.IPv6Unicast}
+	}
+	if len(in) == 0 {
+		c.wrong("spec.families", "is empty; name ipv4, ipv6 or both, or remove it")
 	}
 	var out []clustermesh.Family
 	for i, f := range in {
@@ -94,6 +137,7 @@ func (c *checker) families(in []v1alpha1.Family) []clustermesh.Family {
 			c.wrong(at("spec.families", i), "%q is not ipv4 or ipv6", f)
 		}
 	}
+	once(c, "spec.families", in)
 	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }

@@ -3,11 +3,18 @@ package translate
 import (
 	"net/url"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"tombolo.io/tombolo/api/v1alpha1"
 	"tombolo.io/tombolo/clustermesh"
+)
+
+// Bounds of a peer's endpoints, those of its schema.
+const (
+	maxEndpoints    = 16
+	longestEndpoint = 280
 )
 
 // ClusterPeer translates a ClusterPeer.
@@ -20,9 +27,11 @@ func ClusterPeer(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) {
 	if len(p.Spec.Endpoints) == 0 {
 		c.wrong("spec.endpoints", "is empty; name at least one, such as https://192.0.2.1:2379")
 	}
+	c.atMost("spec.endpoints", len(p.Spec.Endpoints), maxEndpoints)
+	once(c, "spec.endpoints", p.Spec.Endpoints)
 	for i, e := range p.Spec.Endpoints {
-		u, err := url.Parse(e)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.Port() == "" || u.Path != "" {
+		u, err := url.Parse(string(e))
+		if len(e) > longestEndpoint || err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Port() == "" || string(e) != "https://"+u.Host {
 			c.wrong(at("spec.endpoints", i), "%q is not https://address:port", e)
 		}
 	}
@@ -32,8 +41,8 @@ func ClusterPeer(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) {
 	c.file("spec.tls.keyFile", t.KeyFile)
 	out := &clustermesh.Peer{
 		Name:      p.Name,
-		Endpoints: p.Spec.Endpoints,
-		TLS:       clustermesh.TLSFiles{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile},
+		Endpoints: texts(p.Spec.Endpoints),
+		TLS:       clustermesh.TLSFiles{CA: string(t.CAFile), Cert: string(t.CertFile), Key: string(t.KeyFile)},
 	}
 	c.valid(out)
 	if err := c.err(); err != nil {
@@ -42,11 +51,14 @@ func ClusterPeer(p *v1alpha1.ClusterPeer) (*clustermesh.Peer, error) {
 	return out, nil
 }
 
-func (c *checker) file(path, name string) {
+// longestPath is Linux' PATH_MAX without the NUL at its end.
+const longestPath = 4095
+
+func (c *checker) file(path string, name v1alpha1.File) {
 	switch {
 	case name == "":
 		c.wrong(path, "is missing")
-	case !filepath.IsAbs(name):
+	case !filepath.IsAbs(string(name)) || strings.ContainsRune(string(name), 0) || len(name) > longestPath:
 		c.wrong(path, "%q is not an absolute path", name)
 	}
 }

@@ -67,7 +67,12 @@ func (c *checker) err() error { return errors.Join(c.errs...) }
 
 // wrong notes a mistake; path is the field's, dots between its parts.
 func (c *checker) wrong(path, format string, args ...any) {
-	c.errs = append(c.errs, &FieldError{Path: strings.Split(path, "."), Reason: fmt.Sprintf(format, args...)})
+	c.wrongAt(strings.Split(path, "."), format, args...)
+}
+
+// wrongAt is wrong for a path of which a part may have dots.
+func (c *checker) wrongAt(path []string, format string, args ...any) {
+	c.errs = append(c.errs, &FieldError{Path: path, Reason: fmt.Sprintf(format, args...)})
 }
 
 // valid adds what the mesh itself demands of a noun, once the object has no
