@@ -24,7 +24,7 @@ type Speaker struct {
 }
 
 // Role names this process in its status and its socket.
-const Role = "speaker"
+const Role = clustermesh.RoleSpeaker
 
 // leaseTTL is how long the status of a dead speaker stays in the store.
 const leaseTTL = 5 * time.Second

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/bgp/advertise"
+	"tombolo.io/tombolo/bgp/session"
 	"tombolo.io/tombolo/clustermesh"
 )
 
@@ -108,6 +110,12 @@ func (l *loop) report(st *Status) {
 	for _, r := range st.Reasons {
 		p.Reasons = append(p.Reasons, clustermesh.Line(r))
 	}
+	for _, s := range st.Peers[:min(len(st.Peers), clustermesh.MaxReportedSessions)] {
+		p.Sessions = append(p.Sessions, clustermesh.BGPSession{
+			Peer: s.Name, State: s.State, Established: s.State == string(session.Established) && s.refused == "", Reason: clustermesh.Line(s.Reason),
+		})
+	}
+	slices.SortFunc(p.Sessions, func(a, b clustermesh.BGPSession) int { return cmp.Compare(a.Peer, b.Peer) })
 	value, err := clustermesh.Encode(p)
 	if err != nil || bytes.Equal(value, l.reported) {
 		l.problem("status", err)

@@ -64,6 +64,7 @@ func samples() map[string]Object {
 			Epoch: "e", Identities: []Identity{{ID: 65537, Labels: label("app", "cart")}, {ID: 65538, Labels: label("app", "web")}},
 			GossipKeys: []string{"0a1b2c3d", "4e5f6071"},
 			Drains:     []DrainCount{{DrainRef{"east", DrainNode, "n1"}, 0}, {DrainRef{"east", DrainService, "shop/cart"}, 4294967295}},
+			Sessions:   []BGPSession{{Peer: "a", State: "Idle", Reason: "no route"}, {Peer: "b", State: "Established", Established: true}},
 		},
 		"tombolo/v1/status/check/asked/x1": &CheckRequest{ID: "x1"},
 		"tombolo/v1/status/check/answers/n1": &CheckAnswer{

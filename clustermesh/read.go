@@ -187,6 +187,9 @@ func readProcess(c *checker, m *meshpb.ProcessStatus) *ProcessStatus {
 		Drains: each(m.GetDrains(), func(n *meshpb.DrainCount) DrainCount {
 			return DrainCount{DrainRef{n.GetCluster(), DrainKind(n.GetWhat()), n.GetName()}, n.GetConnections()}
 		}),
+		Sessions: each(m.GetSessions(), func(s *meshpb.BGPSession) BGPSession {
+			return BGPSession{Peer: s.GetPeer(), State: s.GetState(), Established: s.GetEstablished(), Reason: s.GetReason()}
+		}),
 	}
 }
 

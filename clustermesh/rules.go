@@ -139,6 +139,17 @@ func (p *ProcessStatus) check(c *checker) {
 		}
 		c.leave()
 	}
+	c.count("sessions", len(p.Sessions), MaxReportedSessions)
+	for i, s := range p.Sessions[:min(len(p.Sessions), MaxReportedSessions)] {
+		c.enter("sessions", i)
+		c.subdomain("peer", s.Peer)
+		c.required("state", s.State)
+		c.text("reason", s.Reason)
+		if i > 0 && s.Peer <= p.Sessions[i-1].Peer {
+			c.fail("peer", s.Peer, "must be in the order of names, each once")
+		}
+		c.leave()
+	}
 }
 
 func (p *Peer) check(c *checker) {

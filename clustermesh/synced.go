@@ -71,10 +71,26 @@ type ProcessStatus struct {
 	// what each cluster drains, in the order of DrainCount.Compare, at most
 	// MaxReportedDrains.
 	Drains []DrainCount
+	// Sessions are, in a speaker's report, those that it is to have with routers, by
+	// the name of the BGPPeer, at most MaxReportedSessions.
+	Sessions []BGPSession
 }
 
-// RoleAgent is the role of the agents, in ProcessStatus and in its key.
-const RoleAgent = "agent"
+// BGPSession is the session of a speaker with a router.
+type BGPSession struct {
+	// Peer is the name of the BGPPeer.
+	Peer string
+	// State is the session's in a word, Reason why it is not Established.
+	State       string
+	Established bool
+	Reason      string
+}
+
+// The roles of agents and speakers, in ProcessStatus and in its key.
+const (
+	RoleAgent   = "agent"
+	RoleSpeaker = "speaker"
+)
 
 // MaxReportedIdentities bounds the identities in a report: more than a node has
 // pods, and little enough for one value of etcd.
@@ -82,3 +98,6 @@ const MaxReportedIdentities = 1024
 
 // MaxReportedDrains bounds the drains in a report.
 const MaxReportedDrains = 256
+
+// MaxReportedSessions bounds the sessions in a report.
+const MaxReportedSessions = 256

@@ -288,6 +288,13 @@ func singleRules() []rule {
 		{processKey, on(func(p *ProcessStatus) { p.Identities[0].Labels = nil }), "labels"},
 		{processKey, on(func(p *ProcessStatus) { p.Identities = make([]Identity, MaxReportedIdentities+1) }), "identities (1025)"},
 		{processKey, on(func(p *ProcessStatus) { p.Drains = make([]DrainCount, MaxReportedDrains+1) }), "drains (257)"},
+		{processKey, on(func(p *ProcessStatus) { p.Sessions = make([]BGPSession, MaxReportedSessions+1) }), "sessions (257)"},
+		{processKey, on(func(p *ProcessStatus) { p.Sessions = []BGPSession{{Peer: "Tor", State: "Idle"}} }), `sessions[0].peer ("Tor")`},
+		{processKey, on(func(p *ProcessStatus) { p.Sessions = []BGPSession{{Peer: "tor"}} }), `sessions[0].state ("")`},
+		{processKey, on(func(p *ProcessStatus) { p.Sessions = []BGPSession{{"tor", "Idle", false, "a\nb"}} }), "sessions[0].reason"},
+		{processKey, on(func(p *ProcessStatus) {
+			p.Sessions = []BGPSession{{Peer: "tor", State: "Idle"}, {Peer: "tor", State: "Idle"}}
+		}), `sessions[1].peer ("tor")`},
 
 		{peerKey, on(func(p *Peer) { p.Endpoints = nil }), "endpoints ([]) must not be empty"},
 		{peerKey, on(func(p *Peer) { p.Endpoints[1] = p.Endpoints[0] }), "must not occur twice"},

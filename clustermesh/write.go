@@ -172,6 +172,9 @@ func (p *ProcessStatus) message() proto.Message {
 		Health: string(p.Health), Reasons: p.Reasons,
 		Epoch: p.Epoch, Identities: each(p.Identities, writeIdentity),
 		GossipKeys: p.GossipKeys, Drains: each(p.Drains, writeDrainCount),
+		Sessions: each(p.Sessions, func(s BGPSession) *meshpb.BGPSession {
+			return &meshpb.BGPSession{Peer: s.Peer, State: s.State, Established: s.Established, Reason: s.Reason}
+		}),
 	}
 }
 

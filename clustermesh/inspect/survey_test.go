@@ -132,3 +132,31 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("got %+v", got[2])
 	}
 }
+
+func TestObjects(t *testing.T) {
+	c := mesh(t)
+	put(t, c, clustermesh.Private, "", &clustermesh.BGPPeer{Name: "tor", Address: netip.MustParseAddr("192.0.2.1"), ASN: 1, LocalASN: 2})
+	put(t, c, clustermesh.Private, "", &clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true})
+	put(t, c, clustermesh.Status, "", &clustermesh.ProcessStatus{Role: clustermesh.RoleSpeaker, Node: "n1", Health: clustermesh.HealthOK,
+		Sessions: []clustermesh.BGPSession{{Peer: "tor", State: "Established", Established: true}}})
+	all, err := inspect.Objects(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range all {
+		for _, c := range o.Conditions {
+			got = append(got, o.Kind+" "+o.Name+" "+c.Type+" "+string(c.State)+" "+c.Reason)
+		}
+	}
+	want := []string{
+		"BGPAdvertisement all Accepted True Accepted",
+		"BGPPeer tor Accepted True Accepted", "BGPPeer tor Ready True Established",
+		"ClusterPeer north Accepted False Refused", "ClusterPeer north Ready False Refused",
+		"ClusterPeer south Accepted Unknown Unknown", "ClusterPeer south Ready False Connecting",
+		"ClusterPeer west Accepted True Admitted", "ClusterPeer west Ready True Synced",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}

@@ -1467,7 +1467,9 @@ type ProcessStatus struct {
 	// encrypts with first.
 	GossipKeys []string `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	// Of an agent: how many connections of its node go to what is drained.
-	Drains        []*DrainCount `protobuf:"bytes,10,rep,name=drains,proto3" json:"drains,omitempty"`
+	Drains []*DrainCount `protobuf:"bytes,10,rep,name=drains,proto3" json:"drains,omitempty"`
+	// Of a speaker: its sessions with routers.
+	Sessions      []*BGPSession `protobuf:"bytes,11,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1572,6 +1574,83 @@ func (x *ProcessStatus) GetDrains() []*DrainCount {
 	return nil
 }
 
+func (x *ProcessStatus) GetSessions() []*BGPSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// BGPSession is the session of a node with a router.
+type BGPSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The BGPPeer.
+	Peer          string `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	State         string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Established   bool   `protobuf:"varint,3,opt,name=established,proto3" json:"established,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPSession) Reset() {
+	*x = BGPSession{}
+	mi := &file_clustermesh_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPSession) ProtoMessage() {}
+
+func (x *BGPSession) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
+func (*BGPSession) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BGPSession) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *BGPSession) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BGPSession) GetEstablished() bool {
+	if x != nil {
+		return x.Established
+	}
+	return false
+}
+
+func (x *BGPSession) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // DrainCount is how many connections of a node go to what a cluster drains.
 type DrainCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1585,7 +1664,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1676,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1689,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -1655,7 +1734,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1746,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1759,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Peer) GetName() string {
@@ -1729,7 +1808,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1820,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1833,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -1783,7 +1862,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1874,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1887,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Requirement) GetKey() string {
@@ -1855,7 +1934,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1946,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1959,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -1998,7 +2077,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2089,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2102,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2101,7 +2180,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2192,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2205,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2205,7 +2284,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2296,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2309,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -2259,7 +2338,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2350,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2363,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -2311,7 +2390,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2402,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2336,7 +2415,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -2362,7 +2441,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2453,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2466,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -2459,7 +2538,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2471,7 +2550,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,7 +2563,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -2580,7 +2659,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2671,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2684,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Finding) GetLevel() string {
@@ -2770,7 +2849,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\tR\x05epoch\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
-	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\xee\x02\n" +
+	"\acluster\x18\x06 \x01(\v2\x1f.tombolo.clustermesh.v1.ClusterR\acluster\"\xae\x03\n" +
 	"\rProcessStatus\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
@@ -2785,7 +2864,14 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\vgossip_keys\x18\t \x03(\tR\n" +
 	"gossipKeys\x12:\n" +
 	"\x06drains\x18\n" +
-	" \x03(\v2\".tombolo.clustermesh.v1.DrainCountR\x06drains\"p\n" +
+	" \x03(\v2\".tombolo.clustermesh.v1.DrainCountR\x06drains\x12>\n" +
+	"\bsessions\x18\v \x03(\v2\".tombolo.clustermesh.v1.BGPSessionR\bsessions\"p\n" +
+	"\n" +
+	"BGPSession\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12 \n" +
+	"\vestablished\x18\x03 \x01(\bR\vestablished\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"p\n" +
 	"\n" +
 	"DrainCount\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
@@ -2914,7 +3000,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -2936,77 +3022,79 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Synced)(nil),                // 17: tombolo.clustermesh.v1.Synced
 	(*MirrorState)(nil),           // 18: tombolo.clustermesh.v1.MirrorState
 	(*ProcessStatus)(nil),         // 19: tombolo.clustermesh.v1.ProcessStatus
-	(*DrainCount)(nil),            // 20: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 21: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 22: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 23: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 24: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 25: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 26: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 27: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 28: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 29: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 30: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 31: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 32: tombolo.clustermesh.v1.Finding
-	nil,                           // 33: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 34: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 35: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 36: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*BGPSession)(nil),            // 20: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 21: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 22: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 23: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 24: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 25: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 26: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 27: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 28: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 29: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 30: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 31: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 32: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 33: tombolo.clustermesh.v1.Finding
+	nil,                           // 34: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 35: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 36: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 37: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	33, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	34, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
 	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	37, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	34, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	38, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	38, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	35, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	39, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	37, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	37, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	38, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	38, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
 	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
 	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	35, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	38, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	36, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	39, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	38, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	39, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
 	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	20, // 24: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	36, // 25: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	23, // 26: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	37, // 27: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	37, // 28: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	37, // 29: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	37, // 30: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	22, // 31: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 32: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	22, // 33: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	22, // 34: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	38, // 35: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	38, // 36: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	38, // 37: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	37, // 38: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	28, // 39: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	38, // 40: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	31, // 41: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	32, // 42: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	37, // 43: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	37, // 44: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	45, // [45:45] is the sub-list for method output_type
-	45, // [45:45] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	21, // 24: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	20, // 25: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	37, // 26: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	24, // 27: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	38, // 28: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	38, // 29: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	38, // 30: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	38, // 31: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	23, // 32: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 33: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	23, // 34: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	23, // 35: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	39, // 36: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	39, // 37: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	39, // 38: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	38, // 39: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	29, // 40: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	39, // 41: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	32, // 42: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	33, // 43: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	38, // 44: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	38, // 45: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -3020,7 +3108,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -43,6 +43,7 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 	return map[string]control.Page{
 		"/processes": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Processes(ctx, client) }),
 		"/drains":    page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Drains(ctx, client) }),
+		"/objects":   page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Objects(ctx, client) }),
 		"/drains/plan": page(func(ctx context.Context, r *http.Request) (any, error) {
 			q := r.URL.Query()
 			return inspect.PlanDrain(ctx, client, clustermesh.DrainKind(q.Get("what")), q.Get("name"))

@@ -22,12 +22,17 @@ func meshStore(t *testing.T) *etcdtest.Store {
 		&clustermesh.Cluster{Name: "east", ID: 1, PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 		&clustermesh.Identity{ID: id, Labels: map[string]string{"tier": "web", "app": "cart"}},
 		&clustermesh.EndpointIdentity{Address: netip.MustParseAddr("10.1.0.5"), Identity: id, Pod: "shop/cart-0", Node: "n1"},
+		&clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true, Peers: []string{"tor"}},
 	} {
 		value, err := clustermesh.Encode(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		etcdtest.Put(t, client, clustermesh.KeyOf(clustermesh.Export, o).String(), string(value))
+		area := clustermesh.Export
+		if o.Kind() == clustermesh.KindBGPAdverts {
+			area = clustermesh.Private
+		}
+		etcdtest.Put(t, client, clustermesh.KeyOf(area, o).String(), string(value))
 	}
 	return s
 }
@@ -43,7 +48,12 @@ func TestMesh(t *testing.T) {
 		for args, want := range map[string]string{
 			"clusters -o wide": "CLUSTER ID PHASE SINCE NODES SERVICES ENDPOINTS IDENTITIES UNSYNCED REASON PODS NODE NETWORKS INVALID\n" +
 				"east 1 Ours - 0 0 0 1 bgp/advertisements,bgp/peers,drains,endpoints,identities,nodes,peers,services,slices - 10.1.0.0/16 - -",
-			"identities": "ID CLUSTER ADDRESSES LABELS\n65543 east 1 app=cart,tier=web",
+			"objects": "KIND NAME ACCEPTED READY REASON MESSAGE\n" +
+				"BGPAdvertisement all True - PeerMissing it is taken, and there is no BGPPeer tor",
+			"objects bgpadvertisements": "KIND NAME ACCEPTED READY REASON MESSAGE\n" +
+				"BGPAdvertisement all True - PeerMissing it is taken, and there is no BGPPeer tor",
+			"objects bgppeer": "KIND NAME ACCEPTED READY REASON MESSAGE",
+			"identities":      "ID CLUSTER ADDRESSES LABELS\n65543 east 1 app=cart,tier=web",
 			"identities of 10.1.0.5": "ADDRESS ID CLUSTER POD NODE LABELS\n" +
 				"10.1.0.5 65543 east shop/cart-0 n1 app=cart,tier=web",
 		} {

@@ -27,6 +27,7 @@ func newRoot() *cobra.Command {
 		newUndrain(),
 		newDrains(),
 		newClusters(),
+		newObjects(),
 		newIdentities(),
 		newBGP(),
 		newLab(),
