@@ -13,6 +13,7 @@ import (
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
@@ -39,6 +40,8 @@ type Agent struct {
 	judge atomic.Pointer[health.Health]
 	// pool is set with it, where this agent gossips.
 	pool atomic.Pointer[gossip.Pool]
+	// pods is set with it.
+	pods atomic.Pointer[pods.Node]
 	// word is what it says of its readiness, nil before it says anything.
 	word atomic.Pointer[word]
 }

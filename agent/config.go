@@ -1,16 +1,13 @@
 package agent
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/health"
-	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
@@ -35,9 +32,8 @@ type Config struct {
 	// for responder.None.
 	ProbePort uint16
 	Uplinks   []string
-	// PodsDir has a file for each pod that runs on the node; "pods" in RunDir when
-	// empty.
-	PodsDir string
+	// Pods says whence it is known which pods run on the node, as parsePods reads it.
+	Pods string
 	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its
 	// node's address; 0 is nowhere.
 	GossipPort uint16
@@ -76,11 +72,10 @@ func (c Config) Validate() error {
 	if slices.Contains(c.Uplinks, responder.None) && len(c.Uplinks) > 1 {
 		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
 	}
+	if _, err := c.podsSource(); err != nil {
+		errs = append(errs, err)
+	}
 	return errors.Join(append(errs, c.health().Validate(), c.DataPath.Validate())...)
-}
-
-func (c Config) pods(boot bpf.BootID) pods.Config {
-	return pods.Config{Dir: cmp.Or(c.PodsDir, filepath.Join(c.RunDir, "pods")), RunDir: c.RunDir, Boot: boot.String()}
 }
 
 func (c Config) census() census.Config {

@@ -34,7 +34,7 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 	p := &parts{
 		client: client, datapath: datapath, kernel: kernel,
 		disconnector: disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log),
-		pods:         pods.New(a.config.pods(kernel.BootID()), kernel, a.log),
+		pods:         pods.New(a.config.podsConfig(kernel.BootID()), kernel, a.log),
 		responder:    responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
 	p.balancer = loadbalancer.New(a.loadbalancer(p.disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
@@ -57,5 +57,6 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 	})
 	a.balancer.Store(p.balancer)
 	a.judge.Store(p.judge)
+	a.pods.Store(p.pods)
 	return p
 }

@@ -40,7 +40,7 @@ func newRig(t *testing.T) *rig {
 		DataPath: bpf.Config{BPFFS: r.BPFFS, Cgroup: r.Cgroup, Sizes: bpf.SmallSizes()},
 		// The devices here are those of the machine.
 		ProbePort: bpf.DefaultProbePort, Uplinks: []string{responder.None},
-		Failover: health.On, Knobs: health.DefaultKnobs(),
+		Pods: PodsNone, Failover: health.On, Knobs: health.DefaultKnobs(),
 	}
 	return r
 }

@@ -16,7 +16,7 @@ import (
 // surface is what the agent shows on its socket.
 func (a *Agent) surface(client *etcd.Client) control.Surface {
 	pages := map[string]control.Page{"/services": a.services, "/services/why": a.why, clustermesh.ReadinessPage: a.readiness,
-		"/verdicts": a.verdicts, "/events": a.events, "/gossip": a.gossip, "/latency": a.latency}
+		"/verdicts": a.verdicts, "/events": a.events, "/gossip": a.gossip, "/latency": a.latency, "/pods": a.listPods}
 	if a.config.Pages != nil {
 		maps.Copy(pages, a.config.Pages(client))
 	}

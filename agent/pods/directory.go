@@ -1,12 +1,14 @@
 package pods
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -14,6 +16,64 @@ import (
 
 // maxPods bounds how many files are looked at: several times what a node runs.
 const maxPods = 4096
+
+// Directory is a source: a directory, by its path, with a file for each pod.
+type Directory string
+
+// Without events everything is looked at now and then; a directory that cannot be
+// watched more often.
+const (
+	relist = 10 * time.Second
+	retry  = time.Second
+)
+
+// Follow looks at the files whenever one changes.
+func (d Directory) Follow(ctx context.Context, known map[string]Pod, tell func(Finding)) {
+	files := newDirectory(string(d), known)
+	var w *watch
+	defer func() { w.close() }()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-w.channel():
+			if !ok {
+				w = nil
+			}
+		case <-timer.C:
+			// The directory under this path may be another by now.
+			w.close()
+			w = nil
+		}
+		var watching error
+		if w == nil {
+			w, watching = openWatch(string(d))
+		}
+		// Watched first: what changes during the pass is looked at again.
+		err := files.pass()
+		tell(files.finding(err, watching))
+		if err != nil && !errors.Is(err, errEmpty) {
+			w.close()
+			w = nil
+		}
+		next := relist
+		if w == nil {
+			next = retry
+		}
+		timer.Reset(next)
+	}
+}
+
+// Present reports whether there is such a directory.
+func (d Directory) Present() bool {
+	info, err := os.Stat(string(d))
+	return err == nil && info.IsDir()
+}
+
+// String names the directory.
+func (d Directory) String() string { return "directory " + string(d) }
 
 // directory is what is known of the files.
 type directory struct {
@@ -114,6 +174,24 @@ func (d *directory) look(uid string, pods map[string]Pod) bool {
 	delete(d.bad, uid)
 	pods[uid] = p
 	return true
+}
+
+// finding is what is known after a pass.
+func (d *directory) finding(pass, watching error) Finding {
+	f := Finding{Unread: d.unread(), From: Directory(d.path).String()}
+	if d.known {
+		f.Pods = d.pods
+	}
+	switch {
+	case pass != nil:
+		f.Problems = append(f.Problems, pass.Error())
+	case watching != nil:
+		f.Problems = append(f.Problems, fmt.Sprintf("%v: what changes is seen late", watching))
+	}
+	for _, uid := range slices.Sorted(maps.Keys(d.bad)) {
+		f.Problems = append(f.Problems, fmt.Sprintf("a pod's file is not used: %v", d.bad[uid]))
+	}
+	return f
 }
 
 // unread are the pods of whom nothing is known but that they have a file.

@@ -2,13 +2,13 @@
 // from any store: other clusters ask for it while their mirror of this one is
 // stale.
 //
-// A directory has a file for each pod, which the container runtime's side keeps
-// (in a lab, the lab). [Node] reads it, hands out an immutable [Set], and raises
-// the node's endpoint epoch, which replies to probes carry, whenever another pod
-// or address lives here than before.
+// A [Source] says which pods run: [Directory], a directory with a file for each
+// pod (in a lab, the lab keeps it); the container runtime, in package cri; the one
+// of both that is there, [Either]; or [None]. [Node] follows it, hands out an
+// immutable [Set], and raises the node's endpoint epoch, which replies to probes
+// carry, whenever another pod or address lives here than before.
 //
-// What cannot be read is not known to be gone: a bad file leaves what was known
-// of its pod, and a directory that is missing, unreadable or empty leaves
-// everything. What was known is kept on disk, so that a restart neither forgets
-// it nor misses what changed meanwhile.
+// What cannot be read is not known to be gone: a source that is missing, cannot be
+// read or is empty leaves everything. What was known is kept on disk, so that a
+// restart neither forgets it nor misses what changed meanwhile.
 package pods

@@ -2,24 +2,19 @@ package pods
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
-	"time"
 
 	"tombolo.io/tombolo/internal/kept"
 )
 
 // Config says where to look.
 type Config struct {
-	// Dir has a file <uid>.json for each pod of the node, and RunDir is where what
-	// was known is kept for a restart of the agent.
-	Dir, RunDir string
+	// Source says which pods run.
+	Source Source
+	// RunDir is where what was known is kept for a restart of the agent.
+	RunDir string
 	// Boot is the kernel's boot id: what was known under another one is worth
 	// nothing.
 	Boot string
@@ -35,10 +30,11 @@ type Epoch interface {
 type Snapshot struct {
 	// Set is nil while nothing is known.
 	Set *Set
-	// Absent: there is no such directory and never was one, as where nobody tells
-	// agents of pods.
-	Absent bool
-	// Problems say what cannot be read, a line each.
+	// From says whence it is known, for people.
+	From string
+	// Doubted counts the pods whose source has them no more, which is not believed.
+	Doubted int
+	// Problems say what is not in order, a line each.
 	Problems []string
 }
 
@@ -51,19 +47,14 @@ type Node struct {
 
 	// What follows is owned by Run.
 
-	dir *directory
-	// told is what was logged of problems.
+	// pods are those that are known, by uid.
+	pods map[string]Pod
+	// told is what was logged of problems, from what was logged of where it is known.
 	told map[string]bool
+	from string
 	// unkept: what is known is not on disk.
 	unkept bool
 }
-
-// Without events everything is looked at now and then; a directory that cannot be
-// watched more often.
-const (
-	relist = 10 * time.Second
-	retry  = time.Second
-)
 
 // keptFile has what was known, below the run directory.
 const keptFile = "known-pods.json"
@@ -78,42 +69,11 @@ func New(c Config, e Epoch, log *slog.Logger) *Node {
 // Snapshot returns what is known; any goroutine may ask.
 func (n *Node) Snapshot() *Snapshot { return n.snapshot.Load() }
 
-// Run follows the directory until ctx ends.
+// Run follows the source until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
-	n.dir = newDirectory(n.config.Dir, n.recall())
-	var w *watch
-	defer func() { w.close() }()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case _, ok := <-w.channel():
-			if !ok {
-				w = nil
-			}
-		case <-timer.C:
-			// The directory under this path may be another by now.
-			w.close()
-			w = nil
-		}
-		var watching error
-		if w == nil {
-			w, watching = openWatch(n.config.Dir)
-		}
-		// Watched first: what changes during the pass is looked at again.
-		err := n.look(watching)
-		if err != nil && !errors.Is(err, errEmpty) {
-			w.close()
-			w = nil
-		}
-		next := relist
-		if w == nil {
-			next = retry
-		}
-		timer.Reset(next)
-	}
+	n.pods = n.recall()
+	n.config.Source.Follow(ctx, n.pods, n.take)
+	return nil
 }
 
 // memory is what is kept for a restart.
@@ -128,7 +88,7 @@ func (n *Node) recall() map[string]Pod {
 	if err != nil {
 		n.log.Warn("which pods ran here before is not known", "error", err)
 	}
-	if m.Boot != n.config.Boot {
+	if m.Boot != n.config.Boot || len(m.Pods) == 0 {
 		return nil
 	}
 	return m.Pods
@@ -136,48 +96,38 @@ func (n *Node) recall() map[string]Pod {
 
 func (n *Node) path() string { return filepath.Join(n.config.RunDir, keptFile) }
 
-// look makes a pass and publishes what it found. Whoever is told by the epoch to
-// ask finds the answer there already. The error is why nothing could be learnt.
-func (n *Node) look(watching error) error {
-	before := n.dir.pods
-	err := n.dir.pass()
-	moved := !sameLife(before, n.dir.pods)
-	s := &Snapshot{Problems: n.problems(err, watching), Absent: !n.dir.known && errors.Is(err, fs.ErrNotExist)}
-	if n.dir.known {
-		s.Set = newSet(n.dir.pods, n.dir.unread())
+// take publishes what was found. Whoever is told by the epoch to ask finds the
+// answer there already.
+func (n *Node) take(f Finding) {
+	n.note(f)
+	n.snapshot.Store(&Snapshot{Set: setOf(f), From: f.From, Doubted: f.Doubted, Problems: f.Problems})
+	moved := f.Pods != nil && !sameLife(n.pods, f.Pods)
+	if f.Pods != nil {
+		n.pods = f.Pods
 	}
-	n.snapshot.Store(s)
 	if moved {
 		n.epoch.SetEpoch(n.epoch.Epoch() + 1)
-		n.log.Info("other pods run on this node", "pods", len(n.dir.pods), "epoch", n.epoch.Epoch())
+		n.log.Info("other pods run on this node", "pods", len(n.pods), "epoch", n.epoch.Epoch())
 	}
 	if moved || n.unkept {
-		failed := kept.Write(n.path(), memory{n.config.Boot, n.dir.pods})
+		failed := kept.Write(n.path(), memory{n.config.Boot, n.pods})
 		if n.unkept = failed != nil; n.unkept {
 			n.log.Warn("which pods run here is not kept for a restart", "error", failed)
 		}
 	}
-	return err
 }
 
-// problems lists what is wrong, and logs what is new of it.
-func (n *Node) problems(pass, watching error) []string {
-	var out []string
-	switch {
-	case pass != nil:
-		out = append(out, pass.Error())
-	case watching != nil:
-		out = append(out, fmt.Sprintf("%v: what changes is seen late", watching))
-	}
-	for _, uid := range slices.Sorted(maps.Keys(n.dir.bad)) {
-		out = append(out, fmt.Sprintf("a pod's file is not used: %v", n.dir.bad[uid]))
+// note logs what is new of a finding's problems, and where it is from.
+func (n *Node) note(f Finding) {
+	if f.From != n.from {
+		n.from = f.From
+		n.log.Info("which pods run on this node is known", "from", f.From)
 	}
 	told := map[string]bool{}
-	for _, p := range out {
+	for _, p := range f.Problems {
 		if told[p] = true; !n.told[p] {
 			n.log.Warn("pods of this node", "problem", p)
 		}
 	}
 	n.told = told
-	return out
 }

@@ -18,9 +18,19 @@ type Pod struct {
 	UID string `json:"uid"`
 	// Name is namespace/name, for people; it may be empty.
 	Name string `json:"name,omitempty"`
-	// Addresses are one or more, sorted. A pod in the node's network has the
-	// node's.
+	// Addresses are sorted. In a file there are one or more, those of the node for a
+	// pod in its network; a container runtime says none of such a pod, and none yet
+	// of one that is being made.
 	Addresses []netip.Addr `json:"addresses"`
+	// HostNetwork: it is in the node's network, by the word of a container runtime.
+	HostNetwork bool `json:"hostNetwork,omitempty"`
+	// Static: the kubelet has it from a file and not from the API, where it goes by
+	// another uid.
+	Static bool `json:"static,omitempty"`
+	// Sandbox is what a container runtime calls it, and Cgroup the directory of all
+	// its processes below the mount of cgroup2; both may be empty.
+	Sandbox string `json:"sandbox,omitempty"`
+	Cgroup  string `json:"cgroup,omitempty"`
 }
 
 // Bounds of what a file may say.
@@ -81,12 +91,21 @@ func parsePod(raw []byte, uid string) (p Pod, err error) {
 		return p, fmt.Errorf("addresses: %d, want 1 to %d", len(p.Addresses), maxAddresses)
 	}
 	for i, a := range p.Addresses {
-		if !a.IsValid() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+		if !ValidAddress(a) {
 			return p, fmt.Errorf("addresses[%d]: %q is not an address of a pod", i, a)
 		}
 		p.Addresses[i] = a.Unmap()
 	}
-	slices.SortFunc(p.Addresses, netip.Addr.Compare)
-	p.Addresses = slices.Compact(p.Addresses)
-	return p, nil
+	return Pod{UID: p.UID, Name: p.Name, Addresses: Sorted(p.Addresses)}, nil
+}
+
+// ValidAddress reports whether a pod can have this address.
+func ValidAddress(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
+}
+
+// Sorted sorts addresses in place and returns each of them once.
+func Sorted(all []netip.Addr) []netip.Addr {
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }

@@ -17,6 +17,7 @@ import (
 type world struct {
 	*testing.T
 	dir, run string
+	source   Source // of the directory when nil
 	boot     string
 	epoch    counter
 	node     *Node
@@ -39,7 +40,11 @@ func newWorld(t *testing.T) *world {
 // start runs a Node, as an agent that starts does.
 func (w *world) start() {
 	w.Helper()
-	w.node = New(Config{Dir: w.dir, RunDir: w.run, Boot: w.boot}, &w.epoch, slog.New(slog.DiscardHandler))
+	source := w.source
+	if source == nil {
+		source = Directory(w.dir)
+	}
+	w.node = New(Config{Source: source, RunDir: w.run, Boot: w.boot}, &w.epoch, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	n := w.node
@@ -257,6 +262,41 @@ func TestRestart(t *testing.T) {
 	w.complains("a.json")
 	if got := w.state("10.1.0.1", "a"); got != Unknown {
 		t.Errorf("from before a reboot: %v", got)
+	}
+}
+
+// TestEither holds that the first source that is there is followed, from when it is, and
+// that before that what was known goes on and people are told.
+func TestEither(t *testing.T) {
+	w := newWorld(t)
+	w.put("a", "10.1.0.1")
+	w.start()
+	w.is("10.1.0.1", "a", Lives)
+	w.stop()
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	w.source = Either{Sources: []Source{Directory(first), Directory(second)}, Missing: "there is none"}
+	w.start()
+	defer w.stop()
+	w.complains("there is none")
+	w.is("10.1.0.1", "a", Lives)
+	w.rename(w.dir, second)
+	w.dir = second
+	w.put("b", "10.1.0.2")
+	w.is("10.1.0.2", "b", Lives)
+	if from := w.node.Snapshot().From; from != "directory "+second {
+		t.Errorf("known from %q", from)
+	}
+}
+
+// TestNone holds that a node of which nobody tells knows nothing, and that this is no
+// fault.
+func TestNone(t *testing.T) {
+	w := newWorld(t)
+	w.source = None{}
+	w.start()
+	defer w.stop()
+	if s := w.node.Snapshot(); s.Set != nil || len(s.Problems) > 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -1,6 +1,8 @@
 package pods
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -29,13 +31,22 @@ type Set struct {
 	pods map[string]Pod // by uid
 	// holders are the uids of the pods of each address.
 	holders map[netip.Addr][]string
-	// unread are the uids of files that were never read well.
+	// unread are the uids of pods of whom nothing else is known.
 	unread map[string]struct{}
+	// host are the addresses of the node.
+	host map[netip.Addr]struct{}
+	// static: a static pod is in the node's network.
+	static bool
 }
 
-func newSet(pods map[string]Pod, unread map[string]struct{}) *Set {
-	s := &Set{pods: pods, unread: unread, holders: map[netip.Addr][]string{}}
-	for uid, p := range pods {
+// setOf returns the set of a finding, nil when that knows nothing.
+func setOf(f Finding) *Set {
+	if f.Pods == nil {
+		return nil
+	}
+	s := &Set{pods: f.Pods, unread: f.Unread, host: f.Host, holders: map[netip.Addr][]string{}}
+	for uid, p := range f.Pods {
+		s.static = s.static || p.Static && p.HostNetwork
 		for _, a := range p.Addresses {
 			s.holders[a] = append(s.holders[a], uid)
 		}
@@ -49,7 +60,18 @@ func SetOf(all ...Pod) *Set {
 	for _, p := range all {
 		pods[p.UID] = p
 	}
-	return newSet(pods, nil)
+	return setOf(Finding{Pods: pods})
+}
+
+// Pods returns the pods that are known, in the order of their names and uids; nil while
+// nothing is.
+func (s *Set) Pods() []Pod {
+	if s == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(s.pods), func(a, b Pod) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	})
 }
 
 // Len returns how many pods are known.
@@ -60,7 +82,9 @@ func (s *Set) Len() int {
 	return len(s.pods)
 }
 
-// State says what is known of the pod of a uid under an address.
+// State says what is known of the pod of a uid under an address. A static pod is
+// asked about by another uid than its node knows, so where one is, a uid that is not
+// known may be its; and of a pod without an address it is not known which one it has.
 func (s *Set) State(a netip.Addr, uid string) State {
 	if s == nil || uid == "" {
 		return Unknown
@@ -68,12 +92,18 @@ func (s *Set) State(a netip.Addr, uid string) State {
 	if _, ok := s.unread[uid]; ok {
 		return Unknown
 	}
+	p, runs := s.pods[uid]
+	_, host := s.host[a]
 	holders := s.holders[a]
 	switch {
-	case slices.Contains(holders, uid):
+	case slices.Contains(holders, uid), host && p.HostNetwork:
 		return Lives
+	case slices.ContainsFunc(holders, func(h string) bool { return s.pods[h].Static }):
+		return Unknown
 	case len(holders) > 0:
 		return Reused
+	case runs && len(p.Addresses) == 0, host && s.static:
+		return Unknown
 	}
 	return Ended
 }
@@ -85,7 +115,7 @@ func sameLife(a, b map[string]Pod) bool {
 	}
 	for uid, p := range a {
 		o, ok := b[uid]
-		if !ok || !slices.Equal(p.Addresses, o.Addresses) {
+		if !ok || !slices.Equal(p.Addresses, o.Addresses) || p.HostNetwork != o.HostNetwork {
 			return false
 		}
 	}

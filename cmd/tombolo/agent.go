@@ -54,7 +54,7 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	flags.Uint16Var(&f.config.ProbePort, "probe-port", bpf.DefaultProbePort, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.DurationVar(&f.config.StaleAfter, "stale-after", 0, "how old a cluster's mirror may be before its endpoints leave the tables while others remain; 0 is never")
-	flags.StringVar(&f.config.PodsDir, "pods-dir", "", "directory with a file for each pod that runs on this node; pods in the run directory by default")
+	flags.StringVar(&f.config.Pods, "pods", agent.PodsAuto, "whence it is known which pods run on this node: cri, the container runtime at one of the usual sockets; unix://PATH, the one at that socket; /PATH, a directory with a file for each; none; auto is the directory pods in the run directory, or else cri")
 	flags.Uint16Var(&f.config.GossipPort, "gossip-port", gossip.DefaultPort, "UDP and TCP port, at the node's address, of gossip between the agents of this cluster; 0 does without: then each watches all nodes itself")
 	f.config.Knobs = health.DefaultKnobs()
 	flags.StringVar((*string)(&f.config.Failover), "failover", string(health.On), "what becomes of dead nodes and clusters: on routes around them, observe only reports them, off does not look")

@@ -22,7 +22,7 @@ func newRoot() *cobra.Command {
 		newServices(),
 		newEvents(),
 		newVerdict(),
-		newGossip(),
+		newGossip(), newPods(),
 		newDrain(),
 		newUndrain(),
 		newDrains(),

@@ -33,8 +33,11 @@ func (l *Lab) notePods() error {
 	return nil
 }
 
+// podsDir is named to the agent, which must not look for a runtime of the machine.
+func (l *Lab) podsDir(node string) string { return filepath.Join(l.RunDir(node), "pods") }
+
 func (l *Lab) podFile(node string, pod plan.Pod) string {
-	return filepath.Join(l.RunDir(node), "pods", pod.UID+".json")
+	return filepath.Join(l.podsDir(node), pod.UID+".json")
 }
 
 func (l *Lab) notePod(node string, pod plan.Pod) error {

@@ -89,7 +89,8 @@ func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
 		out = append(out, l.role(m, APIServer, l.apiserverFlags(c)))
 	}
 	reader := append([]string{"--etcd-endpoints", objects.EtcdURL(c)}, l.tls(c, pki.Node)...)
-	agent := append([]string{"--maps", cmp.Or(l.Maps, "small"), "--bpffs", l.BPFFS(m.Name), "--cgroup", filepath.Join(groups, plan.NodeCgroup(m.Name))}, reader...)
+	agent := append([]string{"--maps", cmp.Or(l.Maps, "small"), "--bpffs", l.BPFFS(m.Name), "--cgroup", filepath.Join(groups, plan.NodeCgroup(m.Name)),
+		"--pods", l.podsDir(m.Name)}, reader...)
 	return append(out, l.role(m, Agent, agent), l.role(m, Speaker, reader)), nil
 }
 
