@@ -83,6 +83,16 @@ type Census struct {
 	problem map[string]error
 	// began is when Run did.
 	began time.Time
+
+	// recalled: addresses and pairs are those of before a restart, and used until the
+	// store has named the endpoints.
+	recalled bool
+	// kept is what lies on disk, made of rememberedOf; moved: nodes or addresses may be
+	// others since. It is looked at again at rememberAt.
+	kept         *memory
+	rememberedOf *loadbalancer.Snapshot
+	moved        bool
+	rememberAt   time.Time
 }
 
 // result is what became of a question.
@@ -144,6 +154,9 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 		c.questions.Wait()
 	}()
 	c.recall()
+	if err := c.recollect(); err != nil {
+		c.deps.Log.Warn("which pods other nodes ran before is not known", "error", err)
+	}
 	c.began = time.Now()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -172,6 +185,7 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 			c.note(health.Event{What: name, From: Withdrew, To: "used", Reason: "its mirror is fresh, and rules"})
 		}
 		c.inquire(ctx)
+		c.remember(time.Now())
 		if !c.desk.anyStale() { // an answer that failed, or came late, is missed by nobody
 			c.fault("ask", nil)
 		}
@@ -236,7 +250,7 @@ func (c *Census) path() string { return filepath.Join(c.config.RunDir, rosterFil
 const Withdrew = "withdrawn"
 
 // errUnnamed is of an agent that started while its store is away, settling ago or more.
-var errUnnamed = errors.New("etcd has not named the endpoints' pods since the agent started: no node is asked which of its pods live, and what ends meanwhile stays in use")
+var errUnnamed = errors.New("etcd has not named the endpoints' pods since the agent started, and what was kept of them is missing: no node is asked which of its pods live, and what ends meanwhile stays in use")
 
 const settling = 5 * time.Second
 
@@ -245,9 +259,14 @@ var errNoWay = errors.New("it has no address of a family that this node has")
 
 // withdraw hands on what of a cluster is withdrawn.
 func (c *Census) withdraw(ctx context.Context, name string) {
-	if !c.config.Observe {
-		_ = c.deps.Balancer.SetWithdrawn(ctx, name, c.desk.withdrawn(name)) // only ctx ends it
+	if c.config.Observe {
+		return
 	}
+	gone := c.desk.withdrawn(name)
+	if c.recalled {
+		c.spare(gone)
+	}
+	_ = c.deps.Balancer.SetWithdrawn(ctx, name, gone) // only ctx ends it
 }
 
 // maxTold bounds how many pods of one answer have an event of their own.

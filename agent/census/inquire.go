@@ -13,19 +13,25 @@ import (
 // inquire asks whom there is to ask.
 func (c *Census) inquire(ctx context.Context) {
 	who := c.desk.next(time.Now())
-	// Before the store has told what is used here, that nothing of a node is would
-	// be a guess, and confirm what nobody knows. Of what the maps lead to nobody knows
-	// the pods' uids.
-	if named := c.deps.Balanced().Synced; len(who) == 0 || !named {
-		if named {
-			c.fault("unnamed", nil)
-		} else if time.Since(c.began) > settling {
-			c.fault("unnamed", errUnnamed)
-		}
+	// Before the store has told what is used here, or it is remembered, that nothing of
+	// a node is would be a guess, and confirm what nobody knows. Of what the maps lead
+	// to nobody knows the pods' uids.
+	named := c.deps.Balanced().Synced
+	switch {
+	case named:
+		c.recalled = false
+	case !c.recalled && len(who) > 0 && time.Since(c.began) > settling:
+		c.fault("unnamed", errUnnamed)
+	}
+	if named || c.recalled {
+		c.fault("unnamed", nil)
+	}
+	if len(who) == 0 || !named && !c.recalled {
 		return
 	}
-	c.fault("unnamed", nil)
-	c.index()
+	if named {
+		c.index()
+	}
 	for _, w := range who {
 		if _, named := c.addresses[w]; !named && w != c.own {
 			continue // the store has not named it yet

@@ -25,6 +25,7 @@ func (c *Census) take(ctx context.Context, b view.Batch) {
 		return // what was known goes on
 	}
 	c.enroll()
+	c.moved = true
 	c.own = health.Name{Cluster: self.Name, Node: c.config.Node}
 	c.sources = nil
 	if me := c.view.Node(view.Ours, c.config.Node); me != nil {

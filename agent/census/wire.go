@@ -12,8 +12,8 @@ import (
 
 // Pair is a pod under an address.
 type Pair struct {
-	Address netip.Addr
-	UID     string
+	Address netip.Addr `json:"address"`
+	UID     string     `json:"uid"`
 }
 
 // Answer is what a node says of pairs, in the order of the question.

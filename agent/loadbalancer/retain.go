@@ -7,7 +7,8 @@ import (
 
 // retain adds to what a port should become those of its backends that were
 // found in the maps and belong to a cluster that is missing: nobody vouches for
-// its tables yet, and what is not known is not known to be gone.
+// its tables yet, and what is not known is not known to be gone. One that ended by the
+// word of its node stays so.
 func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 	if !p.restored {
 		return
@@ -28,7 +29,7 @@ func (s *state) retain(p *port, d *desired, missing func(cluster uint16) bool) {
 		for _, b := range p.backends {
 			who := placed{cluster: b.cluster, address: b.address}
 			weight := weights[b.number]
-			if weight == 0 || wanted[who] || !missing(b.cluster) {
+			if weight == 0 || wanted[who] || b.standing == Ended || !missing(b.cluster) {
 				continue
 			}
 			p.restored, wanted[who] = true, true

@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"context"
 	"maps"
+	"net/netip"
 
 	"tombolo.io/tombolo/clustermesh/global"
 )
@@ -37,9 +38,32 @@ func (l *LoadBalancer) withdraw(w withdrawal) {
 			l.withdrawn[p] = reason
 		}
 	}
+	if !l.ready {
+		l.endFound(w.pods)
+	}
 	l.heard++
 	l.stir(before, l.withdrawn)
 	l.stir(l.withdrawn, before)
+}
+
+// endFound ends the backends that were found in the maps at addresses of pods that
+// ended, before the store has said whose they are. It is not taken back before that: by
+// then their addresses may be others'. The mesh's addresses do not overlap, so the
+// cluster, of which the maps know the number alone, need not be looked at.
+func (l *LoadBalancer) endFound(pods map[global.Pod]string) {
+	addresses := map[netip.Addr]struct{}{}
+	for p := range pods {
+		addresses[p.Address] = struct{}{}
+	}
+	for _, p := range l.state.pinned {
+		for i := range p.backends {
+			b := &p.backends[i]
+			if _, gone := addresses[b.address.Addr()]; gone && b.standing != Ended {
+				b.standing, l.ended = Ended, true
+				l.state.target.SetStanding(b.number, Ended)
+			}
+		}
+	}
 }
 
 // stir notes the pods of which one says what the other does not.

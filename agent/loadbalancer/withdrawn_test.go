@@ -64,3 +64,53 @@ func TestWithdrawnPodsAreEnded(t *testing.T) {
 		t.Errorf("nobody is withdrawn any more:\n got %v\nwant %v", after, before)
 	}
 }
+
+// TestWithdrawnFromMemory holds that before the store has said anything a pod that
+// ended takes no connection by the maps that were found, and that this is not undone
+// before the store rules; nor then, while nobody vouches for its cluster.
+func TestWithdrawnFromMemory(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.half(false, -1)
+	h.tell(true)
+	h.converge()
+	address := endpointAddr(1, 2, 2, false)
+	standings := func() map[Standing]int {
+		out := map[Standing]int{}
+		for n := range h.k.Limits().Backends {
+			if b := h.k.Backend(n); h.k.Usable(n) && b.Address.Addr() == address {
+				out[b.Standing]++
+			}
+		}
+		return out
+	}
+	before := h.selects()
+	n := standings()[Active]
+	if n == 0 {
+		t.Fatal("the pod is no backend: this shows nothing")
+	}
+	woken := 0
+	h.start()
+	h.l.config.Down = func() { woken++ }
+	h.l.withdraw(withdrawal{"west", map[global.Pod]string{{Cluster: "west", Address: address, UID: "u"}: "it ended"}})
+	h.drain(3)
+	if got := standings(); got[Ended] != n || len(got) != 1 || woken == 0 {
+		t.Errorf("%v, want %d ended; told %d times", got, n, woken)
+	}
+	h.l.withdraw(withdrawal{"west", nil})
+	h.drain(3)
+	if got := standings(); got[Ended] != n {
+		t.Errorf("taken back before the store rules: %v", got)
+	}
+	h.unsynced["west"] = true
+	h.tell(true)
+	h.drain(20)
+	if got := standings(); got[Active] > 0 {
+		t.Errorf("nobody vouches for its cluster, and it takes connections: %v", got)
+	}
+	clear(h.unsynced)
+	h.tell(true)
+	h.converge()
+	if after := h.selects(); !maps.Equal(before, after) {
+		t.Errorf("the store rules:\n got %v\nwant %v", after, before)
+	}
+}
