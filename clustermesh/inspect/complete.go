@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"strings"
 
 	"tombolo.io/tombolo/etcd"
 )
@@ -13,6 +14,9 @@ func Complete(ctx context.Context, c *etcd.Client, beginning string) ([]string, 
 	keys, err := c.Next(ctx, full)
 	for i, key := range keys {
 		keys[i] = key[len(full)-len(beginning):]
+	}
+	if beginning != "" && beginning != names && strings.HasPrefix(names, beginning) {
+		keys = append(keys, names) // the layout's root itself is being written
 	}
 	return keys, err
 }

@@ -32,6 +32,10 @@ func TestComplete(t *testing.T) {
 		"tombolo/v1/export/nodes/n1":  "tombolo/v1/export/nodes/n1",
 		"tombolo/v1/export/nodes/n1/": "",
 		"mirror/":                     "",
+		"t":                           "tombolo/",
+		"tombolo":                     "tombolo/",
+		"tombolo/":                    "tombolo/v1/",
+		"tombola":                     "",
 	} {
 		got, err := inspect.Complete(t.Context(), c, beginning)
 		if text := strings.Join(got, " "); text != want || err != nil {
