@@ -70,6 +70,10 @@ func (a *APIServer) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// opening is what is wrong with the embedded store until it serves, which of
+// several members each does once a majority is there.
+const opening = "it does not serve yet; of several members it waits for a majority, a new one for all"
+
 // store is the cluster's etcd: the server, if it is ours, and a client.
 type store struct {
 	server *embedded.Server
@@ -85,6 +89,10 @@ func (a *APIServer) openStore(ctx context.Context, g *errgroup.Group) (s store, 
 	if s.client, err = etcd.Dial(cfg); err != nil || !a.config.Store.Embedded() {
 		return s, err
 	}
+	a.status.Store(&Status{
+		Cluster: a.config.Cluster, Health: clustermesh.HealthDegraded, StoreErr: opening, StoreSince: time.Now(),
+		Reasons: []string{"the store: " + opening},
+	})
 	if s.server, err = embedded.Start(ctx, a.config.Store.server(), a.log.With("part", "etcd")); err != nil {
 		s.close()
 		return s, err

@@ -44,6 +44,9 @@ type Store struct {
 	// ServerTLS are the certificate of the embedded server, and the CA of its
 	// clients.
 	ServerTLS etcd.TLSFiles
+	// Cluster names the members of an embedded store that several API servers
+	// keep together; empty for one. Its Root is ClientTLS.
+	Cluster embedded.Cluster
 	// Endpoints are the URLs of an external store; with them nothing is embedded.
 	Endpoints []string
 	// ClientTLS authenticates us to either; its common name is root.
@@ -55,8 +58,12 @@ func (s Store) Embedded() bool { return len(s.Endpoints) == 0 }
 
 // server returns the configuration of the embedded server.
 func (s Store) server() embedded.Config {
+	cluster := s.Cluster
+	if !cluster.Empty() {
+		cluster.Root = s.ClientTLS
+	}
 	return embedded.Config{
-		Dir: s.Dir, Listen: s.Listen, TLS: s.ServerTLS,
+		Dir: s.Dir, Listen: s.Listen, TLS: s.ServerTLS, Cluster: cluster,
 		EpochKey: clustermesh.EpochKey, Users: embedded.Tombolo(clustermesh.Root),
 	}
 }
@@ -65,7 +72,7 @@ func (s Store) server() embedded.Config {
 func (s Store) client() (etcd.Config, error) {
 	cfg := etcd.Config{Endpoints: s.Endpoints}
 	if s.Embedded() {
-		cfg.Endpoints = s.Listen
+		cfg.Endpoints = embedded.Local(s.Listen)
 	}
 	if s.ClientTLS.Empty() {
 		return cfg, nil
@@ -116,8 +123,8 @@ func (s Store) Validate() error {
 		return err
 	}
 	var errs []error
-	if s.Dir != "" || len(s.Listen) > 0 {
-		errs = append(errs, errors.New("a store is either embedded (data directory, listen address) or external (endpoints), not both"))
+	if s.Dir != "" || len(s.Listen) > 0 || !s.Cluster.Empty() {
+		errs = append(errs, errors.New("a store is either embedded (data directory, listen address, members) or external (endpoints), not both"))
 	}
 	if s.ClientTLS.Empty() && slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
 		errs = append(errs, errors.New("https endpoints need a CA, a certificate and a key"))

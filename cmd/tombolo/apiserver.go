@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/clustermesh/source/manifests"
 	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/etcd/embedded"
 	"tombolo.io/tombolo/internal/control"
 )
 
@@ -30,6 +32,7 @@ type apiserverFlags struct {
 	serviceCIDRs          []string
 	manifests, runDir     string
 	serverCert, serverKey string
+	members               []string
 	metricsListen         string
 	store                 storeFlags
 	logs                  logFlags
@@ -70,6 +73,9 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.config.Store.Listen, "etcd-listen", nil, "URLs on which the embedded etcd listens")
 	flags.StringVar(&f.serverCert, "etcd-server-cert", "", "PEM file of the embedded etcd's certificate")
 	flags.StringVar(&f.serverKey, "etcd-server-key", "", "PEM file of that certificate's key")
+	flags.StringSliceVar(&f.members, "etcd-members", nil, "names and URLs of an embedded etcd's members toward each other, name=URL; one in each of as many API servers")
+	flags.StringVar(&f.config.Store.Cluster.Name, "etcd-member", "", "name of this member among them")
+	flags.StringVar(&f.config.Store.Cluster.Listen, "etcd-peer-listen", "", "URL on which other members are served; this member's of --etcd-members by default, or all addresses if that is a name")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
 	runDirFlag(flags, &f.runDir)
 	f.store.add(flags)
@@ -78,7 +84,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 
 // complete makes the configuration of what the flags say.
 func (f *apiserverFlags) complete() error {
-	var errs [3]error
+	var errs [4]error
 	cluster, store := &f.config.Cluster, &f.config.Store
 	cluster.PodCIDRs, errs[0] = parsePrefixes("pod-cidr", f.podCIDRs)
 	cluster.NodeCIDRs, errs[1] = parsePrefixes("node-cidr", f.nodeCIDRs)
@@ -87,6 +93,7 @@ func (f *apiserverFlags) complete() error {
 	if f.serverCert != "" || f.serverKey != "" {
 		store.ServerTLS = etcd.TLSFiles{CA: f.store.tls.CA, Cert: f.serverCert, Key: f.serverKey}
 	}
+	store.Cluster.Members, errs[3] = parseMembers(f.members)
 	f.config.Version = version
 	err := errors.Join(errs[:]...)
 	if f.manifests == "" {
@@ -122,7 +129,7 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 func (f *apiserverFlags) client() (*etcd.Client, error) {
 	store := f.store
 	if f.config.Store.Embedded() {
-		store.endpoints = f.config.Store.Listen
+		store.endpoints = embedded.Local(f.config.Store.Listen)
 	}
 	cfg, err := store.config()
 	if err != nil {
@@ -192,6 +199,24 @@ func parsePrefixes(flag string, in []string) ([]netip.Prefix, error) {
 			continue
 		}
 		out = append(out, p)
+	}
+	return out, errors.Join(errs...)
+}
+
+// parseMembers reads the members of an embedded etcd, each name=URL.
+func parseMembers(in []string) (map[string]string, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	out := map[string]string{}
+	var errs []error
+	for _, s := range in {
+		name, url, ok := strings.Cut(s, "=")
+		if !ok || name == "" || out[name] != "" {
+			errs = append(errs, fmt.Errorf("reading --etcd-members: %q is none such as a=https://10.0.0.1:2380, each with a name of its own", s))
+			continue
+		}
+		out[name] = url
 	}
 	return out, errors.Join(errs...)
 }

@@ -16,13 +16,13 @@ import (
 )
 
 func TestAPIServerReportsEveryMistake(t *testing.T) {
-	_, err := run(t, "apiserver", "--cluster-id", "512", "--pod-cidr", "10.1.0.0/33,10.2.0.0/16", "--shrink-hold", "-1s", "--identity-labels", "team*,a b", "--run-dir", t.TempDir())
+	_, err := run(t, "apiserver", "--cluster-id", "512", "--pod-cidr", "10.1.0.0/33,10.2.0.0/16", "--shrink-hold", "-1s", "--identity-labels", "team*,a b", "--etcd-members", "a,b=http://x:1,b=http://y:1", "--etcd-member", "c", "--run-dir", t.TempDir())
 	if err == nil {
 		t.Fatal("it runs")
 	}
 	for _, want := range []string{
 		`--pod-cidr: "10.1.0.0/33" is no prefix`, "give --manifests", "--cluster-name", "--cluster-id", `name ("") must be an RFC 1123 label`, "id (512) must be 1 to 511",
-		"give --pod-cidr and --node-cidr", "give --node-name", "give --data-dir", "give --etcd-listen", "hold time", `label rule "a b"`,
+		"give --pod-cidr and --node-cidr", "give --node-name", "give --data-dir", "give --etcd-listen", "hold time", `--etcd-members: "a" is none`, `--etcd-members: "b=http://y:1" is none`, `member "c" is none of`, `label rule "a b"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("lacks %q:\n%v", want, err)

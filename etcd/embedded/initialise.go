@@ -79,7 +79,7 @@ func prepare(ctx context.Context, cfg Config, log *slog.Logger, epoch bool) erro
 	// Every store has an identity of its own, by which readers know it from
 	// another one that took its address.
 	ec.InitialClusterToken = rand.Text()
-	e, err := launch(ctx, ec)
+	e, err := launch(ctx, ec, log)
 	if err != nil {
 		return err
 	}

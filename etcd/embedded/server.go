@@ -1,16 +1,17 @@
-// Package embedded runs an etcd server in this process: one member, with a
-// data directory, mutual TLS, and roles by the common name of the client's
-// certificate.
+// Package embedded runs an etcd server in this process: the only member of a
+// store or one of several, with a data directory, mutual TLS, and roles by the
+// common name of the client's certificate.
 //
 // A new store is initialised before it listens: it gets its epoch, its roles
 // and users, and authentication is switched on. So there is no moment in which
 // a client could connect to a store that does not ask who it is. The same
-// happens to a store that was restored from a snapshot.
+// happens to a store that was restored from a snapshot. Of several members one
+// founds the store so, once all are there and have nothing; the others join it,
+// as does later one that lost its disk.
 package embedded
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,7 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
 
@@ -39,6 +39,8 @@ type Config struct {
 	EpochKey string
 	// Users may use the store, beside root, who may do all.
 	Users []User
+	// Cluster names the other members, if there are some.
+	Cluster Cluster
 	// Quota bounds the store's size in bytes; 4 GiB by default.
 	Quota int64
 	// History is how long old revisions are kept; 10 minutes by default.
@@ -73,7 +75,7 @@ func (c Config) Validate() error {
 	if c.EpochKey == "" {
 		errs = append(errs, errors.New("the key of the epoch is not given"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Cluster.validate(!c.TLS.Empty()))...)
 }
 
 // Server is a running server.
@@ -91,12 +93,14 @@ type Server struct {
 }
 
 // Start starts the server and returns when it serves. The store is created or
-// its initialisation completed if need be.
+// its initialisation completed if need be; one of several members waits until a
+// majority of them is there, and a new store until all are.
 func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring etcd: %w", err)
 	}
-	if err := initialise(ctx, cfg, log); err != nil {
+	joins, err := cfg.settle(ctx, log)
+	if err != nil {
 		return nil, err
 	}
 	s := &Server{}
@@ -104,15 +108,33 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if joins != nil {
+		ec.ClusterState, ec.InitialCluster = embed.ClusterStateFlagExisting, joins.cluster
+	}
 	ec.ServiceRegister = s.register
-	if s.etcd, err = launch(ctx, ec); err != nil {
+	if s.etcd, err = launch(ctx, ec, log); err != nil {
 		return nil, err
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
+	if !cfg.Cluster.Empty() {
+		if err := attend(ctx, cfg, s.etcd.Server); err != nil {
+			s.Stop()
+			return nil, fmt.Errorf("starting etcd in %s: %w", ec.Dir, err)
+		}
+	}
 	r := &room{server: s.etcd.Server, quota: ec.QuotaBackendBytes, log: log}
 	s.work.Go(func() { r.run(work) })
 	return s, nil
+}
+
+// settle sees to it that there is data to start with, or returns how a member
+// without any joins others.
+func (c Config) settle(ctx context.Context, log *slog.Logger) (*invitation, error) {
+	if c.Cluster.Empty() {
+		return nil, initialise(ctx, c, log)
+	}
+	return settle(ctx, c, log)
 }
 
 // Err returns a channel on which an error of a listener comes, after which
@@ -145,77 +167,6 @@ func (s *Server) register(g *grpc.Server) {
 		return
 	}
 	s.grpc = append(s.grpc, g)
-}
-
-// launch starts an etcd and waits until it can serve.
-func launch(ctx context.Context, ec *embed.Config) (*embed.Etcd, error) {
-	e, err := embed.StartEtcd(ec)
-	if err != nil {
-		return nil, fmt.Errorf("starting etcd in %s: %w", ec.Dir, err)
-	}
-	select {
-	case <-e.Server.ReadyNotify():
-		return e, nil
-	case err = <-e.Err():
-	case <-e.Server.StopNotify():
-		err = errors.New("it stopped by itself")
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	e.Close()
-	return nil, fmt.Errorf("starting etcd in %s: %w", ec.Dir, err)
-}
-
-// memberName and peerURL name the one member in its own records; nothing
-// listens there.
-const (
-	memberName = "tombolo"
-	peerURL    = "http://127.0.0.1:2380"
-)
-
-// embed returns etcd's own configuration, with these addresses for clients.
-func (c Config) embed(log *slog.Logger, listen []string) (*embed.Config, error) {
-	ec := embed.NewConfig()
-	ec.Name = memberName
-	ec.Dir = c.Dir
-	peer, err := url.Parse(peerURL)
-	if err != nil {
-		return nil, fmt.Errorf("configuring etcd: %w", err)
-	}
-	ec.ListenPeerUrls = nil
-	ec.AdvertisePeerUrls = []url.URL{*peer}
-	ec.InitialCluster = memberName + "=" + peerURL
-	ec.ListenClientUrls, ec.AdvertiseClientUrls = nil, nil
-	for _, s := range listen {
-		u, err := url.Parse(s)
-		if err != nil {
-			return nil, fmt.Errorf("configuring etcd: %w", err)
-		}
-		ec.ListenClientUrls = append(ec.ListenClientUrls, *u)
-	}
-	ec.AdvertiseClientUrls = ec.ListenClientUrls
-	if len(listen) > 0 {
-		// Without a listener of its own for HTTP, gRPC would be served through
-		// net/http, which is several times slower. An abstract socket has no
-		// file, whose path may be too long and which a killed process leaves.
-		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: "@tombolo-etcd-" + rand.Text()}}
-	}
-	if !c.TLS.Empty() {
-		ec.ClientTLSInfo = transport.TLSInfo{
-			CertFile: c.TLS.Cert, KeyFile: c.TLS.Key, TrustedCAFile: c.TLS.CA, ClientCertAuth: true,
-		}
-	}
-	ec.EnableGRPCGateway = false
-	// One member has nobody to wait for.
-	ec.TickMs, ec.ElectionMs = 20, 200
-	ec.QuotaBackendBytes = defaulted(c.Quota, 4<<30)
-	ec.MaxRequestBytes = 4 << 20
-	ec.AutoCompactionMode = embed.CompactorModePeriodic
-	ec.AutoCompactionRetention = defaulted(c.History, 10*time.Minute).String()
-	// So that the readers of a quiet table know a revision that is not compacted.
-	ec.WatchProgressNotifyInterval = 15 * time.Second
-	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(log))
-	return ec, nil
 }
 
 func defaulted[T comparable](v, def T) T {

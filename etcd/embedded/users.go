@@ -118,16 +118,73 @@ func add(ctx context.Context, c *clientv3.Client, name string) error {
 }
 
 func allow(ctx context.Context, c *clientv3.Client, u User) error {
-	for kind, keys := range map[authpb.Permission_Type][]string{authpb.READ: u.Read, authpb.WRITE: u.Write} {
-		for _, key := range keys {
-			end := ""
-			if strings.HasSuffix(key, "/") {
-				end = clientv3.GetPrefixRangeEnd(key)
-			}
-			if _, err := c.RoleGrantPermission(ctx, u.Name, key, end, clientv3.PermissionType(kind)); err != nil {
-				return fmt.Errorf("allowing %q %s: %w", u.Name, key, err)
-			}
+	for _, p := range u.permissions() {
+		if _, err := c.RoleGrantPermission(ctx, u.Name, p.key, p.end, clientv3.PermissionType(p.kind)); err != nil {
+			return fmt.Errorf("allowing %q %s: %w", u.Name, p.key, err)
 		}
 	}
 	return nil
+}
+
+// granted says whether the store has these users, with these roles and no other.
+func granted(ctx context.Context, c *clientv3.Client, users []User) (bool, error) {
+	resp, err := c.UserList(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading the store's users: %w", err)
+	}
+	if len(resp.Users) != len(users)+1 {
+		return false, nil
+	}
+	for _, u := range users {
+		role, err := c.RoleGet(ctx, u.Name)
+		if errors.Is(err, rpctypes.ErrRoleNotFound) || err == nil && !slices.Contains(resp.Users, u.Name) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading the role %q: %w", u.Name, err)
+		}
+		have := map[string]bool{}
+		for _, p := range role.Perm {
+			have[fmt.Sprintf("%v %q %q", p.GetPermType(), p.GetKey(), p.GetRangeEnd())] = true
+		}
+		for _, want := range u.permissions() {
+			if !have[want.String()] {
+				return false, nil
+			}
+			delete(have, want.String())
+		}
+		if len(have) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// permission is one of a role's: what may be done to keys from key up to end.
+type permission struct {
+	kind     authpb.Permission_Type
+	key, end string
+}
+
+// String is the permission as granted compares it.
+func (p permission) String() string { return fmt.Sprintf("%v %q %q", p.kind, p.key, p.end) }
+
+// permissions are what a user may do, reads first.
+func (u User) permissions() []permission {
+	var out []permission
+	for _, key := range u.Read {
+		out = append(out, permission{authpb.READ, key, rangeEnd(key)})
+	}
+	for _, key := range u.Write {
+		out = append(out, permission{authpb.WRITE, key, rangeEnd(key)})
+	}
+	return out
+}
+
+// rangeEnd is the end of all keys that begin with one that ends in a slash.
+func rangeEnd(key string) string {
+	if !strings.HasSuffix(key, "/") {
+		return ""
+	}
+	return clientv3.GetPrefixRangeEnd(key)
 }
