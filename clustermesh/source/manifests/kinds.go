@@ -23,14 +23,14 @@ func (n typeName) String() string { return n.apiVersion + " " + n.kind }
 
 // kinds are the documents that we read.
 var kinds = map[typeName]reader{
-	{"v1", "Node"}:                            read(source.Node, one(translate.Node)),
-	{"v1", "Namespace"}:                       read(source.Namespace, one(translate.Namespace)),
-	{"v1", "Service"}:                         read(source.Service, one(translate.Service)),
-	{"v1", "Pod"}:                             read(source.Pod, one(translate.Pod)),
-	{"discovery.k8s.io/v1", "EndpointSlice"}:  read(source.EndpointSlice, many(translate.EndpointSlices)),
-	{v1alpha1.APIVersion, "ClusterPeer"}:      read(source.ClusterPeer, one(translate.ClusterPeer)),
-	{v1alpha1.APIVersion, "BGPPeer"}:          read(source.BGPPeer, one(translate.BGPPeer)),
-	{v1alpha1.APIVersion, "BGPAdvertisement"}: read(source.BGPAdvertisement, one(translate.BGPAdvertisement)),
+	{"v1", "Node"}:                            read(source.Node, translate.One(translate.Node)),
+	{"v1", "Namespace"}:                       read(source.Namespace, translate.One(translate.Namespace)),
+	{"v1", "Service"}:                         read(source.Service, translate.One(translate.Service)),
+	{"v1", "Pod"}:                             read(source.Pod, translate.One(translate.Pod)),
+	{"discovery.k8s.io/v1", "EndpointSlice"}:  read(source.EndpointSlice, translate.Many(translate.EndpointSlices)),
+	{v1alpha1.APIVersion, "ClusterPeer"}:      read(source.ClusterPeer, translate.One(translate.ClusterPeer)),
+	{v1alpha1.APIVersion, "BGPPeer"}:          read(source.BGPPeer, translate.One(translate.BGPPeer)),
+	{v1alpha1.APIVersion, "BGPAdvertisement"}: read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),
 }
 
 // reader reads one kind.
@@ -39,28 +39,6 @@ type reader struct {
 	// read decodes and translates the JSON of one object. Its error joins
 	// *translate.FieldErrors where the field is known.
 	read func(text []byte) ([]source.Object, error)
-}
-
-// one and many make translators alike.
-func one[O, N any](translate func(*O) (*N, error)) func(*O) ([]source.Object, error) {
-	return func(o *O) ([]source.Object, error) {
-		n, err := translate(o)
-		if err != nil {
-			return nil, err
-		}
-		return []source.Object{n}, nil
-	}
-}
-
-func many[O, N any](translate func(*O) ([]*N, error)) func(*O) ([]source.Object, error) {
-	return func(o *O) ([]source.Object, error) {
-		all, err := translate(o)
-		var out []source.Object
-		for _, n := range all {
-			out = append(out, n)
-		}
-		return out, err
-	}
 }
 
 func read[O any, P interface {
