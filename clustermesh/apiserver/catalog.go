@@ -17,7 +17,9 @@ type catalog struct {
 	slicesOf map[clustermesh.ServiceName]units
 	// unsynced are the kinds whose complete set has not come yet.
 	unsynced map[source.Kind]struct{}
-	partial  bool
+	// unknown are the objects that may exist and are not here, kinds as a whole
+	// included.
+	unknown map[source.Key]struct{}
 	// cordonDrains: a node that is cordoned is drained.
 	cordonDrains bool
 	// local counts the endpoints of each service in this cluster, remote those
@@ -49,7 +51,10 @@ func (c *catalog) apply(u source.Update) []source.Key {
 	for _, k := range u.Synced {
 		delete(c.unsynced, k)
 	}
-	c.partial = u.Partial
+	c.unknown = make(map[source.Key]struct{}, len(u.Unknown))
+	for _, k := range u.Unknown {
+		c.unknown[k] = struct{}{}
+	}
 	return c.ordered(touched)
 }
 

@@ -9,20 +9,15 @@ import (
 // tidy sweeps, if that may be, and marks the tables of which nothing is left to
 // sweep.
 func (t *term) tidy(now time.Time) error {
-	others := len(t.placements.claims) + len(t.identities.keys)
-	for key := range t.sweep.pass(t.catalog, others, now) {
+	for key := range t.sweep.pass(t.catalog, t.census, now) {
 		t.gone(key, false)
 	}
 	t.introduce()
 	if len(t.unmarked) == 0 || !t.catalog.synced() {
 		return nil
 	}
-	held := census{}
-	for key := range t.sweep.keys {
-		held.add(key, 1)
-	}
 	for m := range t.unmarked {
-		if k, err := clustermesh.ParseKey(m); held[m] > 0 || err == nil && t.waits(clustermesh.Key{Kind: clustermesh.Kind(k.Name)}) {
+		if k, err := clustermesh.ParseKey(m); t.sweep.counts[m] > 0 || err == nil && t.waits(clustermesh.Key{Kind: clustermesh.Kind(k.Name)}) {
 			continue
 		}
 		delete(t.unmarked, m)

@@ -127,3 +127,22 @@ func (c census) add(key string, n int) {
 		c[m] += n
 	}
 }
+
+// total counts them all.
+func (c census) total() (n int) {
+	for _, m := range c {
+		n += m
+	}
+	return n
+}
+
+// kinds counts them by kind, in all areas.
+func (c census) kinds() map[clustermesh.Kind]int {
+	out := map[clustermesh.Kind]int{}
+	for marker, n := range c {
+		if k, err := clustermesh.ParseKey(marker); err == nil && n != 0 {
+			out[clustermesh.Kind(k.Name)] += n
+		}
+	}
+	return out
+}

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -208,6 +209,79 @@ func TestNeedCountsTheBiggerFamilyOfAllClusters(t *testing.T) {
 	}
 }
 
+// What may belong to an object that is not known stays, and nothing else does.
+func TestSweepOfWhatIsNotKnown(t *testing.T) {
+	for _, c := range []struct{ unknown, key string }{
+		{"Service shop/web", "export/services/shop/web"},
+		{"Service shop/web", "private/services/shop/web"},
+		{"Service shop/web", "export/slices/shop/web/any"},
+		{"Service shop/web", "-export/services/shop/cart"},
+		{"Service shop/web", "-export/slices/shop/cart/any"},
+		{"Service shop/web", "-export/nodes/web"},
+		{"EndpointSlice shop/web-1", "export/slices/shop/any/web-1"},
+		{"EndpointSlice shop/web-1", "private/slices/shop/any/web-1.3"},
+		{"EndpointSlice shop/web-1", "-private/slices/shop/any/web-2"},
+		{"EndpointSlice shop/web-1", "-export/services/shop/web"},
+		{"Node n1", "export/nodes/n1"},
+		{"Node n1", "-export/nodes/n2"},
+		{"Node", "export/nodes/n2"},
+		{"Pod shop/web-0", "export/endpoints/10.1.0.1"},
+		{"Pod", "export/identities/65537"},
+		{"Namespace shop", "export/endpoints/10.1.0.1"},
+		{"Pod shop/web-0", "-export/nodes/n1"},
+		{"ClusterPeer", "private/peers/west"},
+		{"BGPPeer tor", "private/bgp/peers/tor"},
+		{"BGPPeer tor", "-private/bgp/peers/spine"},
+		{"BGPAdvertisement", "private/bgp/advertisements/all"},
+		{"", "private/bgp/advertisements/all"},
+		{"Node n1", "-export/what/is/this"},
+	} {
+		kind, name, _ := strings.Cut(c.unknown, " ")
+		unknown := source.Key{Kind: source.Kind(kind), Name: name}
+		if namespace, name, ok := strings.Cut(name, "/"); ok {
+			unknown.Namespace, unknown.Name = namespace, name
+		}
+		key, gone := strings.CutPrefix(c.key, "-")
+		cat := newCatalog()
+		cat.apply(source.Update{Synced: source.Kinds[:], Unknown: []source.Key{unknown}})
+		s := newSweep(source.Shrink{})
+		s.add(clustermesh.Root + key)
+		if got := len(s.pass(cat, census{}, time.Now())); (got == 1) != gone {
+			t.Errorf("%q is not known: %s goes: %v", c.unknown, key, got == 1)
+		}
+	}
+}
+
+// One kind that is lost is suspect, however many others there are.
+func TestSweepOfOneKind(t *testing.T) {
+	cat := newCatalog()
+	cat.apply(source.Update{Synced: source.Kinds[:]})
+	stay := census{}
+	for i := range 1000 {
+		stay.add(fmt.Sprintf("%sexport/nodes/n%d", clustermesh.Root, i), 1)
+	}
+	for _, c := range []struct {
+		gone, moved int
+		reason      string
+	}{
+		{20, 0, "more than half of 20 services would go at once; allow it with --allow-shrink"},
+		{20, 20, ""}, // half of them, for what moved to the other area is the same kind
+		{20, 19, "more than half of 39 services would go at once; allow it with --allow-shrink"},
+		{19, 0, ""},
+	} {
+		s, stay := newSweep(source.Shrink{}), maps.Clone(stay)
+		for i := range c.gone {
+			s.add(fmt.Sprintf("%sexport/services/shop/s%d", clustermesh.Root, i))
+		}
+		for i := range c.moved {
+			stay.add(fmt.Sprintf("%sprivate/services/shop/s%d", clustermesh.Root, i), 1)
+		}
+		if got := len(s.pass(cat, stay, time.Now())); s.reason != c.reason || (got == 0) != (c.reason != "") {
+			t.Errorf("%d of %d: %d go, because %q", c.gone, c.gone+c.moved, got, s.reason)
+		}
+	}
+}
+
 func TestSweep(t *testing.T) {
 	everything := source.Kinds[:]
 	for _, c := range []struct {
@@ -224,7 +298,7 @@ func TestSweep(t *testing.T) {
 		{"many wait", source.Update{Synced: everything}, source.Shrink{Hold: time.Minute}, 30, 10, 0, "more than half of 40 objects would go at once; that is believed at 1970-01-01T00:02:40Z, or at once with --allow-shrink", 160},
 		{"many may go", source.Update{Synced: everything}, source.Shrink{Allow: true}, 30, 10, 30, "", 0},
 		{"nothing goes before all is known", source.Update{Synced: everything[1:]}, source.Shrink{Allow: true}, 1, 100, 0, "not delivered everything", 0},
-		{"nor while parts cannot be read", source.Update{Synced: everything, Partial: true}, source.Shrink{Allow: true}, 1, 100, 0, "could not read everything", 0},
+		{"nor while parts cannot be read", source.Update{Synced: everything, Unknown: []source.Key{{}}}, source.Shrink{Allow: true}, 1, 100, 0, "could not read everything", 0},
 	} {
 		cat := newCatalog()
 		cat.apply(c.update)
@@ -232,7 +306,7 @@ func TestSweep(t *testing.T) {
 		for i := range c.gone {
 			s.add(fmt.Sprint(i))
 		}
-		got := s.pass(cat, c.others, time.Unix(100, 0))
+		got := s.pass(cat, census{"": c.others}, time.Unix(100, 0))
 		var at int64
 		if !s.at.IsZero() {
 			at = s.at.Unix()

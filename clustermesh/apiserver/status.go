@@ -157,6 +157,9 @@ func (s Status) reasons() []string {
 	if s.Source.Err != "" {
 		out = append(out, s.Source.From+" cannot be read: "+s.Source.Err)
 	}
+	for _, h := range s.Source.Held {
+		out = append(out, s.Source.From+": "+h.String())
+	}
 	if s.Why != "" {
 		out = append(out, fmt.Sprintf("%d stored keys that nobody wants stay: %s", s.Waiting, s.Why))
 	}

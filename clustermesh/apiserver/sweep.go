@@ -2,6 +2,8 @@ package apiserver
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh/source"
@@ -11,8 +13,10 @@ import (
 // as this was found by comparing everything and not by a deletion that was
 // seen to happen.
 type sweep struct {
-	keys  map[string]struct{}
-	guard source.Guard
+	keys map[string]struct{}
+	// counts are theirs by table.
+	counts census
+	guard  source.Guard
 	// reason says why the keys still wait, empty when they do not; at is when
 	// they go if nothing changes, zero for never.
 	reason string
@@ -20,43 +24,74 @@ type sweep struct {
 }
 
 func newSweep(rule source.Shrink) *sweep {
-	return &sweep{keys: map[string]struct{}{}, guard: source.Guard{Rule: rule}}
-}
-
-// outcome says how the wait for a suspect pass ends.
-func outcome(at time.Time) string {
-	if at.IsZero() {
-		return "allow it with --allow-shrink"
-	}
-	return "that is believed at " + at.UTC().Format(time.RFC3339) + ", or at once with --allow-shrink"
+	return &sweep{keys: map[string]struct{}{}, counts: census{}, guard: source.Guard{Rule: rule}}
 }
 
 // add takes keys that may be swept, spare one that is wanted again.
-func (s *sweep) add(key string)   { s.keys[key] = struct{}{} }
-func (s *sweep) spare(key string) { delete(s.keys, key) }
-
-// pass decides whether the keys may go now, of so many others that stay, and
-// returns those that may.
-func (s *sweep) pass(c *catalog, others int, now time.Time) map[string]struct{} {
-	s.reason, s.at = "", time.Time{}
-	switch {
-	case len(s.keys) == 0:
-		// Told to the guard all the same: what was suspect is over.
-		s.guard.Admit(others, 0, now)
-		return nil
-	case !c.synced():
-		s.reason = "the source has not delivered everything yet"
-	case c.partial:
-		s.reason = "the source could not read everything"
-	default:
-		ok, at := s.guard.Admit(others+len(s.keys), len(s.keys), now)
-		if ok {
-			gone := s.keys
-			s.keys = map[string]struct{}{}
-			return gone
-		}
-		s.at = at
-		s.reason = fmt.Sprintf("more than half of %d objects would go at once; ", others+len(s.keys)) + outcome(at)
+func (s *sweep) add(key string) {
+	if _, ok := s.keys[key]; !ok {
+		s.keys[key] = struct{}{}
+		s.counts.add(key, 1)
 	}
-	return nil
+}
+
+func (s *sweep) spare(key string) {
+	if _, ok := s.keys[key]; ok {
+		delete(s.keys, key)
+		s.counts.add(key, -1)
+	}
+}
+
+// pass decides whether the keys may go now, when so many others stay, and
+// returns those that may.
+func (s *sweep) pass(c *catalog, stay census, now time.Time) map[string]struct{} {
+	s.reason, s.at = "", time.Time{}
+	if len(s.keys) == 0 {
+		// Told to the guard all the same: what was suspect is over.
+		s.guard.Judge(false, now)
+		return nil
+	}
+	if !c.synced() {
+		s.reason = "the source has not delivered everything yet"
+		return nil
+	}
+	sure := map[string]struct{}{}
+	for key := range s.keys {
+		if !c.doubts(key) {
+			sure[key] = struct{}{}
+		}
+	}
+	if len(sure) < len(s.keys) {
+		s.reason = "the source could not read everything"
+	}
+	if len(sure) == 0 {
+		return nil
+	}
+	suspect := s.suspect(stay)
+	ok, at := s.guard.Judge(suspect != "", now)
+	if !ok {
+		s.reason, s.at = suspect+" would go at once; "+source.Outcome(at), at
+		return nil
+	}
+	for key := range sure {
+		s.spare(key)
+	}
+	return sure
+}
+
+// suspect says of what too much would go; empty when nothing is like that. All
+// tables count together, and those of one kind, for a source may lose one kind
+// alone.
+func (s *sweep) suspect(stay census) string {
+	gone, held := len(s.keys), len(s.keys)+stay.total()
+	if s.guard.Rule.Suspect(held, gone) {
+		return fmt.Sprintf("more than half of %d objects", held)
+	}
+	lost, kept := s.counts.kinds(), stay.kinds()
+	for _, kind := range slices.Sorted(maps.Keys(lost)) {
+		if held := lost[kind] + kept[kind]; s.guard.Rule.Suspect(held, lost[kind]) {
+			return fmt.Sprintf("more than half of %d %s", held, kind)
+		}
+	}
+	return ""
 }

@@ -36,7 +36,13 @@ type Guard struct {
 // not, it returns when that will be so if nothing changes; the zero time means
 // never. Its owner asks again then, and whenever the numbers change.
 func (g *Guard) Admit(held, gone int, now time.Time) (ok bool, at time.Time) {
-	if !g.Rule.Suspect(held, gone) {
+	return g.Judge(g.Rule.Suspect(held, gone), now)
+}
+
+// Judge is Admit for an owner who knows by other means whether the pass is
+// suspect; Allow lets it pass all the same.
+func (g *Guard) Judge(suspect bool, now time.Time) (ok bool, at time.Time) {
+	if !suspect || g.Rule.Allow {
 		g.since = time.Time{}
 		return true, time.Time{}
 	}
@@ -51,4 +57,12 @@ func (g *Guard) Admit(held, gone int, now time.Time) (ok bool, at time.Time) {
 	}
 	g.since = time.Time{}
 	return true, time.Time{}
+}
+
+// Outcome says how the wait for a suspect pass ends, given what Admit said.
+func Outcome(at time.Time) string {
+	if at.IsZero() {
+		return "allow it with --allow-shrink"
+	}
+	return "that is believed at " + at.UTC().Format(time.RFC3339) + ", or at once with --allow-shrink"
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -24,10 +25,11 @@ type Update struct {
 	// Full is set when the changes were found by comparing everything anew and
 	// not by watching: a mass of deletions in it is suspect, see Shrink.
 	Full bool
-	// Partial is set while objects may exist whose state could not be read and
-	// was never known, so that the set is not proof that anything is gone: until
-	// an update without it, only deletions that Changes names are deletions.
-	Partial bool
+	// Unknown names objects that may exist, whose state could not be read and was
+	// never known, until the next update: that they are not in the set is no proof
+	// that they are gone. A Key without a name stands for all objects of its kind,
+	// one without a kind for all there may be.
+	Unknown []Key
 }
 
 // Source delivers the objects of a cluster.
@@ -54,6 +56,9 @@ type Status struct {
 	Objects int `json:"objects"`
 	// Problems are the objects that could not be taken as they are written.
 	Problems []Problem `json:"problems,omitempty"`
+	// Held are objects that a list of the source lacks and that stay for now,
+	// because the list is not believed.
+	Held []Held `json:"held,omitempty"`
 	// Skipped counts, by apiVersion and kind, objects of kinds that no source
 	// delivers.
 	Skipped map[string]int `json:"skipped,omitempty"`
@@ -68,4 +73,19 @@ type Problem struct {
 	Object string `json:"object,omitempty"`
 	// Reason says what is wrong and what would be right.
 	Reason string `json:"reason"`
+}
+
+// Held is a mass of deletions that a source does not believe yet.
+type Held struct {
+	Kind Kind `json:"kind"`
+	// Missing of Of objects are not in the list.
+	Missing int `json:"missing"`
+	Of      int `json:"of"`
+	// Why says why the list is not believed, and what would be done about it.
+	Why string `json:"why"`
+}
+
+// String returns "12 of 20 objects of kind Service are not in the list, and stay: …".
+func (h Held) String() string {
+	return fmt.Sprintf("%d of %d objects of kind %s are not in the list, and stay: %s", h.Missing, h.Of, h.Kind, h.Why)
 }

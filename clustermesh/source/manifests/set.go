@@ -70,9 +70,15 @@ func (s *set) account(f *file, by int) {
 	s.reported = s.reported || len(f.problems) > 0 || len(f.skipped) > 0
 }
 
-// partial says whether objects may exist of which not even the name, or
-// nothing but the name, is known.
-func (s *set) partial() bool { return s.blind > 0 || len(s.unknown) > 0 }
+// doubtful returns, sorted, the objects that may exist and were never known: a
+// file of which not even that can be told may hold any.
+func (s *set) doubtful() []source.Key {
+	out := slices.SortedFunc(maps.Keys(s.unknown), compareKeys)
+	if s.blind > 0 {
+		out = append(out, source.Key{})
+	}
+	return out
+}
 
 // changes returns, sorted, the difference of what the files say and what was
 // delivered, and takes it for delivered.

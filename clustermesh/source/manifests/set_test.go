@@ -112,31 +112,31 @@ func TestSetRename(t *testing.T) {
 	}
 }
 
-func TestSetPartial(t *testing.T) {
+func TestSetDoubtful(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []string // file a, one after the other
-		want  bool
+		want  string
 	}{
-		{"all is known", []string{"n1=a"}, false},
-		{"a document that never was right", []string{"n1!"}, true},
-		{"and then is", []string{"n1!", "n1=a"}, false},
-		{"and then goes", []string{"n1!", ""}, false},
-		{"wrong now, but known", []string{"n1=a", "n1!"}, false},
-		{"one that never could be read", []string{"! n1=a"}, true},
-		{"nor the second time", []string{"! n1=a", "! n1=b"}, true},
-		{"and then could", []string{"!", "n1=a"}, false},
-		{"cannot be read now, but what it held is known", []string{"n1=a", "!"}, false},
-		{"a file that never could be read", []string{"?"}, true},
-		{"and then goes", []string{"?", "-"}, false},
+		{"all is known", []string{"n1=a"}, ""},
+		{"a document that never was right", []string{"n1!"}, "Node n1"},
+		{"and then is", []string{"n1!", "n1=a"}, ""},
+		{"and then goes", []string{"n1!", ""}, ""},
+		{"wrong now, but known", []string{"n1=a", "n1!"}, ""},
+		{"one that never could be read", []string{"! n1=a"}, " "},
+		{"nor the second time", []string{"! n1=a", "! n1=b"}, " "},
+		{"and then could", []string{"!", "n1=a"}, ""},
+		{"cannot be read now, but what it held is known", []string{"n1=a", "!"}, ""},
+		{"a file that never could be read", []string{"?"}, " "},
+		{"and then goes", []string{"?", "-"}, ""},
 	} {
 		s := newSet()
 		for _, text := range c.steps {
 			put(s, "a", text)
 			s.changes()
 		}
-		if got := s.partial(); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+		if got := fmt.Sprint(s.doubtful()); got != "["+c.want+"]" {
+			t.Errorf("%s: %s", c.name, got)
 		}
 	}
 }

@@ -61,8 +61,9 @@ type Source struct {
 	// away: the directory is not where it was, so that its files are missing for
 	// that alone, until a pass has listed one.
 	away bool
-	// synced: the complete set was delivered. partial is what was last sent.
-	synced, partial bool
+	// synced: the complete set was delivered. unknown is what was last sent.
+	synced  bool
+	unknown []source.Key
 	// news: what the status says has changed beyond numbers.
 	news bool
 	// known are the problems that were logged.
@@ -272,16 +273,16 @@ func (s *Source) missing(name string, now time.Time, wait time.Duration) {
 // deliver publishes the status and sends what changed, if anything did. It
 // returns false when ctx ended.
 func (s *Source) deliver(ctx context.Context, out chan<- source.Update, full bool) bool {
-	u := source.Update{Changes: s.set.changes(), Full: full, Partial: s.set.partial()}
+	u := source.Update{Changes: s.set.changes(), Full: full, Unknown: s.set.doubtful()}
 	if full && !s.synced && s.Status().Err == "" {
 		s.synced = true
 		u.Synced = source.Kinds[:]
 	}
 	news := s.publish()
-	if len(u.Changes) == 0 && len(u.Synced) == 0 && u.Partial == s.partial && !news {
+	if len(u.Changes) == 0 && len(u.Synced) == 0 && slices.Equal(u.Unknown, s.unknown) && !news {
 		return true
 	}
-	s.partial = u.Partial
+	s.unknown = u.Unknown
 	select {
 	case out <- u:
 		return true
