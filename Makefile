@@ -51,6 +51,10 @@ test: need-root deps build kube ## Installs what the tests need and runs all of 
 	$(GO) test -race -count=1 -timeout 30m -p 1 ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@.ci/leftovers after
 
+.PHONY: test-kubernetes
+test-kubernetes: need-go kube ## Runs the tests that want a real Kubernetes, which make test runs too.
+	$(GO) test -race -count=1 -timeout 30m ./internal/kubetest ./e2e/kubernetes
+
 .PHONY: test-unit
 test-unit: need-go ## Runs the tests that need neither root nor another component.
 	$(GO) test -race $(UNIT)

@@ -2,7 +2,7 @@
 // everything else: what a source delivers, and the rule that guards against a
 // source that has lost its contents.
 //
-// A source – a directory of manifests, later the Kubernetes API – sends
+// A source – a directory of manifests, or the Kubernetes API – sends
 // Updates: first the complete set of every kind, then changes. Each Change
 // carries the whole of one object, already translated into the nouns of the
 // mesh, so that a reader needs only to replace what it holds under that Key.

@@ -19,7 +19,6 @@ import (
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/apiserver"
 	"tombolo.io/tombolo/clustermesh/inspect"
-	"tombolo.io/tombolo/clustermesh/source/manifests"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/etcd/embedded"
 	"tombolo.io/tombolo/internal/control"
@@ -30,7 +29,9 @@ type apiserverFlags struct {
 	config                apiserver.Config
 	podCIDRs, nodeCIDRs   []string
 	serviceCIDRs          []string
-	manifests, runDir     string
+	source, manifests     string
+	kubeconfig, context   string
+	runDir                string
 	serverCert, serverKey string
 	members               []string
 	metricsListen         string
@@ -45,9 +46,9 @@ func newAPIServer() *cobra.Command {
 		Short: "Serves a cluster's objects to its nodes, and mirrors other clusters",
 		Long: `Serves a cluster's objects to its nodes, and mirrors other clusters.
 
-It reads the cluster's objects from a directory of Kubernetes manifests and
-writes them to the cluster's etcd, which it runs itself unless --etcd-endpoints
-says where there is one. Of several API servers of a cluster one leads; the
+It reads the cluster's objects from a directory of Kubernetes manifests, or with
+--source kubernetes from the Kubernetes API, and writes them to the cluster's
+etcd, which it runs itself unless --etcd-endpoints says where there is one. Of several API servers of a cluster one leads; the
 others stand by.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
@@ -63,9 +64,12 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "prefixes of the cluster's nodes, routed in the whole mesh")
 	flags.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "prefixes of the cluster's services")
 	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this API server runs on")
+	flags.StringVar(&f.source, "source", sourceManifests, "where the cluster's objects come from: manifests or kubernetes")
 	flags.StringVar(&f.manifests, "manifests", "", "directory of the cluster's objects, as Kubernetes YAML")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "file that says where the Kubernetes API is; without it, the API of the pod's cluster is read")
+	flags.StringVar(&f.context, "kube-context", "", "context of that file; its current one by default")
 	flags.BoolVar(&f.config.CordonDrains, "cordon-drains", false, "drain a node while it is cordoned (spec.unschedulable)")
-	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the directory also when more than half of its objects are gone")
+	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the source also when more than half of its objects are gone, or when the Kubernetes API has another store than before")
 	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
 	flags.DurationVar(&f.config.IdentityWait, "identity-wait", 15*time.Second, "how long, on a store that was lost, no identity is given out before all agents said which they use")
@@ -95,11 +99,7 @@ func (f *apiserverFlags) complete() error {
 	}
 	store.Cluster.Members, errs[3] = parseMembers(f.members)
 	f.config.Version = version
-	err := errors.Join(errs[:]...)
-	if f.manifests == "" {
-		err = errors.Join(err, errors.New("the cluster's objects are missing: give --manifests"))
-	}
-	return errors.Join(err, f.config.Validate())
+	return errors.Join(errors.Join(errs[:]...), f.checkSource(), f.config.Validate())
 }
 
 func (f *apiserverFlags) run(ctx context.Context) error {
@@ -110,8 +110,12 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	if err := f.complete(); err != nil {
 		return err
 	}
-	objects := manifests.New(manifests.Config{Dir: f.manifests}, log.With("part", "manifests"))
-	server := apiserver.New(f.config, objects, log)
+	var server *apiserver.APIServer
+	objects, err := f.objects(func() bool { return server.Status().Leader }, log)
+	if err != nil {
+		return err
+	}
+	server = apiserver.New(f.config, objects, log)
 	surface := apiserverSurface(server.Status)
 	surface.Node, surface.Listen = f.config.Node, f.metricsListen
 	client, err := f.client()
@@ -154,11 +158,16 @@ func apiserverSurface(status func() apiserver.Status) control.Surface {
 
 // apiserverSamples are the metrics of an API server.
 func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {
+	held := 0
+	for _, h := range s.Source.Held {
+		held += h.Missing
+	}
 	all := []control.Sample{
 		{Name: "tombolo_apiserver_leader", Help: "Whether this API server leads.", Value: truth(s.Leader)},
 		{Name: "tombolo_apiserver_synced", Help: "Whether a complete pass of this leader is stored.", Value: truth(s.Synced)},
 		{Name: "tombolo_apiserver_store_reachable", Help: "Whether the store can be read and written.", Value: truth(s.StoreErr == "")},
 		{Name: "tombolo_source_objects", Help: "Objects that the source has.", Value: float64(s.Source.Objects)},
+		{Name: "tombolo_source_held_objects", Help: "Objects that a list of the source lacks and that stay because the list is not believed.", Value: float64(held)},
 		{Name: "tombolo_source_problems", Help: "Objects that could not be taken as they are written.", Value: float64(len(s.Source.Problems))},
 		{Name: "tombolo_source_readable", Help: "Whether the source can be read.", Value: truth(s.Source.Err == "")},
 		{Name: "tombolo_apiserver_invalid_objects", Help: "Objects that cannot be stored as they are.", Value: float64(len(s.Invalid))},

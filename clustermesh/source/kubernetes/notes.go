@@ -1,0 +1,175 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"time"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// How events are written.
+const (
+	// noteEvery and notesAtOnce bound the events of one process.
+	noteEvery   = 200 * time.Millisecond
+	notesAtOnce = 25
+	// repeatNote is how often an event is written anew while its reason lasts:
+	// Kubernetes forgets events after an hour.
+	repeatNote = 30 * time.Minute
+	// lookAround is how often it is looked whether we lead.
+	lookAround = time.Second
+	// noteRetry is the wait after an event was refused.
+	noteRetry = 30 * time.Second
+)
+
+// The reasons of events, as kubectl shows them.
+const (
+	reasonAnnotation = "InvalidAnnotation"
+	reasonObject     = "NotTaken"
+)
+
+// note is an event to be: one mistake in one object.
+type note struct {
+	object  source.Key
+	uid     types.UID
+	mistake mistake
+}
+
+// notes writes Events on the objects that cannot be taken as they are. The same
+// mistake in the same object is one Event, whoever writes it and how often.
+type notes struct {
+	config Config
+	client *client
+	log    *slog.Logger
+	// wanted has what is wrong now, when that changed.
+	wanted chan map[note]string
+	// written is when each was, for those that are wanted.
+	written map[note]time.Time
+	limit   *rate.Limiter
+	// refused: that events cannot be written was logged.
+	refused bool
+}
+
+func newNotes(c Config, api *client, log *slog.Logger) *notes {
+	return &notes{config: c, client: api, log: log, wanted: make(chan map[note]string, 1), written: map[note]time.Time{},
+		limit: rate.NewLimiter(rate.Every(noteEvery), notesAtOnce)}
+}
+
+// set says what is wrong now. It never blocks.
+func (n *notes) set(faults map[source.Key]fault) {
+	all := map[note]string{}
+	for key, f := range faults {
+		for _, m := range f.mistakes {
+			all[note{key, f.uid, m}] = f.version
+		}
+	}
+	select {
+	case <-n.wanted: // a set that nobody took yet
+	default:
+	}
+	n.wanted <- all
+}
+
+// run writes until ctx ends.
+func (n *notes) run(ctx context.Context) {
+	tick := time.NewTicker(lookAround)
+	defer tick.Stop()
+	var all map[note]string
+	var retry time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case all = <-n.wanted:
+			maps.DeleteFunc(n.written, func(old note, _ time.Time) bool { _, ok := all[old]; return !ok })
+		case <-tick.C:
+		}
+		if len(all) == 0 || !n.config.Leads() || time.Now().Before(retry) {
+			continue
+		}
+		if err := n.write(ctx, all); err != nil {
+			retry = time.Now().Add(noteRetry)
+			n.refuse(err)
+		} else {
+			n.refused = false
+		}
+	}
+}
+
+// write writes the events that are due.
+func (n *notes) write(ctx context.Context, all map[note]string) error {
+	for w, version := range all {
+		if at, ok := n.written[w]; ok && time.Since(at) < repeatNote {
+			continue
+		}
+		if !n.limit.Allow() {
+			return nil // the others with the next look
+		}
+		if err := n.client.event(ctx, n.event(w, version, time.Now())); err != nil {
+			return err
+		}
+		n.written[w] = time.Now()
+	}
+	return nil
+}
+
+// refuse logs once that events cannot be written.
+func (n *notes) refuse(err error) {
+	if n.refused {
+		return
+	}
+	n.refused = true
+	hint := ""
+	if apierrors.IsForbidden(err) {
+		hint = "; the role in deploy/rbac/apiserver.yaml allows it: kubectl apply -f deploy/rbac/apiserver.yaml"
+	}
+	n.log.Warn("events on objects cannot be written; the status says what is wrong with them", "err", err.Error()+hint)
+}
+
+// event returns the Event of a note. Its name says object, mistake and UID, so
+// that the next to lead finds it.
+func (n *notes) event(w note, version string, now time.Time) *corev1.Event {
+	sum := fnv.New64a()
+	sum.Write([]byte(w.object.String() + "\x00" + string(w.uid) + "\x00" + w.mistake.text))
+	namespace, reason := w.object.Namespace, reasonObject
+	if namespace == "" {
+		namespace = metav1.NamespaceDefault
+	}
+	if w.mistake.annotation {
+		reason = reasonAnnotation
+	}
+	k := kindOf(w.object.Kind)
+	return &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: w.object.Name + "." + hex.EncodeToString(sum.Sum(nil))},
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: k.apiVersion(), Kind: string(w.object.Kind), Namespace: w.object.Namespace, Name: w.object.Name,
+			UID: w.uid, ResourceVersion: version,
+		},
+		Type: corev1.EventTypeWarning, Reason: reason, Message: w.mistake.text + "; until this is mended, what was known of the object stays",
+		Source: corev1.EventSource{Component: "tombolo", Host: n.config.Node}, ReportingController: "tombolo.io/apiserver", ReportingInstance: n.config.Node,
+		FirstTimestamp: metav1.NewTime(now), LastTimestamp: metav1.NewTime(now), Count: 1,
+	}
+}
+
+// event writes an Event, or says of one that there is that it is true again.
+func (c *client) event(ctx context.Context, e *corev1.Event) error {
+	err := c.core.Post().Namespace(e.Namespace).Resource("events").Body(e).Do(ctx).Error()
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	again, err := json.Marshal(map[string]any{"lastTimestamp": e.LastTimestamp})
+	if err != nil {
+		return err
+	}
+	return c.core.Patch(types.MergePatchType).Namespace(e.Namespace).Resource("events").Name(e.Name).Body(again).Do(ctx).Error()
+}

@@ -1,0 +1,111 @@
+package kubernetes
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+func TestReader(t *testing.T) {
+	node, zone, port := "n1", "z1", int32(80)
+	meta := metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", Labels: map[string]string{"a": "b", discoveryv1.LabelServiceName: "web"}}
+	for _, c := range []struct {
+		kind   source.Kind
+		object any
+		want   string // the type of the first noun, or a mistake
+	}{
+		{source.Namespace, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}, "*source.Labels"},
+		{source.Pod, &corev1.Pod{ObjectMeta: meta}, "*source.Workload"},
+		{source.EndpointSlice, &discoveryv1.EndpointSlice{ObjectMeta: meta, AddressType: "IPv4", Ports: []discoveryv1.EndpointPort{{Port: &port}},
+			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node, Zone: &zone}}}, "*clustermesh.EndpointSlice"},
+		{source.Service, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Annotations: map[string]string{"tombolo.io/weight": "heavy"}},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, `annotation: metadata.annotations["tombolo.io/weight"]: "heavy" is not a whole number from 0 to 65535`},
+		{source.BGPPeer, &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "tor"},
+			"spec": map[string]any{"address": "192.0.2.1", "asn": int64(1), "localASN": int64(2), "holdTime": "9s"}}}, "*clustermesh.BGPPeer"},
+		{source.BGPPeer, &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "tor"},
+			"spec": map[string]any{"address": "192.0.2.1", "asn": "one"}}}, "cannot unmarshal string into Go struct field BGPPeerSpec.spec.asn"},
+		{source.Node, &corev1.Pod{ObjectMeta: meta}, "the API answers with a *v1.Pod"},
+	} {
+		r := reader{kind: kindOf(c.kind)}
+		e, err := r.read(c.object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, m := range e.mistakes {
+			if m.annotation {
+				got += "annotation: "
+			}
+			got += m.text
+		}
+		if len(e.objects) > 0 {
+			got = fmt.Sprintf("%T", e.objects[0])
+		}
+		if !strings.Contains(got, c.want) || len(e.mistakes) > 0 == (len(e.objects) > 0) {
+			t.Errorf("%s: %s, want %s", c.kind, got, c.want)
+		}
+		if again, err := r.read(e); again != e || err != nil {
+			t.Errorf("%s: an entry is read again", c.kind)
+		}
+	}
+	var r reader
+	if _, err := r.read("text"); err == nil {
+		t.Error("a text is an object")
+	}
+}
+
+// Equal values share their memory, unequal ones do not, and what is shared is
+// bounded.
+func TestInterner(t *testing.T) {
+	var in interner
+	labels := func() map[string]string { return map[string]string{"app": "web", "team": "blue"} }
+	a, b := &source.Workload{Labels: labels()}, &source.Workload{Labels: labels()}
+	in.intern(a)
+	in.intern(b)
+	if reflect.ValueOf(a.Labels).Pointer() != reflect.ValueOf(b.Labels).Pointer() {
+		t.Error("equal labels are kept twice")
+	}
+	other := &source.Workload{Labels: map[string]string{"app": "web", "team": "red"}}
+	in.intern(other)
+	if maps.Equal(other.Labels, a.Labels) {
+		t.Error("other labels are taken for equal")
+	}
+	for i := range 2 * maxInterned {
+		s := &clustermesh.EndpointSlice{Endpoints: []clustermesh.Endpoint{{Node: fmt.Sprint("n", i)}}}
+		if in.intern(s); s.Endpoints[0].Node != fmt.Sprint("n", i) {
+			t.Fatalf("node %d is %s", i, s.Endpoints[0].Node)
+		}
+	}
+	if len(in.texts) > maxInterned {
+		t.Errorf("%d texts are kept", len(in.texts))
+	}
+}
+
+// The same mistake in the same object has the same name, whoever tells it.
+func TestEventOfNote(t *testing.T) {
+	w := note{source.Key{Kind: source.Service, Namespace: "shop", Name: "web"}, "u", mistake{true, "is wrong"}}
+	a, b := newNotes(Config{Node: "n1"}, nil, nil), newNotes(Config{Node: "n2"}, nil, nil)
+	first, second := a.event(w, "1", time.Unix(1, 0)), b.event(w, "2", time.Unix(2, 0))
+	if first.Name != second.Name || first.Namespace != "shop" || first.Reason != reasonAnnotation || first.InvolvedObject.Kind != "Service" || first.InvolvedObject.APIVersion != "v1" {
+		t.Errorf("%+v\n%+v", first, second)
+	}
+	w.uid = "another"
+	if third := a.event(w, "1", time.Unix(1, 0)); third.Name == first.Name {
+		t.Error("another object of the same name has the same event")
+	}
+	w = note{source.Key{Kind: source.BGPPeer, Name: "tor"}, "u", mistake{false, "is wrong"}}
+	if e := a.event(w, "1", time.Unix(1, 0)); e.Namespace != "default" || e.Reason != reasonObject || e.InvolvedObject.APIVersion != "tombolo.io/v1alpha1" {
+		t.Errorf("%+v", e)
+	}
+}

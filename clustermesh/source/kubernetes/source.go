@@ -1,0 +1,161 @@
+package kubernetes
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh/source"
+)
+
+// Source reads a Kubernetes API. It implements source.Source.
+type Source struct {
+	config Config
+	log    *slog.Logger
+	client *client
+	status atomic.Pointer[source.Status]
+	book   *book
+	// refusals are what the API refuses now, by kind.
+	refusals map[source.Kind]refusal
+	// known are the problems that were logged.
+	known map[source.Problem]bool
+	// held is what was logged of what is held back.
+	held map[source.Kind]bool
+	// absent is how many of our kinds the API does not have.
+	absent int
+	// asked: the store is asked which it is; askAt is when it is asked again.
+	asked bool
+	askAt time.Time
+	notes *notes
+}
+
+// retryIdentity is the wait before the store is asked again which it is.
+const retryIdentity = time.Second
+
+// New returns a source that asks nothing before Run. Its error says that the
+// configuration does not tell which API to read.
+func New(c Config, log *slog.Logger) (*Source, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	config, err := c.rest()
+	if err != nil {
+		return nil, err
+	}
+	api, err := newClient(config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{config: c, log: log, client: api, book: newBook(c.Shrink), refusals: map[source.Kind]refusal{},
+		known: map[source.Problem]bool{}, held: map[source.Kind]bool{}}
+	s.notes = newNotes(c, api, log)
+	s.status.Store(&source.Status{From: "the Kubernetes API at " + api.host})
+	return s, nil
+}
+
+// Status returns what people should know; it may be called at any time.
+func (s *Source) Status() source.Status { return *s.status.Load() }
+
+// Run reads the API and sends updates until ctx ends. It returns nil: an API
+// that cannot be read may come back.
+func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	heard := make(chan news, 64)
+	for _, k := range kinds {
+		f := &feed{reader: reader{kind: k}, listWatch: k.api(s.client), out: heard}
+		all.Go(func() { f.run(ctx) })
+	}
+	all.Go(func() { s.notes.run(ctx) })
+	s.loop(ctx, heard, out)
+	return nil
+}
+
+// loop takes in and delivers. What comes while the receiver is busy gathers.
+func (s *Source) loop(ctx context.Context, heard <-chan news, out chan<- source.Update) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	answers := make(chan identity, 1)
+	var offer source.Update
+	var to chan<- source.Update // out, while there is an offer
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case to <- offer:
+			to = nil
+		case n := <-heard:
+			s.take(n)
+		case i := <-answers:
+			s.identified(i)
+		case <-timer.C:
+		}
+		now := time.Now()
+		if s.book.unverified() && !s.asked && !now.Before(s.askAt) {
+			s.asked = true
+			go func() { answers <- s.ask(ctx) }()
+		}
+		due := s.book.judge(now)
+		changed := s.publish(now)
+		if to == nil && (changed || s.book.ready()) && s.book.complete() {
+			offer, to = s.book.update(), out
+		}
+		timer.Reset(s.wait(due, now))
+	}
+}
+
+// wait returns for how long there is nothing to do but to listen.
+func (s *Source) wait(due, now time.Time) time.Duration {
+	out := time.Hour
+	if !due.IsZero() {
+		out = min(out, due.Sub(now))
+	}
+	if s.book.unverified() && !s.asked {
+		out = min(out, s.askAt.Sub(now))
+	}
+	return max(out, time.Millisecond)
+}
+
+// take takes in what a reflector tells.
+func (s *Source) take(n news) {
+	switch {
+	case n.put != nil:
+		s.book.put(n.kind, n.put)
+	case n.gone != nil:
+		s.book.gone(n.gone.key(n.kind))
+	case n.answer != nil:
+		s.heed(kindOf(n.kind), *n.answer)
+	default:
+		s.book.replace(n.kind, n.list)
+	}
+}
+
+// identity is which store answers, or why that is not known.
+type identity struct {
+	store string
+	err   error
+}
+
+// askWithin bounds the question which store answers.
+const askWithin = 10 * time.Second
+
+func (s *Source) ask(ctx context.Context) identity {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	store, err := s.client.identity(ctx)
+	return identity{store, err}
+}
+
+// identified takes in which store answers.
+func (s *Source) identified(i identity) {
+	s.asked = false
+	if i.err != nil {
+		s.askAt = time.Now().Add(retryIdentity)
+		return
+	}
+	s.book.verified(i.store)
+}
