@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,26 @@ func TestAPIServerReportsEveryMistake(t *testing.T) {
 	for flag, value := range map[string]string{"--log-level": "loud", "--log-format": "xml"} {
 		if _, err := run(t, "apiserver", flag, value); err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), value) {
 			t.Errorf("%s %s: %v", flag, value, err)
+		}
+	}
+}
+
+// Flags of one source are none of the other's, and the Kubernetes API is named
+// where it is not that of the pod.
+func TestAPIServerSource(t *testing.T) {
+	whole := []string{"apiserver", "--cluster-name", "east", "--cluster-id", "1", "--pod-cidr", "10.1.0.0/16", "--node-cidr", "192.168.1.0/24",
+		"--node-name", "n1", "--data-dir", t.TempDir(), "--etcd-listen", "http://127.0.0.1:1", "--run-dir", t.TempDir(), "--log-level", "error"}
+	for _, c := range []struct{ flags, want string }{
+		{"", "give --manifests, or --source kubernetes"},
+		{"--source files", `--source "files" is not manifests or kubernetes`},
+		{"--manifests /x --kubeconfig /x", "--kubeconfig and --kube-context are of no use"},
+		{"--manifests /x --source kubernetes", "--manifests is of no use"},
+		{"--source kubernetes --kube-context east", "give --kubeconfig"},
+		{"--source kubernetes", "name the API with --kubeconfig FILE"},
+		{"--source kubernetes --kubeconfig /there/is/none", "/there/is/none"},
+	} {
+		if _, err := run(t, append(slices.Clone(whole), strings.Fields(c.flags)...)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
 		}
 	}
 }
