@@ -128,6 +128,7 @@ func (a *APIServer) start(ctx context.Context, g *errgroup.Group, l *loop) {
 		key := clustermesh.KeyOf(clustermesh.Status, &clustermesh.ProcessStatus{Role: Role, Node: a.config.Node})
 		return ended(ctx, election.Keep(ctx, client, a.log, key.String(), leaseTTL, l.reports))
 	})
+	g.Go(func() error { a.tell(ctx, client); return nil })
 	g.Go(func() error { return l.run(ctx) })
 }
 

@@ -15,5 +15,6 @@
 // An API server that does not answer, or refuses, changes nothing.
 //
 // What is wrong with an object stands in Status, in the log, and in an Event on
-// the object, which the leader alone writes.
+// the object, which the leader alone writes. So it does with the status of our
+// own kinds, see package status.
 package kubernetes

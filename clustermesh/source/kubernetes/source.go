@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/status"
+	"tombolo.io/tombolo/clustermesh/standing"
 )
 
 // Source reads a Kubernetes API. It implements source.Source.
@@ -29,6 +31,8 @@ type Source struct {
 	asked bool
 	askAt time.Time
 	notes *notes
+	// teller writes how our objects stand.
+	teller *status.Writer
 }
 
 // retryIdentity is the wait before the store is asked again which it is.
@@ -51,12 +55,17 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 	s := &Source{config: c, log: log, client: api, book: newBook(c.Shrink), refusals: map[source.Kind]refusal{},
 		known: map[source.Problem]bool{}, held: map[source.Kind]bool{}}
 	s.notes = newNotes(c, api, log)
+	s.teller = status.New(api.dynamic, c.Leads, log)
 	s.status.Store(&source.Status{From: "the Kubernetes API at " + api.host})
 	return s, nil
 }
 
 // Status returns what people should know; it may be called at any time.
 func (s *Source) Status() source.Status { return *s.status.Load() }
+
+// Tell has how our objects stand written to their status, while this process
+// leads. It implements source.Teller.
+func (s *Source) Tell(all []standing.Object) { s.teller.Tell(all) }
 
 // Run reads the API and sends updates until ctx ends. It returns nil: an API
 // that cannot be read may come back.
@@ -71,6 +80,7 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 		all.Go(func() { f.run(ctx) })
 	}
 	all.Go(func() { s.notes.run(ctx) })
+	all.Go(func() { s.teller.Run(ctx) })
 	s.loop(ctx, heard, out)
 	return nil
 }

@@ -1,0 +1,64 @@
+package kubernetes
+
+import (
+	"slices"
+	"strings"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/internal/etcdtest"
+)
+
+const objectsYAML = `
+apiVersion: tombolo.io/v1alpha1
+kind: BGPPeer
+metadata: {name: tor}
+spec: {address: 192.168.1.254, asn: 64512, localASN: 64513}
+---
+apiVersion: tombolo.io/v1alpha1
+kind: BGPAdvertisement
+metadata: {name: all}
+spec: {podCIDRs: true, peers: [tor]}
+---
+apiVersion: tombolo.io/v1alpha1
+kind: ClusterPeer
+metadata: {name: west}
+spec: {endpoints: ["https://192.0.2.9:2379"], tls: {caFile: /a, certFile: /b, keyFile: /c}}
+`
+
+// standings shows that what the nodes report comes back to the objects.
+func standings(r *rig, all []string) {
+	r.apply(objectsYAML)
+	r.wants("they are stored", slices.Concat(all, []string{"private/bgp/peers/tor", "private/bgp/advertisements/all", "private/peers/west"})...)
+	condition := func(object, typ, field string) string {
+		return r.kube.Kubectl("", "get", object, "-o", `jsonpath={.status.conditions[?(@.type=="`+typ+`")].`+field+`}`)
+	}
+	says := func(object, typ, status, reason, message string) {
+		r.Helper()
+		r.until(object+" is "+reason, func() bool {
+			return condition(object, typ, "status") == status && condition(object, typ, "reason") == reason && strings.Contains(condition(object, typ, "message"), message)
+		})
+	}
+	says("bgpadvertisement/all", "Accepted", "True", "Accepted", "")
+	says("bgppeer/tor", "Accepted", "True", "Accepted", "")
+	says("bgppeer/tor", "Ready", "False", "NoSpeaker", "no speaker runs on the 3 nodes")
+	says("clusterpeer/west", "Accepted", "Unknown", "Unknown", "")
+	says("clusterpeer/west", "Ready", "False", "Connecting", "")
+
+	report := func(established bool, state, why string) {
+		p := &clustermesh.ProcessStatus{Role: clustermesh.RoleSpeaker, Node: "n1", Health: clustermesh.HealthOK,
+			Sessions: []clustermesh.BGPSession{{Peer: "tor", State: state, Established: established, Reason: why}}}
+		value, err := clustermesh.Encode(p)
+		if err != nil {
+			r.Fatal(err)
+		}
+		etcdtest.Put(r, r.etcd, clustermesh.KeyOf(clustermesh.Status, p).String(), string(value))
+	}
+	report(false, "Connecting", "connection refused")
+	says("bgppeer/tor", "Ready", "False", "NotEstablished", "n1: Connecting: connection refused")
+	report(true, "Established", "")
+	r.kube.Kubectl("", "wait", "--for=condition=Ready", "--timeout=30s", "bgppeer/tor")
+	r.kube.Kubectl("", "patch", "bgppeer/tor", "--type=merge", "-p", `{"spec": {"asn": 64999}}`)
+	r.until("the status is of the new spec", func() bool { return condition("bgppeer/tor", "Accepted", "observedGeneration") == "2" })
+	r.kube.Kubectl(objectsYAML, "delete", "-f", "-")
+	r.wants("and they go", all...)
+}
