@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
-	frr bird2 nftables iptables iproute2 tcpdump procps
+	frr bird2 nftables iptables iproute2 tcpdump procps systemd openssl util-linux
 
 # Packages whose tests need neither root nor another component.
 UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/source/... \
@@ -47,6 +47,7 @@ demo: need-root build ## Builds, and plays the demo: two clusters on this machin
 .PHONY: test
 test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
+	@$(MAKE) --no-print-directory test-chart
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$')
 	$(GO) test -race -count=1 -timeout 30m -p 1 ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@.ci/leftovers after
@@ -58,6 +59,11 @@ test-kubernetes: need-go kube ## Runs the tests that want a real Kubernetes, whi
 .PHONY: test-unit
 test-unit: need-go ## Runs the tests that need neither root nor another component.
 	$(GO) test -race $(UNIT)
+
+.PHONY: test-chart
+test-chart: need-root deps ## Renders the chart, and checks it, the image and the units (root).
+	$(GO) -C deploy/helm vet ./...
+	$(GO) -C deploy/helm test -count=1 ./...
 
 .PHONY: test-matrix
 test-matrix: need-root deps build ## Runs the scenarios with every router and both address families.
@@ -87,13 +93,15 @@ check: need-go deps ## Checks format, vet, staticcheck, modules, and that genera
 	$(GO) mod tidy -diff
 	cd internal/tools && $(GO) mod tidy -diff
 	cd deploy/kube && $(GO) mod tidy -diff
+	cd deploy/helm && $(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md \
+	@git diff --exit-code --stat -- '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md deploy/kubernetes deploy/helm/testdata \
 		|| { echo "generated files differ from their sources: commit what make generate made"; exit 1; }
 
 .PHONY: generate
-generate: deps ## Generates the protobuf code, the eBPF objects, the CRDs and docs/api.md.
+generate: deps ## Generates the protobuf code, the eBPF objects, the CRDs, docs/api.md and what the chart renders.
 	$(GO) generate ./...
+	UPDATE=1 $(GO) -C deploy/helm test -count=1 -run 'Golden|Static' .
 
 .PHONY: deps
 deps: need-go ## Installs Debian's packages that the tests need (root), or names them.

@@ -28,7 +28,7 @@
 //	                              it fails), for at most DURATION; what it printed
 //	                              last is there for stdout and stderr
 //
-// NEXT is a tombolo of another version. LAB_ROUTER and LAB_FAMILY in the environment
+// NEXT is a tombolo of another version, REPO this repository. LAB_ROUTER and LAB_FAMILY in the environment
 // choose the routers (builtin, frr, bird) and the address family (ipv4, ipv6);
 // `make test-matrix` sets all of them.
 package e2e
@@ -110,6 +110,11 @@ func TestScenarios(t *testing.T) {
 func setup(env *testscript.Env) error {
 	name := fmt.Sprintf("e%d%s", os.Getpid()%10000, labSuffix(env.WorkDir))
 	env.Setenv("LAB", name)
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	env.Setenv("REPO", repo)
 	env.Setenv("NEXT", filepath.Join(binDir, "tombolo-next"))
 	env.Setenv("LAB_CLUSTERS", "/run/tombolo-lab/"+name+"/clusters")
 	env.Setenv("LAB_ROUTER", cmp.Or(os.Getenv("LAB_ROUTER"), "builtin"))

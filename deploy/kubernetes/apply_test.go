@@ -1,0 +1,52 @@
+package kubernetes
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tombolo.io/tombolo/internal/kubetest"
+)
+
+// rendered are manifests whose every kind a Kubernetes API knows by itself.
+var rendered = []string{"tombolo.yaml", "../helm/testdata/default.yaml", "../helm/testdata/external.yaml"}
+
+// A real API server takes every object, each field of which it knows: with
+// strict validation an unknown one is an error, not a warning.
+func TestServerTakesIt(t *testing.T) {
+	c := kubetest.New(t, kubetest.Config{})
+	c.Kubectl("", "create", "namespace", "tombolo")
+	for _, file := range rendered {
+		raw, err := os.ReadFile(filepath.FromSlash(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := c.Kubectl(string(raw), "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+		if want := strings.Count(string(raw), "\nkind: "); strings.Count(out, "serverside-applied") != want {
+			t.Errorf("%s: of %d objects it took\n%s", file, want, out)
+		}
+	}
+	// And in earnest, so that a second time nothing changes hands.
+	c.Kubectl(read(t, "tombolo.yaml"), "apply", "--server-side", "-f", "-")
+	c.Kubectl(read(t, "tombolo.yaml"), "apply", "--server-side", "-f", "-")
+	c.AwaitKubectl("Established", "get", "crd", "clusterpeers.tombolo.io", "-o", "jsonpath={.status.conditions[*].type}")
+	if out := c.Kubectl("", "auth", "can-i", "--list", "--as", "system:serviceaccount:tombolo:tombolo-agent", "-n", "tombolo"); strings.Contains(out, "services") {
+		t.Errorf("an agent may do something in Kubernetes:\n%s", out)
+	}
+	for verb, may := range map[string]string{"watch": "yes", "delete": "no"} {
+		out, _ := c.TryKubectl("", "auth", "can-i", verb, "services", "--as", "system:serviceaccount:tombolo:tombolo-apiserver", "-A")
+		if strings.TrimSpace(out) != may {
+			t.Errorf("the API server may %s services: %s", verb, out)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
