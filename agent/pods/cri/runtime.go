@@ -246,7 +246,11 @@ func (f *follower) finding(err error, now time.Time) pods.Finding {
 		out.From = fmt.Sprintf("%s %s at %s, asked %s", f.session.name, f.session.version, f.session.socket, how)
 	}
 	if err != nil {
-		out.Problems = append([]string{strings.ReplaceAll(err.Error(), "\n", "; ")}, out.Problems...)
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
+		if f.known {
+			text += "; what was known goes on"
+		}
+		out.Problems = append([]string{text}, out.Problems...)
 	}
 	host, err := f.Host()
 	if err != nil {
