@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -14,7 +15,7 @@ import (
 )
 
 // newCrowdedWorld makes a world with places for so many sockets.
-func newCrowdedWorld(t *testing.T, sockets uint32) *world {
+func newCrowdedWorld(t testing.TB, sockets uint32) *world {
 	t.Helper()
 	env := bpftest.New(t)
 	sizes := SmallSizes()
@@ -192,6 +193,32 @@ func TestSpilledSocketsAreListed(t *testing.T) {
 	check("closed, dissolved and connected again")
 	if n := w.counters(t).Spilled; n != 994 {
 		t.Errorf("%d found no room", n)
+	}
+}
+
+// BenchmarkSpill reads sockets that found no room. Time for each grows with their number,
+// as spill.read says: 1.2 µs of 1,000, 1.9 µs of 16,000 on a busy machine. That the program writes them to a
+// page of 8,192 instead, of as many a walk, was tried and is no faster: it runs for all
+// sockets in each walk then, where the kernel only steps over those it told of.
+func BenchmarkSpill(b *testing.B) {
+	for _, n := range []int{1000, 4000, 16000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newCrowdedWorld(b, socketWays)
+			f := udp("10.96.0.1:53")
+			w.put(b, 1, f, active(w.Serve(b, local[false], "one")))
+			for range n + int(socketWays) {
+				if err := unix.Connect(w.Socket(b, unix.AF_INET, unix.SOCK_DGRAM, 0), bpftest.Sockaddr(f.Address, false)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				sockets, err := w.Sockets.spill.read()
+				if err != nil || len(sockets) < n {
+					b.Fatalf("%d sockets, %v, want %d", len(sockets), err, n)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/socket")
+		})
 	}
 }
 

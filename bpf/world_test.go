@@ -31,7 +31,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // load loads a data path, which is closed after the test, and whose pins are removed.
-func load(t *testing.T, env *bpftest.Env, sizes Sizes) *Datapath {
+func load(t testing.TB, env *bpftest.Env, sizes Sizes) *Datapath {
 	t.Helper()
 	d, err := Load(Config{BPFFS: env.BPFFS, Cgroup: env.Cgroup, Sizes: sizes}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -53,7 +53,7 @@ const table = 251
 
 // put makes a service with one frontend and a table of these backends in turn;
 // none gives no table. It returns the backends' numbers.
-func (w *world) put(t *testing.T, n uint32, at Frontend, backends ...Backend) []uint32 {
+func (w *world) put(t testing.TB, n uint32, at Frontend, backends ...Backend) []uint32 {
 	t.Helper()
 	numbers, extent := w.table(n, at.Protocol, backends...)
 	w.Services.Write(n, Service{Primary: extent})
