@@ -77,6 +77,10 @@ test-matrix: need-root deps build ## Runs the scenarios with every router and bo
 bench: need-root deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FILE keeps it as JSON.
 	$(GO) run ./e2e/bench
 
+.PHONY: bench-kubernetes
+bench-kubernetes: need-root deps kube ## Measures an API server that reads a big Kubernetes; BENCH_JSON=FILE keeps it as JSON.
+	$(GO) run ./e2e/bench kubernetes
+
 .PHONY: bench-failover
 bench-failover: need-root deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
 	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)

@@ -1,7 +1,7 @@
 // Command bench measures what docs/benchmarks.md states: it prints a line a
 // figure, `name value unit goal ok|short`, and writes the same as JSON to the
 // file that BENCH_JSON names. Arguments choose among the benchmarks by name;
-// without any, all run. It needs root, nftables and iptables.
+// without any, all run but kubernetes. It needs root, nftables and iptables.
 //
 // Figures of ours stand beside those of a peer that was measured in the same
 // run, because machines differ from hour to hour. A figure that falls short is
@@ -28,6 +28,9 @@ var benchmarks = []struct {
 	{"connect", benchConnect},
 }
 
+// kubernetesBenchmark runs when it is named alone: it wants a kube-apiserver.
+const kubernetesBenchmark = "kubernetes"
+
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -40,6 +43,11 @@ func run(names []string) error {
 		return fmt.Errorf("network namespaces and eBPF need root")
 	}
 	r := figure.New(os.Stdout)
+	if slices.Contains(names, kubernetesBenchmark) {
+		if err := benchKubernetes(r); err != nil {
+			return fmt.Errorf("measuring %s: %w", kubernetesBenchmark, err)
+		}
+	}
 	for _, b := range benchmarks {
 		if len(names) > 0 && !slices.Contains(names, b.name) {
 			continue
