@@ -31,8 +31,8 @@ build: need-go ## Builds bin/tombolo.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tombolo
 
 # The Kubernetes that tests and the lab run, as it says of itself.
-KUBERNETES = $(shell sed -n 's|^\tk8s.io/kubernetes ||p' deploy/kube/go.mod)
-KUBE_FLAGS = $(foreach flag,gitVersion=$(KUBERNETES) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(KUBERNETES))),-X k8s.io/component-base/version.$(flag))
+KUBE_VERSION = $(shell sed -n 's|^\tk8s.io/kubernetes ||p' deploy/kube/go.mod)
+KUBE_FLAGS = $(foreach flag,gitVersion=$(KUBE_VERSION) gitMajor=1 gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION))),-X k8s.io/component-base/version.$(flag))
 
 .PHONY: kube
 kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and kubectl (8 minutes at first).
@@ -41,20 +41,26 @@ kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and ku
 	@for name in kube-apiserver kube-controller-manager kubectl; do ln -sf kube bin/$$name; done
 
 .PHONY: demo
-demo: need-root build ## Builds, and plays the demo: two clusters on this machine, failover, routes.
-	@./$(BIN) lab demo
+demo: need-root build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, failover, routes; KUBERNETES=1: by kubectl.
+	@./$(BIN) lab demo $(if $(KUBERNETES),--kubernetes)
 
 .PHONY: test
 test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
-	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$')
-	$(GO) test -race -count=1 -timeout 30m -p 1 ./e2e ./e2e/failover # whole labs, which want the machine for themselves
+	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
+	$(GO) test -race -count=1 -timeout 30m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
+	@$(MAKE) --no-print-directory test-kubernetes
 	@.ci/leftovers after
 
+# The packages whose tests have a Kubernetes control plane.
+KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/kubetest"' -- '*_test.go' | xargs -n1 dirname | sort -u))
+
 .PHONY: test-kubernetes
-test-kubernetes: need-go kube ## Runs the tests that want a real Kubernetes, which make test runs too.
-	$(GO) test -race -count=1 -timeout 30m ./internal/kubetest ./e2e/kubernetes
+test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
+	cd deploy/kube && CGO_ENABLED=0 $(GO) vet -trimpath .
+	$(GO) test -race -count=1 -timeout 20m -p 1 $(KUBE_TESTS)
+	$(GO) test -race -count=1 -timeout 20m -run TestKubernetes ./e2e
 
 .PHONY: test-unit
 test-unit: need-go ## Runs the tests that need neither root nor another component.

@@ -47,6 +47,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"tombolo.io/tombolo/internal/kube"
 )
 
 // binDir holds the tombolo that the scripts run.
@@ -99,6 +101,28 @@ func TestScenarios(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		Setup:               setup,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+	})
+}
+
+// TestKubernetes runs the scripts whose clusters have a real control plane, which
+// make kube builds.
+func TestKubernetes(t *testing.T) {
+	programs, err := filepath.Abs("../bin")
+	if err == nil {
+		_, err = kube.Program(programs, kube.APIServer)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/kubernetes",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("KUBE", programs)
+			return setup(env)
+		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},

@@ -59,7 +59,8 @@ func newLab() *cobra.Command {
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
 	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
-		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabPod(f), newLabFault(f), newLabDemo(f))
+		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabPod(f), newLabFault(f), newLabDemo(f),
+		newLabKubeconfig(f), newLabKubectl(f))
 	return c
 }
 
@@ -86,9 +87,15 @@ func newLabUp(f *labFlags) *cobra.Command {
 				return fmt.Errorf("finding this program: %w", err)
 			}
 			size.Lab = f.name
+			if err := programs(&size, binary); err != nil {
+				return err
+			}
 			l, err := lab.New(f.base(), binary, size)
 			if err != nil {
 				return err
+			}
+			if size.Kubernetes != "" && !c.Flags().Changed("timeout") {
+				timeout *= 3 // a kube-apiserver takes the CPU of a whole lab to start
 			}
 			ctx, cancel := withTimeout(c.Context(), timeout)
 			defer cancel()
@@ -102,7 +109,8 @@ func newLabUp(f *labFlags) *cobra.Command {
 	}
 	c.Flags().IntVar(&size.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, to %d", plan.MaxClusters))
 	sizeFlags(c, &size)
-	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long")
+	kubernetesFlag(c, &size)
+	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long; with Kubernetes three minutes by default")
 	return c
 }
 

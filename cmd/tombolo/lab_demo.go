@@ -31,6 +31,9 @@ func newLabDemo(f *labFlags) *cobra.Command {
 			if size.Lab = f.name; !c.Flags().Changed("name") {
 				size.Lab = "demo"
 			}
+			if err := programs(&size, binary); err != nil {
+				return err
+			}
 			l, err := lab.New(f.base(), binary, size)
 			if err != nil {
 				return err
@@ -46,6 +49,7 @@ func newLabDemo(f *labFlags) *cobra.Command {
 		},
 	}
 	sizeFlags(c, &size)
+	kubernetesFlag(c, &size)
 	c.Flags().BoolVar(&keep, "keep", false, "leave the lab as it is at the end")
 	return c
 }

@@ -14,7 +14,7 @@ import (
 func newLabApply(f *labFlags) *cobra.Command {
 	return objectCommand(f, &cobra.Command{
 		Use:   "apply -c CLUSTER -f FILE",
-		Short: "Writes the objects of a YAML file into a cluster's manifests",
+		Short: "Writes the objects of a YAML file into a cluster's manifests, or its kube-apiserver",
 	}, "written", (*lab.Lab).Apply)
 }
 
@@ -44,10 +44,8 @@ func objectCommand(f *labFlags, c *cobra.Command, done string, do func(*lab.Lab,
 		}
 		return err
 	}
-	c.Flags().StringVarP(&cluster, "cluster", "c", "", "the cluster")
+	f.clusterFlag(c, &cluster)
 	c.Flags().StringVarP(&file, "filename", "f", "", "the file; - is standard input")
-	c.RegisterFlagCompletionFunc("cluster", withEnvironment(f.completeCluster))
-	c.MarkFlagRequired("cluster")
 	c.MarkFlagRequired("filename")
 	return c
 }

@@ -33,6 +33,8 @@ func newRoot() *cobra.Command {
 		newLab(),
 		newResponder(),
 		newRouter(),
+		newKubelet(),
+		newKubeEtcd(),
 		newStore(),
 		newRequests(),
 		newConnections(),

@@ -1,4 +1,4 @@
-// Package crds has no code: its tests try the definitions in a real API server.
+// The definitions are tried in a real API server.
 package crds
 
 import (

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +11,8 @@ import (
 	"tombolo.io/tombolo/deploy/lab/objects"
 )
 
-// Apply writes the objects of a YAML file into a cluster's manifests, a file
+// Apply gives the objects of a YAML file to a cluster: to its kube-apiserver, by
+// server-side apply, where it has one, otherwise into its manifests, a file
 // an object, each replaced by a rename; an object of the same kind and name is
 // replaced. It returns what it wrote. When a document of the file is no object
 // nothing is written.
@@ -21,6 +23,10 @@ func (l *Lab) Apply(cluster string, raw []byte) ([]objects.Object, error) {
 	all, err := objects.Split(raw)
 	if err != nil {
 		return nil, err
+	}
+	if l.Kubernetes != "" {
+		_, err := l.Kubectl(context.Background(), cluster, raw, "apply", "--server-side", "--force-conflicts", "-f", "-")
+		return all, err
 	}
 	for _, o := range all {
 		if err := l.replace(cluster, o); err != nil {
@@ -57,6 +63,10 @@ func (l *Lab) Delete(cluster string, raw []byte) ([]objects.Object, error) {
 	all, err := objects.Split(raw)
 	if err != nil {
 		return nil, err
+	}
+	if l.Kubernetes != "" {
+		_, err := l.Kubectl(context.Background(), cluster, raw, "delete", "-f", "-")
+		return all, err
 	}
 	var gone []objects.Object
 	var errs []error

@@ -179,12 +179,23 @@ func (l *Lab) writeClusters(ctx context.Context) error {
 					return fmt.Errorf("writing the BGP password of %s: %w", c.Name, err)
 				}
 			}
-			raw, err := objects.Base(l.Plan, c, l.Certificates, boot.String())
-			if err == nil {
-				_, err = l.Apply(c.Name, raw)
-			}
+			err := l.writeObjects(c, boot)
 			return errors.Join(err, pki.Issue(l.Certificates(c.Name), c.Name, c.Nodes[0].Addresses.List()))
 		})
 	}
 	return work.Wait()
+}
+
+// writeObjects writes the manifests of a cluster, or what the programs of its
+// control plane read.
+func (l *Lab) writeObjects(c plan.Cluster, boot bpf.BootID) error {
+	if l.Kubernetes != "" {
+		return l.writePlane(c)
+	}
+	raw, err := objects.Base(l.Plan, c, l.Certificates, boot.String())
+	if err != nil {
+		return err
+	}
+	_, err = l.Apply(c.Name, raw)
+	return err
 }

@@ -85,6 +85,12 @@ func (l *Lab) changing() (unlock func(), err error) {
 	if _, err := os.Stat(l.upFile()); err != nil {
 		return nil, fmt.Errorf("lab %s is not up: tombolo lab up --name %[1]s", l.Lab)
 	}
+	return l.alone()
+}
+
+// alone is changing for a process of the lab itself, which runs before the lab
+// is up.
+func (l *Lab) alone() (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(l.Dir, "change.lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err == nil {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,7 @@ func (l *Lab) notePod(node string, pod plan.Pod) error {
 		UID       string       `json:"uid"`
 		Name      string       `json:"name"`
 		Addresses []netip.Addr `json:"addresses"`
-	}{pod.UID, objects.Namespace + "/" + pod.Name, pod.Addresses.List()})
+	}{pod.UID, cmp.Or(pod.Object, objects.Namespace+"/"+pod.Name), pod.Addresses.List()})
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
 	}
@@ -61,8 +62,12 @@ func (l *Lab) notePod(node string, pod plan.Pod) error {
 
 // AddPod runs one more pod on a node; see plan.Plan.AddPod for its name, app and
 // addresses. It is among the objects of its cluster, and of the app echo behind
-// demo/echo, when AddPod returns.
+// demo/echo, when AddPod returns; with Kubernetes it is ready by then, and the
+// endpoint slices are the controller's.
 func (l *Lab) AddPod(ctx context.Context, node, name, app string) (plan.Pod, error) {
+	if l.Kubernetes != "" {
+		return l.addBoundPod(ctx, node, name, app)
+	}
 	unlock, err := l.changing()
 	if err != nil {
 		return plan.Pod{}, err
@@ -78,17 +83,11 @@ func (l *Lab) AddPod(ctx context.Context, node, name, app string) (plan.Pod, err
 	if err := l.save(); err != nil { // before anything is made: down finds all of it
 		return pod, err
 	}
-	if err := l.makePod(node, pod); err != nil {
+	if err := l.runPod(ctx, node, pod); err != nil {
 		return pod, err
 	}
 	m, err := l.Machine(pod.Name)
 	if err != nil {
-		return pod, err
-	}
-	if err := l.start(ctx, l.responder(m)); err != nil {
-		return pod, err
-	}
-	if err := l.notePod(node, pod); err != nil {
 		return pod, err
 	}
 	raw, err := objects.Pod(node, pod)
@@ -96,6 +95,21 @@ func (l *Lab) AddPod(ctx context.Context, node, name, app string) (plan.Pod, err
 		_, err = l.Apply(m.Cluster, raw)
 	}
 	return pod, errors.Join(err, l.applyEcho(m.Cluster))
+}
+
+// runPod makes a pod that is in the plan, and returns when it answers.
+func (l *Lab) runPod(ctx context.Context, node string, pod plan.Pod) error {
+	if err := l.makePod(node, pod); err != nil {
+		return err
+	}
+	m, err := l.Machine(pod.Name)
+	if err != nil {
+		return err
+	}
+	if err := l.start(ctx, l.responder(m)); err != nil {
+		return err
+	}
+	return l.notePod(node, pod)
 }
 
 // makePod makes a pod's namespace and its wire to the node.
@@ -138,6 +152,9 @@ func (l *Lab) makePod(node string, pod plan.Pod) error {
 // RemovePod ends a pod: first among the objects of its cluster, then its
 // processes, then all that it was made of.
 func (l *Lab) RemovePod(ctx context.Context, name string) error {
+	if l.Kubernetes != "" {
+		return l.removeBoundPod(ctx, name)
+	}
 	unlock, err := l.changing()
 	if err != nil {
 		return err
@@ -162,13 +179,19 @@ func (l *Lab) RemovePod(ctx context.Context, name string) error {
 	if err := errors.Join(err, l.applyEcho(m.Cluster)); err != nil {
 		return err
 	}
-	if p, err := l.process(name, Responder); err == nil && p.Alive() {
+	return l.endPod(ctx, m, pod, node)
+}
+
+// endPod ends a pod that was taken out of the plan, and removes all that it was
+// made of.
+func (l *Lab) endPod(ctx context.Context, m plan.Machine, pod plan.Pod, node plan.Node) error {
+	if p, err := l.process(m.Name, Responder); err == nil && p.Alive() {
 		if err := errors.Join(p.Signal(syscall.SIGKILL), gone(ctx, l.responder(m), p)); err != nil {
-			return fmt.Errorf("ending %s: %w", name, err)
+			return fmt.Errorf("ending %s: %w", m.Name, err)
 		}
 	}
 	if err := os.Remove(l.podFile(node.Name, pod)); err != nil && !missing(err) {
-		return fmt.Errorf("noting that %s is gone from %s: %w", name, node.Name, err)
+		return fmt.Errorf("noting that %s is gone from %s: %w", m.Name, node.Name, err)
 	}
 	return errors.Join(l.unmakePod(ctx, m, node), l.save())
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -123,14 +124,16 @@ func (l *Lab) awaitReady(ctx context.Context) error {
 }
 
 // startAll starts the tasks of machines side by side, those of one machine one
-// after the other when sequential, and returns when all are ready.
-func (l *Lab) startAll(ctx context.Context, machines []plan.Machine, sequential bool) (started int, err error) {
+// after the other when sequential, and returns when all are ready. With roles
+// named it starts those alone.
+func (l *Lab) startAll(ctx context.Context, machines []plan.Machine, sequential bool, roles ...Role) (started int, err error) {
 	work, ctx := errgroup.WithContext(ctx)
 	for _, m := range machines {
 		tasks, err := l.tasks(m)
 		if err != nil {
 			return 0, errors.Join(err, work.Wait())
 		}
+		tasks = slices.DeleteFunc(tasks, func(t task) bool { return len(roles) > 0 && !slices.Contains(roles, t.role) })
 		started += len(tasks)
 		if sequential {
 			work.Go(func() error { return l.startInOrder(ctx, tasks) })

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"tombolo.io/tombolo/deploy/lab/objects"
 	"tombolo.io/tombolo/deploy/lab/pki"
@@ -14,6 +15,7 @@ import (
 	"tombolo.io/tombolo/deploy/lab/router"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 	"tombolo.io/tombolo/internal/control"
+	"tombolo.io/tombolo/internal/kube"
 )
 
 // Role is what a process does on its machine; it is unique there.
@@ -26,6 +28,15 @@ const (
 	APIServer Role = "apiserver"
 	Agent     Role = "agent"
 	Speaker   Role = "speaker"
+)
+
+// The roles of a lab with Kubernetes: a kubelet on each node, the others on the
+// first one of a cluster.
+const (
+	KubeEtcd        Role = "kube-etcd"
+	KubeAPIServer   Role = kube.APIServer
+	KubeControllers Role = kube.Controllers
+	Kubelet         Role = "kubelet"
 )
 
 // task is a process that belongs to the lab, running or not.
@@ -84,7 +95,10 @@ func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []task
+	out, err := l.kubeTasks(m, c)
+	if err != nil {
+		return nil, err
+	}
 	if m.Name == c.Nodes[0].Name {
 		out = append(out, l.role(m, APIServer, l.apiserverFlags(c)))
 	}
@@ -96,13 +110,16 @@ func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
 
 func (l *Lab) apiserverFlags(c plan.Cluster) []string {
 	certs := l.Certificates(c.Name)
-	return append([]string{
+	from := []string{"--manifests", l.Manifests(c.Name)}
+	if l.Kubernetes != "" {
+		from = []string{"--source", "kubernetes", "--kubeconfig", l.plane(c).Access(tombolo).Kubeconfig}
+	}
+	return slices.Concat(from, []string{
 		"--cluster-name", c.Name, "--cluster-id", fmt.Sprint(c.ID),
 		"--pod-cidr", list(c.PodCIDR), "--node-cidr", list(c.NodeCIDR), "--service-cidr", list(c.ServiceCIDR),
-		"--manifests", l.Manifests(c.Name),
 		"--data-dir", l.dataDir(c), "--etcd-listen", objects.EtcdURL(c),
 		"--etcd-server-cert", certs.ServerCert(), "--etcd-server-key", certs.ServerKey(),
-	}, l.tls(c, pki.Root)...)
+	}, l.tls(c, pki.Root))
 }
 
 func (l *Lab) tls(c plan.Cluster, user string) []string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/deploy/lab/plan"
@@ -22,7 +23,7 @@ type Progress func(stage, what string, took time.Duration)
 // is, once all of it is ready, and one that is up otherwise is an error. When Up fails
 // what it made stays, for whoever wants to look, until Down or the next Up.
 func (l *Lab) Up(ctx context.Context, progress Progress) error {
-	if err := router.Kind(l.Router).Installed(); err != nil {
+	if err := errors.Join(router.Kind(l.Router).Installed(), l.kubernetesBuilt()); err != nil {
 		return err
 	}
 	lock, err := take(l.base, l.Lab)
@@ -106,30 +107,34 @@ func (l *Lab) stages() []stage {
 	for _, m := range l.Machines() {
 		kinds[m.Kind] = append(kinds[m.Kind], m)
 	}
-	run := func(kind plan.Kind, what string, sequential bool) func(context.Context) (string, error) {
+	run := func(kind plan.Kind, what string, sequential bool, roles ...Role) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
-			n, err := l.startAll(ctx, kinds[kind], sequential)
+			n, err := l.startAll(ctx, kinds[kind], sequential, roles...)
 			return fmt.Sprintf("%d %s ready", n, what), err
 		}
 	}
-	return []stage{
+	pods := stage{"pods", func(ctx context.Context) (string, error) {
+		what, err := run(plan.KindPod, "responders", false)(ctx)
+		return what, errors.Join(err, l.notePods())
+	}}
+	if l.Kubernetes != "" {
+		pods = stage{"pods", l.bindPods}
+	}
+	all := []stage{
 		{"machines", func(ctx context.Context) (string, error) {
 			return fmt.Sprintf("%d namespaces, %d wires", len(l.Machines()), len(l.Wires())), errors.Join(l.makeMachines(ctx), l.wire())
 		}},
 		{"objects", func(ctx context.Context) (string, error) {
 			return "certificates and manifests of " + describe(l.Config), l.writeClusters(ctx)
 		}},
-		{"pods", func(ctx context.Context) (string, error) {
-			what, err := run(plan.KindPod, "responders", false)(ctx)
-			return what, errors.Join(err, l.notePods())
-		}},
+		pods,
 		{"routers", func(ctx context.Context) (string, error) {
 			if err := l.writeRouters(kinds[plan.KindRouter]); err != nil {
 				return "", err
 			}
 			return run(plan.KindRouter, "processes of "+l.Router, true)(ctx)
 		}},
-		{"clusters", run(plan.KindNode, "API servers, agents and speakers", false)},
+		{"clusters", run(plan.KindNode, "API servers, agents and speakers", false, APIServer, Agent, Speaker)},
 		{"routes", func(ctx context.Context) (string, error) {
 			return "all pod and node networks in the kernel of every router", l.awaitRoutes(ctx)
 		}},
@@ -137,6 +142,12 @@ func (l *Lab) stages() []stage {
 			return "demo/echo has the pods of all clusters in the maps of every node", l.awaitMesh(ctx)
 		}},
 	}
+	if l.Kubernetes == "" {
+		return all
+	}
+	return slices.Insert(all, 2,
+		stage{"planes", run(plan.KindNode, "processes of control planes", true, KubeEtcd, KubeAPIServer, KubeControllers)},
+		stage{"kubelets", run(plan.KindNode, "kubelets", false, Kubelet)})
 }
 
 func (l *Lab) writeRouters(routers []plan.Machine) error {
@@ -154,5 +165,9 @@ func (l *Lab) writeRouters(routers []plan.Machine) error {
 
 // describe says in a few words how large a lab is.
 func describe(c plan.Config) string {
-	return fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s over %s", c.Clusters, c.Nodes, c.Pods, c.Router, cmp.Or(c.Family, "ipv4"))
+	text := fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s over %s", c.Clusters, c.Nodes, c.Pods, c.Router, cmp.Or(c.Family, "ipv4"))
+	if c.Kubernetes != "" {
+		text += ", with Kubernetes"
+	}
+	return text
 }

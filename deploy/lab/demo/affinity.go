@@ -16,7 +16,7 @@ func affinity(ctx context.Context, d *Demo) (err error) {
 		return err
 	}
 	defer s.stop()
-	defer func() { err = errors.Join(err, d.restore(d.echo())) }()
+	defer func() { err = errors.Join(err, d.restore(ctx, d.echo())) }()
 	for _, c := range []struct{ affinity, cluster string }{{"local", d.here.Name}, {"remote", d.there.Name}} {
 		service := d.echo()
 		service.Affinity = c.affinity
@@ -29,7 +29,7 @@ func affinity(ctx context.Context, d *Demo) (err error) {
 
 // prefer applies a service and wants all answers from one cluster soon after.
 func (d *Demo) prefer(ctx context.Context, s *stream, service objects.Service, cluster string) error {
-	cause, err := d.apply(d.here, service)
+	cause, err := d.apply(ctx, d.here, service)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (d *Demo) prefer(ctx context.Context, s *stream, service objects.Service, c
 }
 
 // restore applies a service again as the lab has it.
-func (d *Demo) restore(service objects.Service) error {
-	_, err := d.apply(d.here, service)
+func (d *Demo) restore(ctx context.Context, service objects.Service) error {
+	_, err := d.apply(context.WithoutCancel(ctx), d.here, service) // also when the step's time is over
 	return err
 }

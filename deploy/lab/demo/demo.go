@@ -66,8 +66,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	if len(c.Lab.Clusters) != 2 {
 		return fmt.Errorf("the demo plays on two clusters, the lab has %d", len(c.Lab.Clusters))
 	}
-	d := &Demo{Config: c, here: c.Lab.Clusters[0], there: c.Lab.Clusters[1]}
-	d.client = d.here.Nodes[0].Pods[0].Name
+	d := &Demo{Config: c}
 	if c.Down != nil {
 		defer func() {
 			// Also when we were interrupted.
@@ -77,6 +76,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := c.Lab.Up(ctx, d.progress); err != nil {
 		return fmt.Errorf("bringing the lab up: %w", err)
 	}
+	// With Kubernetes it has its pods only now.
+	d.here, d.there = c.Lab.Clusters[0], c.Lab.Clusters[1]
+	d.client = d.here.Nodes[0].Pods[0].Name
 	return d.play(ctx, steps)
 }
 
@@ -121,15 +123,10 @@ func (d *Demo) say(format string, args ...any) {
 	fmt.Fprintf(d.Out, "   "+format+"\n", args...)
 }
 
-// apply writes a service into a cluster and returns when that was.
-func (d *Demo) apply(c plan.Cluster, s objects.Service) (time.Time, error) {
-	raw, err := s.YAML(c)
-	if err != nil {
-		return time.Time{}, err
-	}
+// apply writes a service into a cluster and returns when that began.
+func (d *Demo) apply(ctx context.Context, c plan.Cluster, s objects.Service) (time.Time, error) {
 	at := time.Now()
-	_, err = d.Lab.Apply(c.Name, raw)
-	return at, err
+	return at, d.Lab.Serve(ctx, c.Name, s)
 }
 
 // echo is the service of every lab, as it is before a step changes it.

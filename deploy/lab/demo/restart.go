@@ -26,7 +26,7 @@ func killedAgent(ctx context.Context, d *Demo) (err error) {
 	if err := d.killUnderLoad(ctx, s, lab.Agent); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.restore(d.echo())) }()
+	defer func() { err = errors.Join(err, d.restore(ctx, d.echo())) }()
 	local := d.echo()
 	local.Affinity = "local"
 	return d.prefer(ctx, s, local, d.here.Name)
@@ -108,7 +108,7 @@ func killedSpeaker(ctx context.Context, d *Demo) (err error) {
 
 // advertise applies a LoadBalancer service and waits until it is advertised.
 func (d *Demo) advertise(ctx context.Context, service objects.Service) error {
-	if _, err := d.apply(d.here, service); err != nil {
+	if _, err := d.apply(ctx, d.here, service); err != nil {
 		return err
 	}
 	return d.advertised(ctx, service)

@@ -47,7 +47,7 @@ func routes(ctx context.Context, d *Demo) (err error) {
 // routed applies a service and waits until the kernels of all routers have, and
 // have not, what they should: always the prefixes of all pods.
 func (d *Demo) routed(ctx context.Context, state string, service objects.Service, want, unwanted []netip.Prefix) error {
-	cause, err := d.apply(d.here, service)
+	cause, err := d.apply(ctx, d.here, service)
 	if err != nil {
 		return err
 	}
@@ -104,12 +104,7 @@ func (d *Demo) podCIDRs() []netip.Prefix {
 
 // remove deletes a service and its slices.
 func (d *Demo) remove(service objects.Service) error {
-	raw, err := service.YAML(d.here)
-	if err != nil {
-		return err
-	}
-	_, err = d.Lab.Delete(d.here.Name, raw)
-	return err
+	return d.Lab.Unserve(d.here.Name, service)
 }
 
 func hosts(a plan.Addrs) []netip.Prefix {

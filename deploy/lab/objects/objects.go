@@ -45,6 +45,47 @@ func EtcdURL(c plan.Cluster) string {
 // Base returns what a cluster has from the start. All nodes of a lab run on one
 // kernel, whose boot id is given.
 func Base(p plan.Plan, c plan.Cluster, certs PeerFiles, bootID string) ([]byte, error) {
+	machines, err := render("machines.yaml", struct {
+		plan.Cluster
+		BootID string
+	}{c, bootID})
+	if err != nil {
+		return nil, err
+	}
+	mesh, err := meshOf(p, c, certs)
+	if err != nil {
+		return nil, err
+	}
+	echo, err := Service{Name: Echo, Addresses: EchoAddresses(c)}.YAML(c)
+	return bytes.Join([][]byte{machines, mesh, echo}, []byte("---\n")), err
+}
+
+// Kubernetes returns what a cluster with a control plane is told at the start:
+// nodes, the status of pods, and endpoint slices come by themselves.
+func Kubernetes(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
+	mesh, err := meshOf(p, c, certs)
+	if err != nil {
+		return nil, err
+	}
+	echo, err := Service{Name: Echo, Addresses: EchoAddresses(c)}.Alone(c)
+	if err != nil {
+		return nil, err
+	}
+	all := [][]byte{mesh, echo}
+	for _, n := range c.Nodes {
+		for _, pod := range n.FirstPods(p.Pods) {
+			raw, err := BoundPod(n.Name, pod.Name, pod.App)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, raw)
+		}
+	}
+	return bytes.Join(all, []byte("---\n")), nil
+}
+
+// meshOf returns what joins a cluster to the others and to its router.
+func meshOf(p plan.Plan, c plan.Cluster, certs PeerFiles) ([]byte, error) {
 	type peer struct {
 		Name, URL string
 		TLS       pki.Dir
@@ -55,25 +96,13 @@ func Base(p plan.Plan, c plan.Cluster, certs PeerFiles, bootID string) ([]byte, 
 			peers = append(peers, peer{other.Name, EtcdURL(other), certs(other.Name)})
 		}
 	}
-	machines, err := render("machines.yaml", struct {
-		plan.Cluster
-		BootID string
-	}{c, bootID})
-	if err != nil {
-		return nil, err
-	}
-	mesh, err := render("mesh.yaml", struct {
+	return render("mesh.yaml", struct {
 		plan.Cluster
 		Peers        []peer
 		User         string
 		Speaker      netip.Addr
 		PasswordFile string
 	}{c, peers, pki.Peer, speaker(p, c), p.PasswordFile(c.Name)})
-	if err != nil {
-		return nil, err
-	}
-	echo, err := Service{Name: Echo, Addresses: EchoAddresses(c)}.YAML(c)
-	return bytes.Join([][]byte{machines, mesh, echo}, []byte("---\n")), err
 }
 
 // speaker is where a cluster's router speaks BGP with the nodes.
@@ -103,6 +132,17 @@ type Service struct {
 	Annotations map[string]string
 	// AllNotReady: none is.
 	AllNotReady bool
+}
+
+// Alone returns the service without endpoint slices, for where a controller
+// makes them.
+func (s Service) Alone(c plan.Cluster) ([]byte, error) {
+	return render("service.yaml", struct {
+		Service
+		Cluster plan.Cluster
+		Slices  []slice
+		Port    int
+	}{s, c, nil, EchoPort})
 }
 
 // YAML returns the service and its endpoint slices.
@@ -167,6 +207,16 @@ func placed(node string, pod plan.Pod) on { return on{pod, node} }
 
 // Pod returns a pod of a node.
 func Pod(node string, pod plan.Pod) ([]byte, error) { return render("pod.yaml", placed(node, pod)) }
+
+// DemoNamespace returns the namespace of the pods and of demo/echo.
+func DemoNamespace() []byte {
+	return []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + Namespace + "}\n")
+}
+
+// BoundPod returns a pod that is bound to a node and that nothing runs yet.
+func BoundPod(node, name, app string) ([]byte, error) {
+	return render("boundpod.yaml", struct{ Node, Name, App string }{node, name, app})
+}
 
 // EchoSlices returns the endpoint slices of demo/echo alone.
 func EchoSlices(c plan.Cluster) ([]byte, error) {

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,28 @@ func TestSlicesNameTheirPods(t *testing.T) {
 				t.Errorf("endpoint %+v of pod %+v", e, pod)
 			}
 		}
+	}
+}
+
+// With a control plane a cluster is told what users tell it: nodes, addresses,
+// UIDs and slices come by themselves.
+func TestKubernetes(t *testing.T) {
+	p := lab(t)
+	p.Kubernetes = "/bin"
+	raw, err := Kubernetes(p, p.Clusters[0], certs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := decode(t, raw)
+	names := slices.Sorted(maps.Keys(all))
+	want := []string{"bgpadvertisement_all.yaml", "bgppeer_router-east.yaml", "clusterpeer_north.yaml", "clusterpeer_west.yaml",
+		"pod_demo_east-1-a.yaml", "pod_demo_east-1-b.yaml", "pod_demo_east-2-a.yaml", "pod_demo_east-2-b.yaml", "service_demo_echo.yaml"}
+	if !slices.Equal(names, want) {
+		t.Errorf("got  %v\nwant %v", names, want)
+	}
+	pod := all["pod_demo_east-2-b.yaml"].(*corev1.Pod)
+	if pod.UID != "" || pod.Status.PodIP != "" || pod.Spec.NodeName != "east-2" || pod.Labels["app"] != "echo" {
+		t.Errorf("pod: %+v", pod)
 	}
 }
 

@@ -53,6 +53,9 @@ type Config struct {
 	// Password is the key of TCP MD5 (RFC 2385) of the sessions between nodes and
 	// their router; empty is none.
 	Password string `json:"password,omitempty"`
+	// Kubernetes is the directory with the programs of a control plane; with it
+	// each cluster has one, whose pods the nodes run. Empty: objects are manifests.
+	Kubernetes string `json:"kubernetes,omitempty"`
 }
 
 var (
@@ -217,8 +220,18 @@ func node(c Config, of Cluster, n int) Node {
 		Addresses: of.NodeCIDR.addrs(n),
 		PodCIDR:   nets(fmt.Sprintf("10.%d.%d.0/24", of.ID, n), fmt.Sprintf("fd00:10:%x:%x::/64", of.ID, n)),
 	}
-	for i := range c.Pods {
-		out.Pods = append(out.Pods, out.pod(i))
+	if c.Kubernetes == "" {
+		out.Pods = out.FirstPods(c.Pods)
+	}
+	return out
+}
+
+// FirstPods are those that a node has from the start. With Kubernetes they are
+// objects first, and the plan's once the node runs them.
+func (n Node) FirstPods(count int) []Pod {
+	var out []Pod
+	for i := range count {
+		out = append(out, n.pod(i))
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // EchoApp is the label app of the pods that a lab has from the start: they are
@@ -19,6 +20,9 @@ type Pod struct {
 	// App is its label app.
 	App       string `json:"app"`
 	Addresses Addrs  `json:"addresses"`
+	// Object names it among the objects of its cluster, "namespace/name"; empty
+	// is demo/ and its name.
+	Object string `json:"object,omitempty"`
 }
 
 // pod is the pod that a node has at the place i from the start.
@@ -39,12 +43,9 @@ func (p *Plan) AddPod(node, name, app, seed string) (Pod, error) {
 	if err != nil {
 		return Pod{}, err
 	}
-	free := 0
-	for free < MaxPods && slices.ContainsFunc(n.Pods, func(o Pod) bool { return o.Addresses == n.pod(free).Addresses }) {
-		free++
-	}
-	if free == MaxPods {
-		return Pod{}, fmt.Errorf("node %s has %d pods already, and room for no more", node, MaxPods)
+	free, err := n.free()
+	if err != nil {
+		return Pod{}, err
 	}
 	pod := n.pod(free)
 	if name != "" {
@@ -60,6 +61,51 @@ func (p *Plan) AddPod(node, name, app, seed string) (Pod, error) {
 	if _, err := p.Machine(pod.Name); err == nil {
 		return Pod{}, fmt.Errorf("lab %q has a machine %s already", p.Lab, pod.Name)
 	}
+	n.Pods = append(n.Pods, pod)
+	return pod, nil
+}
+
+// free returns the first place of a node whose addresses no pod has.
+func (n Node) free() (int, error) {
+	for i := range MaxPods {
+		if n.vacant(i) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("node %s has %d pods already, and room for no more", n.Name, MaxPods)
+}
+
+func (n Node) vacant(i int) bool {
+	return !slices.ContainsFunc(n.Pods, func(o Pod) bool { return o.Addresses == n.pod(i).Addresses })
+}
+
+// Bind adds a pod that Kubernetes bound to a node: object is its namespace and
+// name. It is called what the object is where a machine can be called so and
+// none is, and has the addresses of that name where they are free; otherwise
+// the name of the first place that is free.
+func (p *Plan) Bind(node, object, app, uid string) (Pod, error) {
+	n, err := p.node(node)
+	if err != nil {
+		return Pod{}, err
+	}
+	place, err := n.free()
+	if err != nil {
+		return Pod{}, err
+	}
+	_, name, _ := strings.Cut(object, "/")
+	for i := range MaxPods {
+		if n.pod(i).Name == name && n.vacant(i) {
+			place = i
+		}
+	}
+	pod := n.pod(place)
+	if _, err := p.Machine(name); err != nil && podName.MatchString(name) {
+		pod.Name = name
+	}
+	if _, err := p.Machine(pod.Name); err == nil {
+		return Pod{}, fmt.Errorf("pod %s cannot run: lab %q has a machine %s already", object, p.Lab, pod.Name)
+	}
+	pod.App, pod.UID, pod.Object = app, uid, object
 	n.Pods = append(n.Pods, pod)
 	return pod, nil
 }

@@ -55,3 +55,33 @@ func free(p Plan, name string) error {
 
 func second(_ Pod, err error) error        { return err }
 func third(_ Pod, _ Node, err error) error { return err }
+
+// With Kubernetes nodes begin without pods; one that is bound has the name and
+// the addresses that it has in any lab, where both are free.
+func TestBind(t *testing.T) {
+	p, err := New(Config{Lab: "lab", Dir: "/d", Clusters: 2, Nodes: 1, Pods: 2, Router: "builtin", Kubernetes: "/bin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.Clusters[0].Nodes[0].Pods); n != 0 {
+		t.Fatalf("it has %d pods from the start", n)
+	}
+	for _, c := range []struct{ node, object, name, address string }{
+		{"east-1", "demo/east-1-b", "east-1-b", "10.1.1.11"},
+		{"east-1", "demo/web", "web", "10.1.1.10"},
+		{"east-1", "demo/web-5d9c7b8f6d-x2x4z", "east-1-c", "10.1.1.12"}, // no device can be called so
+		{"west-1", "demo/web", "west-1-a", "10.2.1.10"},                  // a machine of the lab is called so
+		{"west-1", "other/east-1-a", "east-1-a", "10.2.1.11"},
+	} {
+		pod, err := p.Bind(c.node, c.object, "app", "uid-"+c.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pod.Name != c.name || pod.Addresses.IPv4.String() != c.address || pod.Object != c.object || pod.UID != "uid-"+c.name || pod.App != "app" {
+			t.Errorf("%s on %s is %+v", c.object, c.node, pod)
+		}
+	}
+	if _, err := p.Bind("east-9", "demo/x", "", "u"); err == nil {
+		t.Error("a pod is bound to a node that is not there")
+	}
+}
