@@ -28,8 +28,9 @@ func TestServerTakesIt(t *testing.T) {
 		}
 	}
 	// And in earnest, so that a second time nothing changes hands.
-	c.Kubectl(read(t, "tombolo.yaml"), "apply", "--server-side", "-f", "-")
-	c.Kubectl(read(t, "tombolo.yaml"), "apply", "--server-side", "-f", "-")
+	for range 2 {
+		c.Kubectl("", "apply", "--server-side", "-f", "../crds", "-f", "../rbac", "-f", "tombolo.yaml")
+	}
 	c.AwaitKubectl("Established", "get", "crd", "clusterpeers.tombolo.io", "-o", "jsonpath={.status.conditions[*].type}")
 	if out := c.Kubectl("", "auth", "can-i", "--list", "--as", "system:serviceaccount:tombolo:tombolo-agent", "-n", "tombolo"); strings.Contains(out, "services") {
 		t.Errorf("an agent may do something in Kubernetes:\n%s", out)
@@ -40,13 +41,4 @@ func TestServerTakesIt(t *testing.T) {
 			t.Errorf("the API server may %s services: %s", verb, out)
 		}
 	}
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
 }
