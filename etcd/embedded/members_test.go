@@ -19,8 +19,10 @@ import (
 
 // members are those of a store, each a real server in this process.
 type members struct {
-	t       *testing.T
-	ca      *etcdtest.CA
+	t *testing.T
+	// files are the certificates of each user, made once: servers read them again
+	// and again.
+	files   map[string]etcd.TLSFiles
 	configs map[string]embedded.Config
 	servers map[string]*embedded.Server
 }
@@ -28,16 +30,19 @@ type members struct {
 // newMembers names three members; none runs.
 func newMembers(t *testing.T) *members {
 	ca := etcdtest.NewCA(t)
-	m := &members{t: t, ca: ca, configs: map[string]embedded.Config{}, servers: map[string]*embedded.Server{}}
+	m := &members{t: t, files: map[string]etcd.TLSFiles{}, configs: map[string]embedded.Config{}, servers: map[string]*embedded.Server{}}
+	for _, user := range []string{"etcd", "root", "node", "peer"} {
+		m.files[user] = ca.Issue(user)
+	}
 	urls := map[string]string{}
 	for _, name := range []string{"a", "b", "c"} {
 		urls[name] = "https://" + etcdtest.Address(t)
 	}
 	for name := range urls {
 		m.configs[name] = embedded.Config{
-			Dir: t.TempDir(), Listen: []string{"https://" + etcdtest.Address(t)}, TLS: ca.Issue("etcd"),
+			Dir: t.TempDir(), Listen: []string{"https://" + etcdtest.Address(t)}, TLS: m.files["etcd"],
 			EpochKey: etcdtest.EpochKey, Users: embedded.Tombolo("t/"),
-			Cluster: embedded.Cluster{Name: name, Members: urls, Root: ca.Issue("root")},
+			Cluster: embedded.Cluster{Name: name, Members: urls, Root: m.files["root"]},
 		}
 	}
 	t.Cleanup(func() { m.stop("a", "b", "c") })
@@ -89,7 +94,7 @@ func (m *members) lose(name string) {
 // client is a user's at some members.
 func (m *members) client(user string, names ...string) *etcd.Client {
 	m.t.Helper()
-	config, err := m.ca.Issue(user).Client()
+	config, err := m.files[user].Client()
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -266,7 +271,7 @@ func TestOneBecomesThree(t *testing.T) {
 // ask asks at a's port for members, with a user's certificate.
 func (m *members) ask(user string) error {
 	m.t.Helper()
-	config, err := m.ca.Issue(user).Client()
+	config, err := m.files[user].Client()
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -316,7 +321,7 @@ func (m *members) keepStrangersOut() {
 	}
 	m.stop("a")
 	wrong := m.configs["a"]
-	wrong.TLS = m.ca.Issue("node")
+	wrong.TLS = m.files["node"]
 	m.configs["a"] = wrong
 	if err := m.refuses("a", 5*time.Second); !strings.Contains(err.Error(), `common name "node"`) {
 		t.Errorf("a member with a user's certificate: %v", err)
