@@ -124,6 +124,8 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindDrains:     reader(readDrain),
 	KindSeal:       reader(readSeal),
 	KindGossip:     reader(readKeyring),
+	KindPools:      reader(readPool),
+	KindAddresses:  reader(readAddress),
 	KindAsked:      reader(readCheckRequest),
 	KindAnswers:    reader(readCheckAnswer),
 }
@@ -191,6 +193,12 @@ func (*Seal) Kind() Kind { return KindSeal }
 func (*Keyring) Kind() Kind { return KindGossip }
 
 // Kind implements Object.
+func (*Pool) Kind() Kind { return KindPools }
+
+// Kind implements Object.
+func (*Address) Kind() Kind { return KindAddresses }
+
+// Kind implements Object.
 func (*CheckRequest) Kind() Kind { return KindAsked }
 
 // Kind implements Object.
@@ -211,5 +219,7 @@ func (p *BGPPeer) keyName() string          { return p.Name }
 func (a *BGPAdvertisement) keyName() string { return a.Name }
 func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Name }
 func (*Keyring) keyName() string            { return "" }
+func (p *Pool) keyName() string             { return p.Name }
+func (a *Address) keyName() string          { return a.Address.String() }
 func (r *CheckRequest) keyName() string     { return r.ID }
 func (a *CheckAnswer) keyName() string      { return a.Node }

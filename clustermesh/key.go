@@ -43,10 +43,16 @@ const (
 	KindBGPAdverts Kind = "bgp/advertisements"
 	KindDrains     Kind = "drains"
 	KindGossip     Kind = "gossip"
+	KindPools      Kind = "pools"
+	KindAddresses  Kind = "addresses"
 	KindProcess    Kind = "process"
 	KindAsked      Kind = "check/asked"
 	KindAnswers    Kind = "check/answers"
 )
+
+// Later says whether a table is younger than others: a cluster of an older
+// version does not vouch for it, and has nothing of it.
+func (k Kind) Later() bool { return k == KindDrains || k == KindAddresses || k == KindPools }
 
 // place is where keys of a kind lie.
 type place struct {
@@ -67,6 +73,8 @@ var layout = map[Kind]place{
 	KindIdentities: {1, []Area{Export, Private, Mirror}},
 	KindEndpoints:  {1, []Area{Export, Private, Mirror}},
 	KindDrains:     {2, []Area{Export, Mirror}},
+	KindPools:      {1, []Area{Private}},
+	KindAddresses:  {1, []Area{Export, Private, Mirror}},
 	KindPeers:      {1, []Area{Private}},
 	KindBGPPeers:   {1, []Area{Private}},
 	KindBGPAdverts: {1, []Area{Private}},

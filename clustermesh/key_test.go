@@ -17,6 +17,8 @@ func TestParseKey(t *testing.T) {
 		"tombolo/v1/export/endpoints/fd00::1":           {Export, "", KindEndpoints, "fd00::1"},
 		"tombolo/v1/export/drains/node/n1":              {Export, "", KindDrains, "node/n1"},
 		"tombolo/v1/mirror/west/drains/service/a/b":     {Mirror, "west", KindDrains, "service/a/b"},
+		"tombolo/v1/private/pools/a.b":                  {Private, "", KindPools, "a.b"},
+		"tombolo/v1/mirror/west/addresses/fd00::1":      {Mirror, "west", KindAddresses, "fd00::1"},
 		"tombolo/v1/private/gossip":                     {Private, "", KindGossip, ""},
 		"tombolo/v1/private/bgp/peers/tor":              {Private, "", KindBGPPeers, "tor"},
 		"tombolo/v1/private/bgp/advertisements/x":       {Private, "", KindBGPAdverts, "x"},
@@ -50,6 +52,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"tombolo/v1/export/drains/node":            "has 1 names after its kind, want 2",
 		"tombolo/v1/export/drains/service/a":       "has 2 names after its kind, want 3",
 		"tombolo/v1/export/gossip":                 "no known kind",
+		"tombolo/v1/export/pools/a":                "no known kind",
 		"tombolo/v1/mirror/west/gossip":            "no known kind",
 		"tombolo/v1/export/peers/west":             "no known kind",
 		"tombolo/v1/export/check/asked/x1":         "no known kind",
@@ -112,7 +115,7 @@ func TestMarkerEpoch(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	want := []Kind{KindDrains, KindEndpoints, KindIdentities, KindNodes, KindServices, KindSlices}
+	want := []Kind{KindAddresses, KindDrains, KindEndpoints, KindIdentities, KindNodes, KindServices, KindSlices}
 	if got := Tables(Export); !slices.Equal(got, want) {
 		t.Errorf("export: got %v, want %v", got, want)
 	}

@@ -114,6 +114,14 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		}
 		c.leave()
 	}
+	if r := m.GetRequest(); r != nil {
+		c.enter("request", -1)
+		s.Request = AddressRequest{
+			Addresses: each(r.GetAddresses(), readAddr), Families: narrow[Families](c, "families", r.GetFamilies()), Required: r.GetRequired(),
+			SharingKey: r.GetSharingKey(), SharingNamespaces: r.GetSharingNamespaces(),
+		}
+		c.leave()
+	}
 	for i, p := range m.GetPorts() {
 		c.enter("ports", i)
 		s.Ports = append(s.Ports, ServicePort{
@@ -125,6 +133,38 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		c.leave()
 	}
 	return s
+}
+
+func readPool(c *checker, m *meshpb.Pool) *Pool {
+	return &Pool{
+		Name: m.GetName(), Created: readTime(c, "created", m.GetCreated()),
+		Ranges: each(m.GetRanges(), func(r *meshpb.AddrRange) AddrRange {
+			return AddrRange{First: readAddr(r.GetFirst()), Last: readAddr(r.GetLast())}
+		}),
+		ServiceSelector: readSelector(m.GetServiceSelector()), NamespaceSelector: readSelector(m.GetNamespaceSelector()),
+		AvoidBuggy: m.GetAvoidBuggy(), AutoAssign: m.GetAutoAssign(), Scope: narrow[PoolScope](c, "scope", m.GetScope()),
+	}
+}
+
+func readAddress(c *checker, m *meshpb.Address) *Address {
+	a := &Address{
+		Address: readAddr(m.GetAddress()), Pool: m.GetPool(),
+		Released: readTime(c, "released", m.GetReleased()), Last: ServiceName{m.GetLastNamespace(), m.GetLastName()},
+	}
+	for i, p := range m.GetClaims() {
+		c.enter("claims", i)
+		a.Claims = append(a.Claims, AddressClaim{
+			Service: ServiceName{p.GetNamespace(), p.GetName()},
+			Since:   readTime(c, "since", p.GetSince()), Created: readTime(c, "created", p.GetCreated()),
+			Holds: p.GetHolds(), Named: p.GetNamed(),
+			SharingKey: p.GetSharingKey(), SharingNamespaces: p.GetSharingNamespaces(), Exclusive: p.GetExclusive(),
+			Ports: each(p.GetPorts(), func(p *meshpb.ClaimedPort) ClaimedPort {
+				return ClaimedPort{Protocol: narrow[Protocol](c, "protocol", p.GetProtocol()), Port: narrow[uint16](c, "port", p.GetPort())}
+			}),
+		})
+		c.leave()
+	}
+	return a
 }
 
 func readSlice(c *checker, m *meshpb.EndpointSlice) *EndpointSlice {

@@ -28,6 +28,9 @@ const (
 	OpDoesNotExist Operator = "DoesNotExist"
 )
 
+// Everything says whether the selector picks every object.
+func (s Selector) Everything() bool { return len(s.MatchLabels)+len(s.MatchExpressions) == 0 }
+
 // Matches says whether the selector picks an object with these labels. An
 // operator that is not one picks nothing.
 func (s Selector) Matches(labels map[string]string) bool {

@@ -91,6 +91,8 @@ type Service struct {
 	ClusterIPs []netip.Addr
 	// LoadBalancerIPs are the addresses from status.loadBalancer or given by a pool.
 	LoadBalancerIPs []netip.Addr
+	// Request is what the service says about those that a pool is to give it.
+	Request AddressRequest
 	// LoadBalancerClass is spec.loadBalancerClass.
 	LoadBalancerClass string
 	// ExternalPolicy and InternalPolicy are the traffic policies.

@@ -18,7 +18,10 @@ func (s *Service) check(c *checker) {
 	if len(s.ClusterIPs) == 2 && s.ClusterIPs[0].Is4() == s.ClusterIPs[1].Is4() {
 		c.fail("cluster IPs", s.ClusterIPs[1], "must be of another family than the first")
 	}
-	c.addresses("load balancer IPs", s.LoadBalancerIPs, 64)
+	c.addresses("load balancer IPs", s.LoadBalancerIPs, maxAddresses)
+	c.enter("request", -1)
+	s.Request.check(c)
+	c.leave()
 	if s.LoadBalancerClass != "" && !isQualified(s.LoadBalancerClass) {
 		c.fail("load balancer class", s.LoadBalancerClass, "must be a qualified name")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,8 @@ const (
 	peerKey    = "tombolo/v1/private/peers/west"
 	routerKey  = "tombolo/v1/private/bgp/peers/tor"
 	advertKey  = "tombolo/v1/private/bgp/advertisements/all"
+	poolKey    = "tombolo/v1/private/pools/public"
+	addressKey = "tombolo/v1/mirror/east/addresses/198.51.100.7"
 )
 
 func repeat[T any](n int, f func(i int) T) []T {
@@ -314,7 +317,7 @@ func singleRules() []rule {
 }
 
 func TestValidation(t *testing.T) {
-	all := append(rules(), bgpRules()...)
+	all := slices.Concat(rules(), bgpRules(), addressRules())
 	for i, r := range all {
 		o := samples()[r.key]
 		r.change(o)

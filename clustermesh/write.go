@@ -101,6 +101,7 @@ func (s *Service) message() proto.Message {
 		Distribution:      meshpb.Distribution(s.Distribution),
 		Overprovisioning:  uint32(s.Overprovisioning),
 		Outliers:          writeOutliers(s.Outliers),
+		Request:           writeRequest(&s.Request),
 		TableSize:         s.TableSize,
 		Labels:            s.Labels,
 		Created:           writeTime(s.Created),
@@ -116,6 +117,45 @@ func writeOutliers(o OutlierDetection) *meshpb.OutlierDetection {
 		BaseEjectionTime:    writeDuration(o.BaseEjectionTime),
 		MaxEjectionTime:     writeDuration(o.MaxEjectionTime),
 		MaxEjectionPercent:  uint32(o.MaxEjectionPercent),
+	}
+}
+
+func writeRequest(r *AddressRequest) *meshpb.AddressRequest {
+	if r.isZero() {
+		return nil
+	}
+	return &meshpb.AddressRequest{
+		Addresses: writeAddrs(r.Addresses), Families: uint32(r.Families), Required: r.Required,
+		SharingKey: r.SharingKey, SharingNamespaces: r.SharingNamespaces,
+	}
+}
+
+func (p *Pool) message() proto.Message {
+	return &meshpb.Pool{
+		Name: p.Name, Created: writeTime(p.Created),
+		Ranges: each(p.Ranges, func(r AddrRange) *meshpb.AddrRange {
+			return &meshpb.AddrRange{First: r.First.AsSlice(), Last: r.Last.AsSlice()}
+		}),
+		ServiceSelector: writeSelector(p.ServiceSelector), NamespaceSelector: writeSelector(p.NamespaceSelector),
+		AvoidBuggy: p.AvoidBuggy, AutoAssign: p.AutoAssign, Scope: meshpb.PoolScope(p.Scope),
+	}
+}
+
+func (a *Address) message() proto.Message {
+	return &meshpb.Address{
+		Address: a.Address.AsSlice(), Pool: a.Pool, Claims: each(a.Claims, writeClaim),
+		Released: writeTime(a.Released), LastNamespace: a.Last.Namespace, LastName: a.Last.Name,
+	}
+}
+
+func writeClaim(a AddressClaim) *meshpb.AddressClaim {
+	return &meshpb.AddressClaim{
+		Namespace: a.Service.Namespace, Name: a.Service.Name, Since: writeTime(a.Since), Created: writeTime(a.Created),
+		Holds: a.Holds, Named: a.Named,
+		SharingKey: a.SharingKey, SharingNamespaces: a.SharingNamespaces, Exclusive: a.Exclusive,
+		Ports: each(a.Ports, func(p ClaimedPort) *meshpb.ClaimedPort {
+			return &meshpb.ClaimedPort{Protocol: uint32(p.Protocol), Port: uint32(p.Port)}
+		}),
 	}
 }
 

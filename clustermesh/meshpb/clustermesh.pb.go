@@ -231,6 +231,53 @@ func (ServiceType) EnumDescriptor() ([]byte, []int) {
 	return file_clustermesh_proto_rawDescGZIP(), []int{3}
 }
 
+// PoolScope is how far the addresses of a pool reach.
+type PoolScope int32
+
+const (
+	PoolScope_POOL_SCOPE_CLUSTER PoolScope = 0
+	PoolScope_POOL_SCOPE_MESH    PoolScope = 1
+)
+
+// Enum value maps for PoolScope.
+var (
+	PoolScope_name = map[int32]string{
+		0: "POOL_SCOPE_CLUSTER",
+		1: "POOL_SCOPE_MESH",
+	}
+	PoolScope_value = map[string]int32{
+		"POOL_SCOPE_CLUSTER": 0,
+		"POOL_SCOPE_MESH":    1,
+	}
+)
+
+func (x PoolScope) Enum() *PoolScope {
+	p := new(PoolScope)
+	*p = x
+	return p
+}
+
+func (x PoolScope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PoolScope) Descriptor() protoreflect.EnumDescriptor {
+	return file_clustermesh_proto_enumTypes[4].Descriptor()
+}
+
+func (PoolScope) Type() protoreflect.EnumType {
+	return &file_clustermesh_proto_enumTypes[4]
+}
+
+func (x PoolScope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PoolScope.Descriptor instead.
+func (PoolScope) EnumDescriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{4}
+}
+
 // Family is an address family of BGP.
 type Family int32
 
@@ -262,11 +309,11 @@ func (x Family) String() string {
 }
 
 func (Family) Descriptor() protoreflect.EnumDescriptor {
-	return file_clustermesh_proto_enumTypes[4].Descriptor()
+	return file_clustermesh_proto_enumTypes[5].Descriptor()
 }
 
 func (Family) Type() protoreflect.EnumType {
-	return &file_clustermesh_proto_enumTypes[4]
+	return &file_clustermesh_proto_enumTypes[5]
 }
 
 func (x Family) Number() protoreflect.EnumNumber {
@@ -275,7 +322,7 @@ func (x Family) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Family.Descriptor instead.
 func (Family) EnumDescriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{4}
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
 }
 
 // Prefix is an address range; bits below the length are zero.
@@ -614,7 +661,9 @@ type Service struct {
 	Distribution      Distribution           `protobuf:"varint,20,opt,name=distribution,proto3,enum=tombolo.clustermesh.v1.Distribution" json:"distribution,omitempty"`
 	Overprovisioning  uint32                 `protobuf:"varint,21,opt,name=overprovisioning,proto3" json:"overprovisioning,omitempty"`
 	// Absent is off.
-	Outliers      *OutlierDetection `protobuf:"bytes,22,opt,name=outliers,proto3" json:"outliers,omitempty"`
+	Outliers *OutlierDetection `protobuf:"bytes,22,opt,name=outliers,proto3" json:"outliers,omitempty"`
+	// Absent asks for nothing in particular.
+	Request       *AddressRequest `protobuf:"bytes,23,opt,name=request,proto3" json:"request,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -803,6 +852,501 @@ func (x *Service) GetOutliers() *OutlierDetection {
 	return nil
 }
 
+func (x *Service) GetRequest() *AddressRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// AddressRequest is what a service says about load-balancer addresses.
+type AddressRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Addresses [][]byte               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// A bit a family: 1 is IPv4, 2 is IPv6.
+	Families          uint32   `protobuf:"varint,2,opt,name=families,proto3" json:"families,omitempty"`
+	Required          bool     `protobuf:"varint,3,opt,name=required,proto3" json:"required,omitempty"`
+	SharingKey        string   `protobuf:"bytes,4,opt,name=sharing_key,json=sharingKey,proto3" json:"sharing_key,omitempty"`
+	SharingNamespaces []string `protobuf:"bytes,5,rep,name=sharing_namespaces,json=sharingNamespaces,proto3" json:"sharing_namespaces,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *AddressRequest) Reset() {
+	*x = AddressRequest{}
+	mi := &file_clustermesh_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressRequest) ProtoMessage() {}
+
+func (x *AddressRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
+func (*AddressRequest) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AddressRequest) GetAddresses() [][]byte {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *AddressRequest) GetFamilies() uint32 {
+	if x != nil {
+		return x.Families
+	}
+	return 0
+}
+
+func (x *AddressRequest) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *AddressRequest) GetSharingKey() string {
+	if x != nil {
+		return x.SharingKey
+	}
+	return ""
+}
+
+func (x *AddressRequest) GetSharingNamespaces() []string {
+	if x != nil {
+		return x.SharingNamespaces
+	}
+	return nil
+}
+
+// Pool holds addresses that are given to services of type LoadBalancer.
+type Pool struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Name              string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Created           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created,proto3" json:"created,omitempty"`
+	Ranges            []*AddrRange           `protobuf:"bytes,3,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	ServiceSelector   *Selector              `protobuf:"bytes,4,opt,name=service_selector,json=serviceSelector,proto3" json:"service_selector,omitempty"`
+	NamespaceSelector *Selector              `protobuf:"bytes,5,opt,name=namespace_selector,json=namespaceSelector,proto3" json:"namespace_selector,omitempty"`
+	AvoidBuggy        bool                   `protobuf:"varint,6,opt,name=avoid_buggy,json=avoidBuggy,proto3" json:"avoid_buggy,omitempty"`
+	AutoAssign        bool                   `protobuf:"varint,7,opt,name=auto_assign,json=autoAssign,proto3" json:"auto_assign,omitempty"`
+	Scope             PoolScope              `protobuf:"varint,8,opt,name=scope,proto3,enum=tombolo.clustermesh.v1.PoolScope" json:"scope,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Pool) Reset() {
+	*x = Pool{}
+	mi := &file_clustermesh_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pool) ProtoMessage() {}
+
+func (x *Pool) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pool.ProtoReflect.Descriptor instead.
+func (*Pool) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Pool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Pool) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *Pool) GetRanges() []*AddrRange {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
+func (x *Pool) GetServiceSelector() *Selector {
+	if x != nil {
+		return x.ServiceSelector
+	}
+	return nil
+}
+
+func (x *Pool) GetNamespaceSelector() *Selector {
+	if x != nil {
+		return x.NamespaceSelector
+	}
+	return nil
+}
+
+func (x *Pool) GetAvoidBuggy() bool {
+	if x != nil {
+		return x.AvoidBuggy
+	}
+	return false
+}
+
+func (x *Pool) GetAutoAssign() bool {
+	if x != nil {
+		return x.AutoAssign
+	}
+	return false
+}
+
+func (x *Pool) GetScope() PoolScope {
+	if x != nil {
+		return x.Scope
+	}
+	return PoolScope_POOL_SCOPE_CLUSTER
+}
+
+// AddrRange is the addresses from the first to the last, both included.
+type AddrRange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         []byte                 `protobuf:"bytes,1,opt,name=first,proto3" json:"first,omitempty"`
+	Last          []byte                 `protobuf:"bytes,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddrRange) Reset() {
+	*x = AddrRange{}
+	mi := &file_clustermesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddrRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddrRange) ProtoMessage() {}
+
+func (x *AddrRange) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddrRange.ProtoReflect.Descriptor instead.
+func (*AddrRange) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AddrRange) GetFirst() []byte {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *AddrRange) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+// Address is an address of a pool that services have or claim, or that rests.
+type Address struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       []byte                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Pool          string                 `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	Claims        []*AddressClaim        `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty"`
+	Released      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=released,proto3" json:"released,omitempty"`
+	LastNamespace string                 `protobuf:"bytes,5,opt,name=last_namespace,json=lastNamespace,proto3" json:"last_namespace,omitempty"`
+	LastName      string                 `protobuf:"bytes,6,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Address) Reset() {
+	*x = Address{}
+	mi := &file_clustermesh_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Address) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Address) ProtoMessage() {}
+
+func (x *Address) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Address.ProtoReflect.Descriptor instead.
+func (*Address) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Address) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Address) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Address) GetClaims() []*AddressClaim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *Address) GetReleased() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Released
+	}
+	return nil
+}
+
+func (x *Address) GetLastNamespace() string {
+	if x != nil {
+		return x.LastNamespace
+	}
+	return ""
+}
+
+func (x *Address) GetLastName() string {
+	if x != nil {
+		return x.LastName
+	}
+	return ""
+}
+
+// AddressClaim says that a service has an address, or wants it.
+type AddressClaim struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Namespace         string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name              string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Since             *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Created           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created,proto3" json:"created,omitempty"`
+	Holds             bool                   `protobuf:"varint,5,opt,name=holds,proto3" json:"holds,omitempty"`
+	Named             bool                   `protobuf:"varint,6,opt,name=named,proto3" json:"named,omitempty"`
+	SharingKey        string                 `protobuf:"bytes,7,opt,name=sharing_key,json=sharingKey,proto3" json:"sharing_key,omitempty"`
+	SharingNamespaces []string               `protobuf:"bytes,8,rep,name=sharing_namespaces,json=sharingNamespaces,proto3" json:"sharing_namespaces,omitempty"`
+	Exclusive         bool                   `protobuf:"varint,9,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
+	Ports             []*ClaimedPort         `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *AddressClaim) Reset() {
+	*x = AddressClaim{}
+	mi := &file_clustermesh_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddressClaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddressClaim) ProtoMessage() {}
+
+func (x *AddressClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
+func (*AddressClaim) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AddressClaim) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AddressClaim) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AddressClaim) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *AddressClaim) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *AddressClaim) GetHolds() bool {
+	if x != nil {
+		return x.Holds
+	}
+	return false
+}
+
+func (x *AddressClaim) GetNamed() bool {
+	if x != nil {
+		return x.Named
+	}
+	return false
+}
+
+func (x *AddressClaim) GetSharingKey() string {
+	if x != nil {
+		return x.SharingKey
+	}
+	return ""
+}
+
+func (x *AddressClaim) GetSharingNamespaces() []string {
+	if x != nil {
+		return x.SharingNamespaces
+	}
+	return nil
+}
+
+func (x *AddressClaim) GetExclusive() bool {
+	if x != nil {
+		return x.Exclusive
+	}
+	return false
+}
+
+func (x *AddressClaim) GetPorts() []*ClaimedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+// ClaimedPort is a port of a claim.
+type ClaimedPort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An IANA protocol number.
+	Protocol      uint32 `protobuf:"varint,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Port          uint32 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimedPort) Reset() {
+	*x = ClaimedPort{}
+	mi := &file_clustermesh_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimedPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimedPort) ProtoMessage() {}
+
+func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimedPort.ProtoReflect.Descriptor instead.
+func (*ClaimedPort) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ClaimedPort) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *ClaimedPort) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
 // OutlierDetection says when a backend that fails is left out for a while.
 type OutlierDetection struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
@@ -816,7 +1360,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +1372,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +1385,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -886,7 +1430,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +1442,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1455,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServicePort) GetName() string {
@@ -956,7 +1500,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1512,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1525,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -1032,7 +1576,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1588,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1601,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1097,7 +1641,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1653,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1666,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1185,7 +1729,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1741,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1754,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1241,7 +1785,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1253,7 +1797,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1266,7 +1810,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -1316,7 +1860,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1872,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1885,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Synced) GetSource() string {
@@ -1380,7 +1924,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1936,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1949,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -1476,7 +2020,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +2032,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +2045,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -1595,7 +2139,7 @@ type BGPSession struct {
 
 func (x *BGPSession) Reset() {
 	*x = BGPSession{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2151,7 @@ func (x *BGPSession) String() string {
 func (*BGPSession) ProtoMessage() {}
 
 func (x *BGPSession) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2164,7 @@ func (x *BGPSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
 func (*BGPSession) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BGPSession) GetPeer() string {
@@ -1664,7 +2208,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +2220,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +2233,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -1734,7 +2278,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2290,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2303,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Peer) GetName() string {
@@ -1808,7 +2352,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2364,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2377,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -1862,7 +2406,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2418,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2431,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Requirement) GetKey() string {
@@ -1934,7 +2478,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2490,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2503,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -2077,7 +2621,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2633,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2646,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2180,7 +2724,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2736,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2749,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2284,7 +2828,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2840,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2853,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -2338,7 +2882,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2894,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2907,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -2390,7 +2934,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2946,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2959,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -2441,7 +2985,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2997,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +3010,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -2538,7 +3082,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2550,7 +3094,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2563,7 +3107,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -2659,7 +3203,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +3215,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +3228,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{28}
+	return file_clustermesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Finding) GetLevel() string {
@@ -2769,7 +3313,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf1\b\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\t\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
@@ -2795,10 +3339,55 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\acreated\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12H\n" +
 	"\fdistribution\x18\x14 \x01(\x0e2$.tombolo.clustermesh.v1.DistributionR\fdistribution\x12*\n" +
 	"\x10overprovisioning\x18\x15 \x01(\rR\x10overprovisioning\x12D\n" +
-	"\boutliers\x18\x16 \x01(\v2(.tombolo.clustermesh.v1.OutlierDetectionR\boutliers\x1a9\n" +
+	"\boutliers\x18\x16 \x01(\v2(.tombolo.clustermesh.v1.OutlierDetectionR\boutliers\x12@\n" +
+	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
+	"\x0eAddressRequest\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\fR\taddresses\x12\x1a\n" +
+	"\bfamilies\x18\x02 \x01(\rR\bfamilies\x12\x1a\n" +
+	"\brequired\x18\x03 \x01(\bR\brequired\x12\x1f\n" +
+	"\vsharing_key\x18\x04 \x01(\tR\n" +
+	"sharingKey\x12-\n" +
+	"\x12sharing_namespaces\x18\x05 \x03(\tR\x11sharingNamespaces\"\xa4\x03\n" +
+	"\x04Pool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
+	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x129\n" +
+	"\x06ranges\x18\x03 \x03(\v2!.tombolo.clustermesh.v1.AddrRangeR\x06ranges\x12K\n" +
+	"\x10service_selector\x18\x04 \x01(\v2 .tombolo.clustermesh.v1.SelectorR\x0fserviceSelector\x12O\n" +
+	"\x12namespace_selector\x18\x05 \x01(\v2 .tombolo.clustermesh.v1.SelectorR\x11namespaceSelector\x12\x1f\n" +
+	"\vavoid_buggy\x18\x06 \x01(\bR\n" +
+	"avoidBuggy\x12\x1f\n" +
+	"\vauto_assign\x18\a \x01(\bR\n" +
+	"autoAssign\x127\n" +
+	"\x05scope\x18\b \x01(\x0e2!.tombolo.clustermesh.v1.PoolScopeR\x05scope\"5\n" +
+	"\tAddrRange\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\fR\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\fR\x04last\"\xf1\x01\n" +
+	"\aAddress\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\x12<\n" +
+	"\x06claims\x18\x03 \x03(\v2$.tombolo.clustermesh.v1.AddressClaimR\x06claims\x126\n" +
+	"\breleased\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\breleased\x12%\n" +
+	"\x0elast_namespace\x18\x05 \x01(\tR\rlastNamespace\x12\x1b\n" +
+	"\tlast_name\x18\x06 \x01(\tR\blastName\"\xfd\x02\n" +
+	"\fAddressClaim\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x124\n" +
+	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x14\n" +
+	"\x05holds\x18\x05 \x01(\bR\x05holds\x12\x14\n" +
+	"\x05named\x18\x06 \x01(\bR\x05named\x12\x1f\n" +
+	"\vsharing_key\x18\a \x01(\tR\n" +
+	"sharingKey\x12-\n" +
+	"\x12sharing_namespaces\x18\b \x03(\tR\x11sharingNamespaces\x12\x1c\n" +
+	"\texclusive\x18\t \x01(\bR\texclusive\x129\n" +
+	"\x05ports\x18\n" +
+	" \x03(\v2#.tombolo.clustermesh.v1.ClaimedPortR\x05ports\"=\n" +
+	"\vClaimedPort\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\"\x87\x02\n" +
 	"\x10OutlierDetection\x121\n" +
 	"\x14consecutive_failures\x18\x01 \x01(\rR\x13consecutiveFailures\x12G\n" +
 	"\x12base_ejection_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x10baseEjectionTime\x12E\n" +
@@ -2982,7 +3571,10 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x17SERVICE_TYPE_CLUSTER_IP\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_TYPE_NODE_PORT\x10\x01\x12\x1e\n" +
 	"\x1aSERVICE_TYPE_LOAD_BALANCER\x10\x02\x12\x1e\n" +
-	"\x1aSERVICE_TYPE_EXTERNAL_NAME\x10\x03*:\n" +
+	"\x1aSERVICE_TYPE_EXTERNAL_NAME\x10\x03*8\n" +
+	"\tPoolScope\x12\x16\n" +
+	"\x12POOL_SCOPE_CLUSTER\x10\x00\x12\x13\n" +
+	"\x0fPOOL_SCOPE_MESH\x10\x01*:\n" +
 	"\x06Family\x12\x17\n" +
 	"\x13FAMILY_IPV4_UNICAST\x10\x00\x12\x17\n" +
 	"\x13FAMILY_IPV6_UNICAST\x10\x01B'Z%tombolo.io/tombolo/clustermesh/meshpbb\x06proto3"
@@ -2999,102 +3591,120 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 	return file_clustermesh_proto_rawDescData
 }
 
-var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
 	(Distribution)(0),             // 2: tombolo.clustermesh.v1.Distribution
 	(ServiceType)(0),              // 3: tombolo.clustermesh.v1.ServiceType
-	(Family)(0),                   // 4: tombolo.clustermesh.v1.Family
-	(*Prefix)(nil),                // 5: tombolo.clustermesh.v1.Prefix
-	(*Cluster)(nil),               // 6: tombolo.clustermesh.v1.Cluster
-	(*Seal)(nil),                  // 7: tombolo.clustermesh.v1.Seal
-	(*Node)(nil),                  // 8: tombolo.clustermesh.v1.Node
-	(*Service)(nil),               // 9: tombolo.clustermesh.v1.Service
-	(*OutlierDetection)(nil),      // 10: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 11: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 12: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 13: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 14: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 15: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 16: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 17: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 18: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 19: tombolo.clustermesh.v1.ProcessStatus
-	(*BGPSession)(nil),            // 20: tombolo.clustermesh.v1.BGPSession
-	(*DrainCount)(nil),            // 21: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 22: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 23: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 24: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 25: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 26: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 27: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 28: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 29: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 30: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 31: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 32: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 33: tombolo.clustermesh.v1.Finding
-	nil,                           // 34: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 35: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 36: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 37: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(PoolScope)(0),                // 4: tombolo.clustermesh.v1.PoolScope
+	(Family)(0),                   // 5: tombolo.clustermesh.v1.Family
+	(*Prefix)(nil),                // 6: tombolo.clustermesh.v1.Prefix
+	(*Cluster)(nil),               // 7: tombolo.clustermesh.v1.Cluster
+	(*Seal)(nil),                  // 8: tombolo.clustermesh.v1.Seal
+	(*Node)(nil),                  // 9: tombolo.clustermesh.v1.Node
+	(*Service)(nil),               // 10: tombolo.clustermesh.v1.Service
+	(*AddressRequest)(nil),        // 11: tombolo.clustermesh.v1.AddressRequest
+	(*Pool)(nil),                  // 12: tombolo.clustermesh.v1.Pool
+	(*AddrRange)(nil),             // 13: tombolo.clustermesh.v1.AddrRange
+	(*Address)(nil),               // 14: tombolo.clustermesh.v1.Address
+	(*AddressClaim)(nil),          // 15: tombolo.clustermesh.v1.AddressClaim
+	(*ClaimedPort)(nil),           // 16: tombolo.clustermesh.v1.ClaimedPort
+	(*OutlierDetection)(nil),      // 17: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 18: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 19: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 20: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 21: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 22: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 23: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 24: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 25: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 26: tombolo.clustermesh.v1.ProcessStatus
+	(*BGPSession)(nil),            // 27: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 28: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 29: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 30: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 31: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 32: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 33: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 34: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 35: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 36: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 37: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 38: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 39: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 40: tombolo.clustermesh.v1.Finding
+	nil,                           // 41: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 42: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 43: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 44: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 45: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
-	5,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	5,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	5,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	5,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	34, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	6,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	6,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	6,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	6,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
+	41, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	11, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	18, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	38, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	35, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	39, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	45, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	42, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	46, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	10, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	38, // 15: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	38, // 16: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	13, // 17: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	14, // 18: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	36, // 19: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	39, // 20: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
-	6,  // 21: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	39, // 22: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	15, // 23: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	21, // 24: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	20, // 25: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	37, // 26: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	24, // 27: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	38, // 28: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	38, // 29: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	38, // 30: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	38, // 31: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	23, // 32: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 33: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	23, // 34: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	23, // 35: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	39, // 36: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	39, // 37: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	39, // 38: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	38, // 39: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	29, // 40: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	39, // 41: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	32, // 42: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	33, // 43: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	38, // 44: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	38, // 45: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	17, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	11, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
+	46, // 16: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	13, // 17: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	30, // 18: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	30, // 19: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 20: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
+	15, // 21: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	46, // 22: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	46, // 23: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	46, // 24: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	16, // 25: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	45, // 26: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	45, // 27: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	20, // 28: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	21, // 29: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	43, // 30: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	46, // 31: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	7,  // 32: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
+	46, // 33: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	22, // 34: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	28, // 35: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	27, // 36: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	44, // 37: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	31, // 38: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	45, // 39: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	45, // 40: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	45, // 41: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	45, // 42: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	30, // 43: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	5,  // 44: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	30, // 45: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	30, // 46: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	46, // 47: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	46, // 48: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	46, // 49: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	45, // 50: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	36, // 51: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	46, // 52: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	39, // 53: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	40, // 54: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	45, // 55: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	45, // 56: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -3107,8 +3717,8 @@ func file_clustermesh_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   33,
+			NumEnums:      6,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -103,8 +103,7 @@ func (p *peer) unsynced() string {
 	}
 	var behind []string
 	for _, k := range sortedKeys(p.pass.tables) {
-		// A peer of an older version vouches for no drains, and has none.
-		if t := p.pass.tables[k]; !t.synced && k != clustermesh.KindDrains {
+		if t := p.pass.tables[k]; !t.synced && !k.Later() {
 			behind = append(behind, fmt.Sprintf("%s (%v)", k, cmp.Or(t.why, errNotRead)))
 		}
 	}

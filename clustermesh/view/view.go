@@ -129,13 +129,13 @@ func (v *View) Mirrors() iter.Seq[string] {
 
 // Synced reports whether tables of a cluster are synced at this moment: the
 // view holds all that they have and follows what changes. Without kinds it asks
-// for all tables but the drains, for which a cluster of an older version does
-// not vouch.
+// for all tables but those for which a cluster of an older version does not
+// vouch.
 func (v *View) Synced(cluster string, kinds ...clustermesh.Kind) bool {
 	asked := false
 	for _, o := range origins(cluster) {
 		for _, k := range clustermesh.Tables(o.area) {
-			if len(kinds) > 0 && !slices.Contains(kinds, k) || len(kinds) == 0 && k == clustermesh.KindDrains {
+			if len(kinds) > 0 && !slices.Contains(kinds, k) || len(kinds) == 0 && k.Later() {
 				continue
 			}
 			asked = true
