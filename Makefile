@@ -15,7 +15,7 @@ TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc lib
 	frr bird2 nftables iptables iproute2 tcpdump procps systemd openssl util-linux
 
 # Packages whose tests need neither root nor another component.
-UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/source/... \
+UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \
 	./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
 	./internal/kube ./api/...
 
