@@ -67,7 +67,7 @@ type AddressPoolSpec struct {
 	//
 	// +optional
 	// +kubebuilder:default=cluster
-	Scope PoolScope `json:"scope,omitempty"`
+	Scope *PoolScope `json:"scope,omitempty"`
 }
 
 // Addresses is a CIDR or a range of addresses.

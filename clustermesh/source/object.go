@@ -17,10 +17,11 @@ const (
 	ClusterPeer      Kind = "ClusterPeer"
 	BGPPeer          Kind = "BGPPeer"
 	BGPAdvertisement Kind = "BGPAdvertisement"
+	AddressPool      Kind = "AddressPool"
 )
 
 // Kinds are all kinds.
-var Kinds = [...]Kind{Node, Namespace, Service, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement}
+var Kinds = [...]Kind{Node, Namespace, Service, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement, AddressPool}
 
 // Namespaced says whether objects of the kind lie in a namespace.
 func (k Kind) Namespaced() bool {
@@ -42,8 +43,8 @@ func (k Key) String() string {
 	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
 }
 
-// Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer
-// or BGPAdvertisement, or *Labels or *Workload of this package. It is
+// Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer,
+// BGPAdvertisement or Pool, or *Labels or *Workload of this package. It is
 // immutable once delivered.
 type Object any
 

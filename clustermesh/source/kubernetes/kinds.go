@@ -56,6 +56,7 @@ var kinds = []kind{
 	ours(source.ClusterPeer, "clusterpeers", translate.One(translate.ClusterPeer)),
 	ours(source.BGPPeer, "bgppeers", translate.One(translate.BGPPeer)),
 	ours(source.BGPAdvertisement, "bgpadvertisements", translate.One(translate.BGPAdvertisement)),
+	ours(source.AddressPool, "addresspools", translate.One(translate.AddressPool)),
 }
 
 // built is a kind of Kubernetes' own; empty is an empty list of it.

@@ -31,6 +31,7 @@ var kinds = map[typeName]reader{
 	{v1alpha1.APIVersion, "ClusterPeer"}:      read(source.ClusterPeer, translate.One(translate.ClusterPeer)),
 	{v1alpha1.APIVersion, "BGPPeer"}:          read(source.BGPPeer, translate.One(translate.BGPPeer)),
 	{v1alpha1.APIVersion, "BGPAdvertisement"}: read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),
+	{v1alpha1.APIVersion, "AddressPool"}:      read(source.AddressPool, translate.One(translate.AddressPool)),
 }
 
 // reader reads one kind.

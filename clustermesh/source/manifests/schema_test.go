@@ -25,7 +25,6 @@ func schemas(t *testing.T) map[string]*crdtest.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	delete(all, "AddressPool") // nobody reads these yet
 	return all
 }
 

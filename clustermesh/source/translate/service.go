@@ -44,6 +44,7 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 	}
 	if out.Type == clustermesh.LoadBalancer {
 		out.LoadBalancerIPs = c.loadBalancerIPs(s)
+		out.Request = c.addressRequest(s)
 		if class := s.Spec.LoadBalancerClass; class != nil {
 			out.LoadBalancerClass = *class
 		}
@@ -148,7 +149,7 @@ func (c *checker) clusterIPs(spec *corev1.ServiceSpec) []netip.Addr {
 	return out
 }
 
-// loadBalancerIPs returns the addresses that the service was given, or asks for.
+// loadBalancerIPs returns the addresses that the service has by its status.
 func (c *checker) loadBalancerIPs(s *corev1.Service) []netip.Addr {
 	var out []netip.Addr
 	for i, in := range s.Status.LoadBalancer.Ingress {
@@ -156,11 +157,6 @@ func (c *checker) loadBalancerIPs(s *corev1.Service) []netip.Addr {
 			continue // a host name: nothing that we could serve or advertise
 		}
 		if a, ok := c.addr(at("status.loadBalancer.ingress", i)+".ip", in.IP); ok && !slices.Contains(out, a) {
-			out = append(out, a)
-		}
-	}
-	if len(s.Status.LoadBalancer.Ingress) == 0 && s.Spec.LoadBalancerIP != "" {
-		if a, ok := c.addr("spec.loadBalancerIP", s.Spec.LoadBalancerIP); ok {
 			out = append(out, a)
 		}
 	}

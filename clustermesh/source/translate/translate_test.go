@@ -112,6 +112,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
 				Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
 					MaxEjectionTime: 300 * time.Second, MaxEjectionPercent: 10},
+				Request:         clustermesh.AddressRequest{Addresses: addrs("192.0.2.99"), Families: clustermesh.AllFamilies},
 				SessionAffinity: time.Minute, PublishNotReady: true,
 				Ports: []clustermesh.ServicePort{
 					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080},
@@ -169,7 +170,44 @@ metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "
 metadata: {name: web, namespace: shop}
 spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.99, sessionAffinity: ClientIP}`,
 			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer,
-				LoadBalancerIPs: addrs("192.0.2.99"), SessionAffinity: 3 * time.Hour},
+				Request: clustermesh.AddressRequest{Addresses: addrs("192.0.2.99")}, SessionAffinity: 3 * time.Hour},
+		},
+		{name: "addresses asked for, ours before the others' annotations", yaml: `
+metadata:
+  name: web
+  namespace: shop
+  annotations:
+    tombolo.io/load-balancer-ips: "192.0.2.1, 2001:db8::1 192.0.2.1"
+    metallb.io/loadBalancerIPs: 192.0.2.9
+    lbipam.cilium.io/sharing-key: front
+    tombolo.io/load-balancer-sharing-namespaces: "ops,team-a"
+spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.99, ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4]}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer,
+				Request: clustermesh.AddressRequest{Addresses: addrs("192.0.2.1 2001:db8::1"), Families: clustermesh.AllFamilies, Required: true,
+					SharingKey: "front", SharingNamespaces: []string{"ops", "team-a"}}},
+		},
+		{name: "MetalLB's and Cilium's annotations, and one family of two", yaml: `
+metadata:
+  name: web
+  namespace: shop
+  annotations: {lbipam.cilium.io/ips: 192.0.2.2, metallb.io/allow-shared-ip: front, lbipam.cilium.io/sharing-cross-namespace: "*"}
+spec: {type: LoadBalancer, ipFamilyPolicy: SingleStack, ipFamilies: [IPv6]}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer,
+				Request: clustermesh.AddressRequest{Addresses: addrs("192.0.2.2"), Families: clustermesh.IPv6, SharingKey: "front", SharingNamespaces: []string{"*"}}},
+		},
+		{name: "rather both families", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {type: LoadBalancer, ipFamilyPolicy: PreferDualStack, clusterIP: 10.96.0.1}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer, ClusterIPs: addrs("10.96.0.1"),
+				Request: clustermesh.AddressRequest{Families: clustermesh.AllFamilies}},
+		},
+		{name: "mistakes about addresses", yaml: `
+metadata: {name: web, namespace: shop, annotations: {tombolo.io/load-balancer-ips: "192.0.2.1,nonsense", tombolo.io/load-balancer-sharing-namespaces: Ops}}
+spec: {type: LoadBalancer, ipFamilyPolicy: Both, ipFamilies: [ipv4]}`,
+			mistakes: `
+spec.ipFamilies[0]: "ipv4" is not IPv4 or IPv6
+spec.ipFamilyPolicy: "Both" is not SingleStack, PreferDualStack or RequireDualStack
+metadata.annotations["tombolo.io/load-balancer-ips"]: "192.0.2.1,nonsense" is not a list of IP addresses, such as 192.0.2.1,2001:db8::1`,
 		},
 		{name: "addresses of a load balancer count only for one", yaml: `
 metadata: {name: web, namespace: shop}
@@ -475,6 +513,51 @@ spec:
 spec.localPref: -1 is not between 0 and 4294967295
 spec: advertises nothing; set podCIDRs or loadBalancerIPs
 spec.peers[0]: "A" is not the name of a BGPPeer`},
+	})
+}
+
+func TestAddressPool(t *testing.T) {
+	ranges := func(s ...string) (out []clustermesh.AddrRange) {
+		for i := 0; i < len(s); i += 2 {
+			out = append(out, clustermesh.AddrRange{First: netip.MustParseAddr(s[i]), Last: netip.MustParseAddr(s[i+1])})
+		}
+		return out
+	}
+	run(t, AddressPool, []row{
+		{name: "everything", yaml: `
+metadata: {name: public, creationTimestamp: "2026-01-02T03:04:05Z"}
+spec:
+  addresses: ["2001:db8::/126", 192.0.2.16/28, "192.0.2.10-192.0.2.15", 192.0.2.1/32]
+  serviceSelector: {matchLabels: {tier: web}}
+  namespaceSelector: {matchLabels: {team: a}}
+  avoidBuggyIPs: true
+  autoAssign: false`,
+			want: &clustermesh.Pool{Name: "public", Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), AvoidBuggy: true,
+				Ranges:            ranges("192.0.2.1", "192.0.2.1", "192.0.2.10", "192.0.2.31", "2001:db8::", "2001:db8::3"),
+				ServiceSelector:   clustermesh.Selector{MatchLabels: map[string]string{"tier": "web"}},
+				NamespaceSelector: clustermesh.Selector{MatchLabels: map[string]string{"team": "a"}}}},
+		{name: "defaults", yaml: "metadata: {name: public}\nspec: {addresses: [192.0.2.0/31]}",
+			want: &clustermesh.Pool{Name: "public", AutoAssign: true, Ranges: ranges("192.0.2.0", "192.0.2.1")}},
+		{name: "of the mesh", yaml: "metadata: {name: public}\nspec: {addresses: [192.0.2.0/31], scope: mesh}",
+			want: &clustermesh.Pool{Name: "public", Scope: clustermesh.PoolMesh, Ranges: ranges("192.0.2.0", "192.0.2.1")}},
+		{name: "mistakes", yaml: `
+metadata: {name: public}
+spec: {addresses: [192.0.2.1/24, "192.0.2.9-192.0.2.1", "192.0.2.1-fd00::", nonsense], autoAssign: true, scope: mesh}`,
+			mistakes: `
+spec.autoAssign: cannot be true with scope mesh, where users name the addresses: remove it
+spec.addresses[0]: "192.0.2.1/24" has bits set behind its length; 192.0.2.0/24 was meant?
+spec.addresses[1]: "192.0.2.9-192.0.2.1" does not lead from a first to a last address of one /16 (IPv4) or /112 (IPv6): turn it round, or write larger blocks as CIDRs
+spec.addresses[2]: "192.0.2.1-fd00::" is not a CIDR or a range, such as 192.0.2.0/24, 2001:db8::/112 or 192.0.2.10-192.0.2.20; one address is 192.0.2.1/32
+spec.addresses[3]: "nonsense" is not a CIDR or a range, such as 192.0.2.0/24, 2001:db8::/112 or 192.0.2.10-192.0.2.20; one address is 192.0.2.1/32`},
+		{name: "no addresses, and another scope", yaml: "metadata: {name: public}\nspec: {scope: world}",
+			mistakes: `
+spec.scope: "world" is not cluster or mesh
+spec.addresses: is empty; name at least one CIDR or range, such as 192.0.2.0/24`},
+		{name: "special addresses, and a range that is too long", yaml: "metadata: {name: public}\nspec: {addresses: [126.0.0.0/7, 224.0.0.1-224.0.0.9, 10.1.0.0-10.2.0.0]}",
+			mistakes: `
+spec.addresses[0]: "126.0.0.0/7" must not reach into loopback, link-local, multicast or reserved addresses
+spec.addresses[1]: "224.0.0.1-224.0.0.9" must not reach into loopback, link-local, multicast or reserved addresses
+spec.addresses[2]: "10.1.0.0-10.2.0.0" does not lead from a first to a last address of one /16 (IPv4) or /112 (IPv6): turn it round, or write larger blocks as CIDRs`},
 	})
 }
 
