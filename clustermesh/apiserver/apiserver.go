@@ -66,7 +66,13 @@ func (a *APIServer) Run(ctx context.Context) error {
 		return ended(ctx, err)
 	}
 	defer store.close()
-	a.start(inner, g, newLoop(a, store.client, ids))
+	l := newLoop(a, store.client, ids)
+	if file := a.config.Addresses.File; file != "" {
+		if l.memory, err = loadKept(file); err != nil {
+			a.log.Warn("if the store was lost, services get other addresses", "err", err)
+		}
+	}
+	a.start(inner, g, l)
 	return g.Wait()
 }
 

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -25,6 +26,8 @@ type catalog struct {
 	// local counts the endpoints of each service in this cluster, remote those
 	// in others.
 	local, remote *tally
+	// claims are what other clusters claim of the addresses of the mesh.
+	claims map[string]map[netip.Addr]*clustermesh.Address
 }
 
 // units are objects of the source, each the unit of what is placed together.
@@ -34,6 +37,7 @@ func newCatalog() *catalog {
 	c := &catalog{
 		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
+		claims: map[string]map[netip.Addr]*clustermesh.Address{},
 	}
 	for _, k := range source.Kinds {
 		c.unsynced[k] = struct{}{}
@@ -144,6 +148,21 @@ func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
 		return o[0].(*clustermesh.Service)
 	}
 	return nil
+}
+
+// setClaims keeps what another cluster claims of an address; nil for nothing.
+func (c *catalog) setClaims(cluster string, addr netip.Addr, theirs *clustermesh.Address) {
+	m := c.claims[cluster]
+	switch {
+	case theirs == nil:
+		if delete(m, addr); len(m) == 0 {
+			delete(c.claims, cluster)
+		}
+	case m == nil:
+		c.claims[cluster] = map[netip.Addr]*clustermesh.Address{addr: theirs}
+	default:
+		m[addr] = theirs
+	}
 }
 
 // need returns how many endpoints the bigger family of a service has, in all

@@ -30,6 +30,8 @@ type Config struct {
 	IdentityWait time.Duration
 	// CordonDrains: a node that is cordoned counts as draining.
 	CordonDrains bool
+	// Addresses says how load-balancer addresses are given out.
+	Addresses AddressConfig
 	// Shrink guards against a source that lost its contents.
 	Shrink source.Shrink
 	// Store is the cluster's etcd.
@@ -100,6 +102,9 @@ func (c Config) Validate() error {
 	}
 	if c.IdentityWait < 0 {
 		errs = append(errs, fmt.Errorf("the wait for identities %v is negative", c.IdentityWait))
+	}
+	if c.Addresses.Rest < 0 || c.Addresses.Rest > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("addresses rest for %v: want 0 to 24h", c.Addresses.Rest))
 	}
 	if _, err := c.identity(); err != nil {
 		errs = append(errs, err)

@@ -123,7 +123,7 @@ func (t *term) setDrain(key string, d *clustermesh.Drain) {
 	case d == nil && had:
 		delete(t.drains, key)
 		t.census.add(key, -1)
-		t.gone(key, false)
+		t.gone(key, false, time.Now()) // no address hangs on it
 	case d != nil:
 		t.drains[key] = d
 		if !had {

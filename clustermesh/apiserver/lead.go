@@ -46,6 +46,7 @@ func (l *loop) end() {
 	l.mirroring.stop()
 	if l.term != nil {
 		l.memory = l.term.remembered()
+		l.hush()
 	}
 	l.mirroring, l.term = nil, nil
 }
@@ -112,7 +113,7 @@ func (l *loop) open(ctx context.Context) error {
 	if err := errors.Join(t.recall(l.memory, now), t.pass(now)); err != nil {
 		return err
 	}
-	l.term, l.refresh = t, now.Add(firstRefresh)
+	l.term, l.keepAt, l.refresh = t, time.Time{}, now.Add(firstRefresh)
 	return nil
 }
 

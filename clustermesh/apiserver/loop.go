@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -64,6 +65,9 @@ type loop struct {
 	awaySince time.Time
 	// revision is the store's, as it was last seen.
 	revision int64
+	// keepAt is when what addresses were given out may be kept again.
+	keepAt  time.Time
+	keepErr error
 	// refresh is when the markers are written again, zero for at once.
 	refresh time.Time
 }
@@ -83,6 +87,7 @@ func (l *loop) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer func() { l.mirroring.stop() }()
+	defer func() { l.keepAt = time.Time{}; l.keep(time.Now()) }()
 	for {
 		var err error
 		select {
@@ -113,6 +118,7 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		l.lead(ctx)
 		l.answer()
+		l.keep(time.Now())
 		l.publish()
 		timer.Reset(time.Until(l.due()))
 	}
@@ -167,7 +173,7 @@ func (l *loop) due() time.Time {
 	if l.term != nil && l.refresh.Before(at) {
 		at = l.refresh
 	}
-	times := []time.Time{l.retry, l.sweepAt(), l.drainAt()}
+	times := []time.Time{l.retry, l.sweepAt(), l.drainAt(), l.addressesAt()}
 	if l.term != nil && l.term.rotating() {
 		times = append(times, latest(l.term.rotation.next, time.Now().Add(time.Millisecond)))
 	}
@@ -199,6 +205,18 @@ func (l *loop) drainAt() time.Time {
 	return l.term.drainAt
 }
 
+// addressesAt returns when an address has rested, or the file is to be written.
+func (l *loop) addressesAt() time.Time {
+	if l.term == nil {
+		return time.Time{}
+	}
+	a := l.term.addresses
+	if a.unsaved && a.config.File != "" && l.term.writer.Staged() == 0 && (a.next.IsZero() || l.keepAt.Before(a.next)) {
+		return latest(l.keepAt, time.Now().Add(time.Millisecond))
+	}
+	return a.next
+}
+
 func (l *loop) sweepAt() time.Time {
 	if l.term == nil {
 		return time.Time{}
@@ -206,10 +224,31 @@ func (l *loop) sweepAt() time.Time {
 	return l.term.sweep.at
 }
 
+// claim takes in what another cluster claims of an address.
+func (l *loop) claim(e etcd.Event[clustermesh.Object]) {
+	if !strings.Contains(e.Key, "/"+string(clustermesh.KindAddresses)+"/") || e.Op != etcd.Put && e.Op != etcd.Delete {
+		return
+	}
+	key, err := clustermesh.ParseKey(e.Key)
+	if err != nil {
+		return
+	}
+	addr, err := netip.ParseAddr(key.Name)
+	if err != nil {
+		return
+	}
+	theirs, _ := e.Value.(*clustermesh.Address)
+	l.catalog.setClaims(key.Cluster, addr, theirs)
+	if l.term != nil {
+		l.term.addresses.alloc.SetOther(key.Cluster, addr, theirs)
+	}
+}
+
 // count takes in what other clusters' mirrors have.
 func (l *loop) count(b view.Batch) error {
 	var names []clustermesh.ServiceName
 	for _, e := range b.Events {
+		l.claim(e)
 		if !strings.Contains(e.Key, "/"+string(clustermesh.KindSlices)+"/") || e.Op != etcd.Put && e.Op != etcd.Delete {
 			continue
 		}

@@ -10,8 +10,10 @@ import (
 // sweep.
 func (t *term) tidy(now time.Time) error {
 	for key := range t.sweep.pass(t.catalog, t.census, now) {
-		t.gone(key, false)
+		t.gone(key, false, now)
 	}
+	t.orphans(now)
+	t.allocate(now)
 	t.introduce()
 	if len(t.unmarked) == 0 || !t.catalog.synced() {
 		return nil

@@ -17,12 +17,13 @@ type memory struct {
 	drains     map[string]*clustermesh.Drain
 	seal       *clustermesh.Seal
 	gossip     *clustermesh.Keyring
+	addresses  map[string]*clustermesh.Address
 }
 
 // remembered returns what a term gave out.
 func (t *term) remembered() memory {
 	ids, _ := t.identities.registry.All()
-	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains, seal: t.seal, gossip: t.gossip}
+	return memory{epoch: t.epoch, sizes: t.sizes, identities: ids, drains: t.drains, seal: t.seal, gossip: t.gossip, addresses: t.addresses.stored()}
 }
 
 // recall takes in what was given out before the store was lost, which shows in
@@ -40,5 +41,6 @@ func (t *term) recall(m memory, now time.Time) error {
 			t.setDrain(key, d)
 		}
 	}
+	t.addresses.recall(m.addresses)
 	return t.identities.recall(m.identities, now)
 }

@@ -24,14 +24,16 @@ type placed struct {
 }
 
 // place returns what a unit is in the store, given the size of the tables of
-// a service. Pods and namespaces are nothing by themselves: see identities.
-func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint32) []placed {
+// a service, and who writes its load-balancer addresses into it. Pods and
+// namespaces are nothing by themselves: see identities.
+func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint32, grant func(*clustermesh.Service)) []placed {
 	var out []placed
 	for _, o := range c.objects[k] {
 		switch o := o.(type) {
 		case *clustermesh.Service:
 			s := *o
 			s.TableSize = tableSize(o)
+			grant(&s)
 			out = append(out, at(area(o), &s))
 		case *clustermesh.EndpointSlice:
 			out = append(out, at(area(c.service(o.Service)), o))
@@ -39,7 +41,7 @@ func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint3
 			n := *o
 			n.Draining = o.Draining && c.cordonDrains
 			out = append(out, at(clustermesh.Export, &n))
-		case *clustermesh.Peer, *clustermesh.BGPPeer, *clustermesh.BGPAdvertisement:
+		case *clustermesh.Peer, *clustermesh.BGPPeer, *clustermesh.BGPAdvertisement, *clustermesh.Pool:
 			out = append(out, at(clustermesh.Private, o.(clustermesh.Object)))
 		}
 	}

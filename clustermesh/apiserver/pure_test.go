@@ -146,7 +146,7 @@ func TestPlacement(t *testing.T) {
 				var got []string
 				for _, unit := range cat.apply(source.Update{Changes: []source.Change{notated(st.change)}}) {
 					var keys []string
-					for _, o := range cat.place(unit, func(*clustermesh.Service) uint32 { return 251 }) {
+					for _, o := range cat.place(unit, func(*clustermesh.Service) uint32 { return 251 }, func(*clustermesh.Service) {}) {
 						keys = append(keys, o.key.String())
 						got = append(got, "+"+short(o.key.String()))
 					}

@@ -47,10 +47,10 @@ func (r *relearning) reason() string {
 		strings.Join(named, ", "), more, r.until.UTC().Format(time.RFC3339))
 }
 
-// unvouched says whether the store lacks a marker of its identities in the
-// term's epoch: then it does not know all that are in use.
-func (t *term) unvouched(ctx context.Context, c *etcd.Client) (bool, error) {
-	marker := clustermesh.Key{Area: clustermesh.Export, Kind: clustermesh.KindSynced, Name: string(clustermesh.KindIdentities)}
+// unvouched says whether the store lacks a marker of a table in the term's epoch:
+// then it does not know all that was given out.
+func (t *term) unvouched(ctx context.Context, c *etcd.Client, area clustermesh.Area, table clustermesh.Kind) (bool, error) {
+	marker := clustermesh.Key{Area: area, Kind: clustermesh.KindSynced, Name: string(table)}
 	kv, ok, err := c.Get(ctx, marker.String())
 	if err != nil || !ok {
 		return true, err

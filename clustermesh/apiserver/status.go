@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/ipam"
 	"tombolo.io/tombolo/clustermesh/mirror"
 	"tombolo.io/tombolo/clustermesh/source"
 )
@@ -49,6 +50,12 @@ type Status struct {
 	Rotating string   `json:"rotating,omitempty"`
 	// Drains are what this cluster drains, in the API server that leads.
 	Drains []clustermesh.Drain `json:"drains,omitempty"`
+	// Pools are those of load-balancer addresses, and Troubled the services of
+	// whose addresses there is something to say, in the API server that leads.
+	Pools    []ipam.PoolState   `json:"pools,omitempty"`
+	Troubled []ServiceAddresses `json:"troubled,omitempty"`
+	// lacking is what is not as somebody asked for it.
+	lacking []string
 	// StoreErr says why the store cannot be read or written, since when.
 	StoreErr   string    `json:"storeErr,omitempty"`
 	StoreSince time.Time `json:"storeSince,omitzero"`
@@ -132,6 +139,7 @@ func (l *loop) state() Status {
 		for _, key := range slices.Sorted(maps.Keys(t.drains)) {
 			s.Drains = append(s.Drains, *t.drains[key])
 		}
+		s.Pools, s.Troubled, s.lacking = t.addresses.notices.pools, t.addresses.notices.troubled, t.addresses.notices.reasons()
 		for subject, err := range t.invalid {
 			s.Invalid = append(s.Invalid, source.Problem{Object: subject, Reason: err.Error()})
 		}
@@ -169,6 +177,7 @@ func (s Status) reasons() []string {
 	if s.Rotating != "" {
 		out = append(out, s.Rotating)
 	}
+	out = append(out, s.lacking...)
 	out = append(out, listed("object not taken", s.Source.Problems)...)
 	return append(out, listed("object not stored", s.Invalid)...)
 }

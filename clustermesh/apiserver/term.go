@@ -28,8 +28,9 @@ type term struct {
 	// seal is the cluster's, nil until it is known or made.
 	seal *clustermesh.Seal
 	// gossip are the keys of the agents' gossip, rotation how far their exchange is.
-	gossip   *clustermesh.Keyring
-	rotation rotation
+	gossip    *clustermesh.Keyring
+	rotation  rotation
+	addresses *addresses
 	// relearning is nil once identities are given out.
 	relearning *relearning
 	sweep      *sweep
@@ -61,12 +62,17 @@ func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 	counts := census{}
 	t := &term{
 		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
-		identities: newIdentities(ids, counts), relearning: &relearning{wait: cfg.IdentityWait},
+		identities: newIdentities(ids, counts), addresses: newAddresses(cfg.Addresses, counts), relearning: &relearning{wait: cfg.IdentityWait},
 		sweep: newSweep(cfg.Shrink), census: counts, unmarked: map[string]struct{}{},
 		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
 		t.unmarked[m] = struct{}{}
+	}
+	for cluster, claims := range cat.claims {
+		for addr, theirs := range claims {
+			t.addresses.alloc.SetOther(cluster, addr, theirs)
+		}
 	}
 	return t
 }
@@ -81,6 +87,8 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindPeers) + "/",
 		prefix(clustermesh.Export) + string(clustermesh.KindDrains) + "/",
+		prefix(clustermesh.Export) + string(clustermesh.KindAddresses) + "/",
+		prefix(clustermesh.Private) + string(clustermesh.KindAddresses) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindSeal),
 		prefix(clustermesh.Private) + string(clustermesh.KindGossip),
 	} {
@@ -93,12 +101,18 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		return fmt.Errorf("learning the identities: %w", err)
 	}
 	maps.Copy(t.invalid, bad)
-	lost, err := t.unvouched(ctx, c)
+	lost, err := t.unvouched(ctx, c, clustermesh.Export, clustermesh.KindIdentities)
 	if err != nil {
 		return fmt.Errorf("learning whether all identities are known: %w", err)
 	}
 	if !lost {
 		t.relearning = nil
+	}
+	if lost, err = t.unvouched(ctx, c, clustermesh.Private, clustermesh.KindAddresses); err != nil {
+		return fmt.Errorf("learning whether all addresses are known: %w", err)
+	}
+	if lost {
+		t.addresses.alloc.Lost()
 	}
 	return nil
 }
@@ -120,6 +134,8 @@ func (t *term) remember(kv etcd.KV) error {
 		t.seal = o
 	case *clustermesh.Keyring:
 		t.gossip = o
+	case *clustermesh.Address:
+		t.addresses.learn(kv.Key, o)
 	case *clustermesh.Drain:
 		t.drains[kv.Key] = o
 		t.census.add(kv.Key, 1)
@@ -129,7 +145,9 @@ func (t *term) remember(kv etcd.KV) error {
 
 // pass stages everything, and finds what is stored and nobody wants.
 func (t *term) pass(now time.Time) error {
+	t.setPools(now)
 	for _, k := range t.catalog.all() {
+		t.address(k, false, now)
 		t.settle(k, false, now)
 	}
 	t.advance(now)
@@ -157,12 +175,19 @@ func (t *term) unwanted(prefix string) {
 
 func (t *term) wanted(key string) bool {
 	_, ok := t.identities.keys[key]
+	if !ok {
+		_, ok = t.addresses.keys[key]
+	}
 	return ok || t.drains[key] != nil || t.placements.wanted(key)
 }
 
 // take stages what an update touched.
 func (t *term) take(touched []source.Key, full bool, now time.Time) error {
+	if slices.ContainsFunc(touched, func(k source.Key) bool { return k.Kind == source.AddressPool }) {
+		t.setPools(now)
+	}
 	for _, k := range touched {
+		t.address(k, full, now)
 		t.settle(k, full, now)
 	}
 	if slices.ContainsFunc(touched, t.identities.matters) {
@@ -183,7 +208,7 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 	}
 	delete(t.invalid, unit.String())
 	var keys []string
-	wants := t.catalog.place(unit, t.tableSize)
+	wants := t.catalog.place(unit, t.tableSize, t.addresses.grant)
 	for _, p := range wants {
 		keys = append(keys, p.key.String())
 	}
@@ -194,7 +219,7 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 		}
 	}
 	for _, key := range dropped {
-		t.gone(key, full && len(keys) == 0)
+		t.gone(key, full && len(keys) == 0, now)
 	}
 	if unit.Kind == source.Service && len(keys) == 0 {
 		delete(t.sizes, clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name})
@@ -217,7 +242,7 @@ func (t *term) identify(full bool, now time.Time) {
 		t.put(key, o, key)
 	}
 	for _, key := range deletes {
-		t.gone(key, full)
+		t.gone(key, full, now)
 	}
 }
 
@@ -237,12 +262,13 @@ func (t *term) put(key string, o clustermesh.Object, subject string) {
 
 // gone stages the deletion of a key that nobody wants any more, at once or,
 // when a full pass found it, with the next sweep.
-func (t *term) gone(key string, full bool) {
+func (t *term) gone(key string, full bool, now time.Time) {
 	if full {
 		t.sweep.add(key)
 		return
 	}
 	t.writer.Delete(key)
+	t.bereave(key, now)
 	if _, ok := t.peers[key]; ok {
 		delete(t.peers, key)
 		t.newPeers = true

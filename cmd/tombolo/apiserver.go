@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -73,6 +75,8 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
 	flags.DurationVar(&f.config.IdentityWait, "identity-wait", 15*time.Second, "how long, on a store that was lost, no identity is given out before all agents said which they use")
+	flags.BoolVar(&f.config.Addresses.Classless, "default-load-balancer", true, "give addresses of pools also to services of type LoadBalancer that name no loadBalancerClass, not only to those of class "+apiserver.LoadBalancerClass)
+	flags.DurationVar(&f.config.Addresses.Rest, "address-rest", time.Minute, "how long a load-balancer address that was given back goes to no other service")
 	flags.StringVar(&f.config.Store.Dir, "data-dir", "", "data directory of the embedded etcd")
 	flags.StringSliceVar(&f.config.Store.Listen, "etcd-listen", nil, "URLs on which the embedded etcd listens")
 	flags.StringVar(&f.serverCert, "etcd-server-cert", "", "PEM file of the embedded etcd's certificate")
@@ -99,6 +103,8 @@ func (f *apiserverFlags) complete() error {
 	}
 	store.Cluster.Members, errs[3] = parseMembers(f.members)
 	f.config.Version = version
+	f.config.Addresses.ByHand = f.source == sourceManifests
+	f.config.Addresses.File = filepath.Join(f.runDir, "apiserver-addresses.json")
 	return errors.Join(errors.Join(errs[:]...), f.checkSource(), f.config.Validate())
 }
 
@@ -150,6 +156,13 @@ func apiserverSurface(status func() apiserver.Status) control.Surface {
 		Ready:  func() error { return status().Ready() },
 		Detail: func() any { return inspect.Plain(status()) },
 		Pages: map[string]control.Page{
+			"/ipam/services": func(*http.Request) (any, error) {
+				s := status()
+				if !s.Leader {
+					return nil, fmt.Errorf("this API server stands by; ask that of node %s, which leads", cmp.Or(s.LeaderName, "(not known yet)"))
+				}
+				return s.Troubled, nil
+			},
 			"/manifests": func(*http.Request) (any, error) { return inspect.Plain(status().Source), nil },
 		},
 		Samples: func() iter.Seq[control.Sample] { return apiserverSamples(status()) },
@@ -177,6 +190,20 @@ func apiserverSamples(s apiserver.Status) iter.Seq[control.Sample] {
 		all = append(all, control.Sample{Name: "tombolo_drain_moved", Help: "Which part of new connections is moved away from what this cluster drains, 0 to 1.",
 			Value: float64(d.Moved) / clustermesh.DrainedWhole, Labels: []string{"what", string(d.What), "name", d.Name}})
 	}
+	for _, p := range s.Pools {
+		pool := []string{"pool", p.Name}
+		all = append(all,
+			control.Sample{Name: "tombolo_ipam_pool_addresses", Help: "Addresses that a pool can give out.", Value: float64(p.IPv4) + float64(p.IPv6), Labels: pool},
+			control.Sample{Name: "tombolo_ipam_pool_used", Help: "Addresses of a pool that are not free, those that rest included.", Value: float64(p.Used), Labels: pool},
+			control.Sample{Name: "tombolo_ipam_pool_conflict", Help: "Whether a pool overlaps with an older one, and gives nothing out.", Value: truth(p.Conflict != ""), Labels: pool})
+	}
+	lacking := 0
+	for _, t := range s.Troubled {
+		if t.Problems[0].Reason.Lacks() {
+			lacking++
+		}
+	}
+	all = append(all, control.Sample{Name: "tombolo_ipam_services_lacking", Help: "Services that lack a load-balancer address they ask for.", Value: float64(lacking)})
 	for _, m := range s.Mirrors {
 		peer := []string{"peer", m.Peer}
 		all = append(all,
