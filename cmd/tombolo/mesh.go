@@ -57,7 +57,9 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 			defer cancel()
 			return inspect.RunCheck(ctx, client, patience)
 		},
-		"/clusters": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
+		"/ipam/pools":     page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Pools(ctx, client) }),
+		"/ipam/addresses": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Addresses(ctx, client) }),
+		"/clusters":       page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Clusters(ctx, client) }),
 		"/identities": page(func(ctx context.Context, r *http.Request) (any, error) {
 			if !r.URL.Query().Has("of") {
 				return inspect.Identities(ctx, client)

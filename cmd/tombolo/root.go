@@ -29,6 +29,7 @@ func newRoot() *cobra.Command {
 		newClusters(),
 		newObjects(),
 		newIdentities(),
+		newIPAM(),
 		newBGP(),
 		newLab(),
 		newResponder(),
