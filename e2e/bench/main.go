@@ -24,6 +24,7 @@ var benchmarks = []struct {
 	{"flip", benchFlip},
 	{"mirror", benchMirror},
 	{"change", benchChange},
+	{"ipam", benchIPAM},
 	{"endpoint", benchEndpoint},
 	{"connect", benchConnect},
 }

@@ -35,6 +35,11 @@ var change = inPackage{"./clustermesh/apiserver", "BenchmarkChange", "300x", map
 	"ms-p99":    {"manifest_to_mirror_p99", "ms", 0},
 }}
 
+var ipam = inPackage{"./clustermesh/ipam", "BenchmarkAllocate", "3x", map[string]metric{
+	"s/all":     {"ipam_100000_addresses", "s", 2},
+	"us/change": {"ipam_change_with_100000", "us", 0},
+}}
+
 var flip = inPackage{"./agent/loadbalancer", "BenchmarkFlip", "5x", map[string]metric{
 	"us/verdict-worst": {"flip_10000_services_verdict_stored_worst", "us", 1000},
 	"ms/flip":          {"flip_10000_services_tables_rebuilt", "ms", 300},
@@ -49,6 +54,7 @@ var verdict = inPackage{"./agent/loadbalancer", "BenchmarkVerdictWhileFlipping",
 func benchFlip(r *Report) error   { return errors.Join(flip.run(r), verdict.run(r)) }
 func benchMirror(r *Report) error { return mirror.run(r) }
 func benchChange(r *Report) error { return change.run(r) }
+func benchIPAM(r *Report) error   { return ipam.run(r) }
 
 // run runs the benchmark and reports its metrics.
 func (p inPackage) run(r *Report) error {
