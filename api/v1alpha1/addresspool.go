@@ -94,7 +94,8 @@ const (
 
 // AddressPoolStatus is what the API server that leads says of it.
 type AddressPoolStatus struct {
-	// Allocated is the number of addresses that services hold.
+	// Allocated is the number of addresses that services hold, or that rest since
+	// one gave them back.
 	//
 	// +optional
 	Allocated int64 `json:"allocated"`

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/standing"
@@ -32,10 +33,27 @@ func Objects(ctx context.Context, c *etcd.Client) ([]standing.Object, error) {
 			}
 		}
 	}
+	if s.err == nil {
+		m.Pools, s.err = pools(ctx, c)
+	}
 	if s.err != nil {
 		return nil, fmt.Errorf("reading how objects stand: %w", s.err)
 	}
 	return standing.Of(&m), nil
+}
+
+// pools returns how the pools of load-balancer addresses stand.
+func pools(ctx context.Context, c *etcd.Client) ([]standing.Pool, error) {
+	all, err := Pools(ctx, c)
+	var out []standing.Pool
+	for _, p := range all {
+		size := p.IPv4 + p.IPv6
+		if size < p.IPv4 {
+			size = math.MaxUint64
+		}
+		out = append(out, standing.Pool{Name: p.Name, Conflict: p.Conflict, Size: size, Used: uint64(p.Used)})
+	}
+	return out, err
 }
 
 // objectSurvey reads, until something fails.

@@ -139,6 +139,8 @@ func TestObjects(t *testing.T) {
 	put(t, c, clustermesh.Private, "", &clustermesh.BGPAdvertisement{Name: "all", PodCIDRs: true})
 	put(t, c, clustermesh.Status, "", &clustermesh.ProcessStatus{Role: clustermesh.RoleSpeaker, Node: "n1", Health: clustermesh.HealthOK,
 		Sessions: []clustermesh.BGPSession{{Peer: "tor", State: "Established", Established: true}}})
+	first := netip.MustParseAddr("198.51.100.1")
+	put(t, c, clustermesh.Private, "", &clustermesh.Pool{Name: "public", Ranges: []clustermesh.AddrRange{{First: first, Last: first.Next()}}, AutoAssign: true})
 	all, err := inspect.Objects(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +152,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	want := []string{
+		"AddressPool public Accepted True Accepted", "AddressPool public Conflicted False None",
 		"BGPAdvertisement all Accepted True Accepted",
 		"BGPPeer tor Accepted True Accepted", "BGPPeer tor Ready True Established",
 		"ClusterPeer north Accepted False Refused", "ClusterPeer north Ready False Refused",

@@ -13,6 +13,7 @@ const (
 	ClusterPeer      = "ClusterPeer"
 	BGPPeer          = "BGPPeer"
 	BGPAdvertisement = "BGPAdvertisement"
+	AddressPool      = "AddressPool"
 )
 
 // Object is how one object stands.
@@ -31,6 +32,10 @@ type Object struct {
 	// Established those of them whose session is.
 	Nodes       int `json:"nodes,omitempty"`
 	Established int `json:"established,omitempty"`
+	// Allocated and Available count the addresses of an AddressPool that are not
+	// free, and those that it could still give out.
+	Allocated int64 `json:"allocated,omitempty"`
+	Available int64 `json:"available,omitempty"`
 }
 
 // Condition returns the condition of a type; the zero value when it has none.
@@ -44,8 +49,9 @@ func (o *Object) Condition(typ string) Condition {
 
 // Types of conditions.
 const (
-	Accepted = "Accepted"
-	Ready    = "Ready"
+	Accepted   = "Accepted"
+	Ready      = "Ready"
+	Conflicted = "Conflicted"
 )
 
 // Condition is one statement about an object.
@@ -76,6 +82,7 @@ type Mesh struct {
 	Clusters       map[string]*clustermesh.Cluster
 	BGPPeers       []*clustermesh.BGPPeer
 	Advertisements []*clustermesh.BGPAdvertisement
+	Pools          []Pool
 	// Nodes are those of this cluster; Speakers what their speakers report.
 	Nodes    []*clustermesh.Node
 	Speakers []*clustermesh.ProcessStatus
@@ -92,6 +99,9 @@ func Of(m *Mesh) []Object {
 	}
 	for _, a := range m.Advertisements {
 		out = append(out, m.advertisement(a))
+	}
+	for i := range m.Pools {
+		out = append(out, m.addressPool(&m.Pools[i]))
 	}
 	slices.SortFunc(out, func(a, b Object) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return out

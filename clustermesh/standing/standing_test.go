@@ -2,6 +2,7 @@ package standing
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -135,5 +136,36 @@ func TestConditionOfAType(t *testing.T) {
 	}
 	if c := o.Condition("Nonsense"); c != (Condition{}) {
 		t.Errorf("a condition that there is not is %+v", c)
+	}
+}
+
+func TestAddressPool(t *testing.T) {
+	m := &Mesh{Pools: []Pool{
+		{Name: "alone", Size: 254, Used: 4},
+		{Name: "full", Size: 2, Used: 2},
+		{Name: "new", Conflict: "old", Size: 10},
+		{Name: "old", Size: math.MaxUint64, Used: 1},
+		{Name: "shrunk", Size: 1, Used: 3},
+	}}
+	all := Of(m)
+	want := `AddressPool alone Accepted=True Accepted: it is taken as it is written
+AddressPool alone Conflicted=False None: no other pool has addresses of it
+AddressPool full Accepted=True Accepted: it is taken as it is written
+AddressPool full Conflicted=False None: no other pool has addresses of it
+AddressPool new Accepted=True Accepted: it is taken as it is written
+AddressPool new Conflicted=True Younger: the older pool old has some of its addresses: it gives nothing out until one of the two is changed
+AddressPool old Accepted=True Accepted: it is taken as it is written
+AddressPool old Conflicted=True Older: new has some of its addresses, and gives nothing out until one of them is changed
+AddressPool shrunk Accepted=True Accepted: it is taken as it is written
+AddressPool shrunk Conflicted=False None: no other pool has addresses of it`
+	if got := told(all); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	counts := ""
+	for _, o := range all {
+		counts += fmt.Sprintf("%s %d %d, ", o.Name, o.Allocated, o.Available)
+	}
+	if want := "alone 4 250, full 2 0, new 0 0, old 1 9223372036854775807, shrunk 3 0, "; counts != want {
+		t.Errorf("counts are %s, want %s", counts, want)
 	}
 }

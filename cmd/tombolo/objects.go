@@ -18,15 +18,15 @@ func newObjects() *cobra.Command {
 	var o output
 	c := &cobra.Command{
 		Use:   "objects [KIND]",
-		Short: "Shows the cluster's ClusterPeers, BGPPeers and BGPAdvertisements, and how they stand",
-		Long: `Shows the cluster's ClusterPeers, BGPPeers and BGPAdvertisements, and how they stand:
-whether they are accepted, and whether they do what they are for. In Kubernetes the same
-conditions are the objects' status. An object with a mistake stands as it did before;
+		Short: "Shows the cluster's ClusterPeers, BGPPeers, BGPAdvertisements and AddressPools, and how they stand",
+		Long: `Shows the cluster's ClusterPeers, BGPPeers, BGPAdvertisements and AddressPools, and how
+they stand: whether they are accepted, do what they are for, and contradict others. In
+Kubernetes the same conditions are the objects' status. An object with a mistake stands as it did before;
 tombolo status apiserver names the mistake.`,
 		Example: `  tombolo objects
   tombolo objects bgppeer -o yaml`,
 		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: []string{"clusterpeer", "bgppeer", "bgpadvertisement"},
+		ValidArgs: []string{"clusterpeer", "bgppeer", "bgpadvertisement", "addresspool"},
 		RunE: func(c *cobra.Command, args []string) error {
 			var all []standing.Object
 			err := f.ask(c.Context(), "/objects", &all, func(ctx context.Context, client *etcd.Client) (err error) {

@@ -20,6 +20,11 @@ metadata: {name: all}
 spec: {podCIDRs: true, peers: [tor]}
 ---
 apiVersion: tombolo.io/v1alpha1
+kind: AddressPool
+metadata: {name: public}
+spec: {addresses: [198.51.100.0/30]}
+---
+apiVersion: tombolo.io/v1alpha1
 kind: ClusterPeer
 metadata: {name: west}
 spec: {endpoints: ["https://192.0.2.9:2379"], tls: {caFile: /a, certFile: /b, keyFile: /c}}
@@ -28,7 +33,7 @@ spec: {endpoints: ["https://192.0.2.9:2379"], tls: {caFile: /a, certFile: /b, ke
 // standings shows that what the nodes report comes back to the objects.
 func standings(r *rig, all []string) {
 	r.apply(objectsYAML)
-	r.wants("they are stored", slices.Concat(all, []string{"private/bgp/peers/tor", "private/bgp/advertisements/all", "private/peers/west"})...)
+	r.wants("they are stored", slices.Concat(all, []string{"private/bgp/peers/tor", "private/bgp/advertisements/all", "private/peers/west", "private/pools/public"})...)
 	condition := func(object, typ, field string) string {
 		return r.kube.Kubectl("", "get", object, "-o", `jsonpath={.status.conditions[?(@.type=="`+typ+`")].`+field+`}`)
 	}
@@ -41,6 +46,10 @@ func standings(r *rig, all []string) {
 	says("bgpadvertisement/all", "Accepted", "True", "Accepted", "")
 	says("bgppeer/tor", "Accepted", "True", "Accepted", "")
 	says("bgppeer/tor", "Ready", "False", "NoSpeaker", "no speaker runs on the 3 nodes")
+	says("addresspool/public", "Conflicted", "False", "None", "")
+	if got := r.kube.Kubectl("", "get", "addresspool/public", "-o", "jsonpath={.status}"); !strings.Contains(got, `"allocated":0,"available":4`) {
+		r.Errorf("the pool's status is %s", got)
+	}
 	says("clusterpeer/west", "Accepted", "Unknown", "Unknown", "")
 	says("clusterpeer/west", "Ready", "False", "Connecting", "")
 

@@ -31,6 +31,7 @@ var kinds = []kind{
 	{standing.ClusterPeer, "clusterpeers", checks(translate.ClusterPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, clusterFacts},
 	{standing.BGPPeer, "bgppeers", checks(translate.BGPPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, sessionFacts},
 	{standing.BGPAdvertisement, "bgpadvertisements", checks(translate.BGPAdvertisement), []string{v1alpha1.Accepted}, noFacts},
+	{standing.AddressPool, "addresspools", checks(translate.AddressPool), []string{v1alpha1.Accepted, v1alpha1.Conflicted}, poolFacts},
 }
 
 // checks makes translators alike.
@@ -64,6 +65,10 @@ func clusterFacts(o *standing.Object) map[string]any {
 
 func sessionFacts(o *standing.Object) map[string]any {
 	return map[string]any{"nodes": int64(o.Nodes), "established": int64(o.Established)}
+}
+
+func poolFacts(o *standing.Object) map[string]any {
+	return map[string]any{"allocated": o.Allocated, "available": o.Available}
 }
 
 func noFacts(*standing.Object) map[string]any { return map[string]any{} }
