@@ -35,7 +35,8 @@ func TestKubernetes(t *testing.T) {
 
 	t.Run("what may not be read is named, and tried again", func(t *testing.T) {
 		r := r.of(t)
-		r.degraded(s, `nodes: the verb "list" is not allowed`, account, "deploy/rbac/apiserver.yaml", "and 7 more kinds")
+		r.degraded(s, `nodes: the verb "list" is not allowed`, account, "deploy/rbac/apiserver.yaml",
+			fmt.Sprintf("and %d more kinds", len(source.Kinds)-1))
 		if st := s.Status(); st.Ready() == nil || st.Source.Synced {
 			t.Errorf("it is ready: %+v", st)
 		}
