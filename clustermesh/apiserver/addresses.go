@@ -19,17 +19,16 @@ type AddressConfig struct {
 	Rest time.Duration
 	// Classless: services that name no loadBalancerClass have addresses from us too.
 	Classless bool
-	// ByHand: the statuses that the source delivers were written by people, so that
-	// the addresses in them are kept as they are. Otherwise they are what we wrote.
+	// ByHand: the statuses that the source delivers were written by people or by
+	// other controllers, so that the addresses in them are kept as they are. Otherwise
+	// they are what we wrote.
 	ByHand bool
+	// Named: while there is no pool, a service has the addresses that it names, and
+	// one without a class is ours. Otherwise somebody else may have an opinion.
+	Named bool
 	// File keeps what was given out, for the case that the store is lost; empty
 	// where statuses tell it.
 	File string
-}
-
-// serves says whether a service has its addresses from us.
-func (c *AddressConfig) serves(s *clustermesh.Service) bool {
-	return s.Type == clustermesh.LoadBalancer && (s.LoadBalancerClass == LoadBalancerClass || s.LoadBalancerClass == "" && c.Classless)
 }
 
 // addresses gives services their load-balancer addresses, for one term.
@@ -39,8 +38,8 @@ type addresses struct {
 	// keys are those that are wanted in the store.
 	keys   map[string]struct{}
 	census census
-	// pools is how many there are.
-	pools int
+	// pools: there are some, or may be, for some are not known (doubted).
+	pools, doubted bool
 	// settled: what services are to have was decided in this term. Before, they
 	// have what was stored.
 	settled bool
@@ -55,6 +54,21 @@ type addresses struct {
 
 func newAddresses(c AddressConfig, counts census) *addresses {
 	return &addresses{config: c, alloc: ipam.New(c.Rest), keys: map[string]struct{}{}, census: counts, notices: newNotices()}
+}
+
+// serves says whether a service has its addresses from us. One without a class
+// that had some keeps them when the last pool goes.
+func (a *addresses) serves(s *clustermesh.Service) bool {
+	switch {
+	case s.Type != clustermesh.LoadBalancer:
+		return false
+	case s.LoadBalancerClass != "" || !a.config.Classless:
+		return s.LoadBalancerClass == LoadBalancerClass
+	case a.pools || a.config.Named:
+		return true
+	}
+	o, known := a.alloc.Outcome(s.Name)
+	return known && len(o.Grants) > 0
 }
 
 // learn takes in what is stored of an address.
@@ -82,15 +96,15 @@ func (a *addresses) asks(s *clustermesh.Service) ipam.Service {
 		return out
 	}
 	out.Hand = slices.Clone(s.LoadBalancerIPs)
-	if a.pools == 0 && len(out.Hand) == 0 {
-		out.Hand = slices.Clone(s.Request.Addresses) // nobody else could have an opinion
+	if a.config.Named && !a.pools && len(out.Hand) == 0 {
+		out.Hand = slices.Clone(s.Request.Addresses)
 	}
 	return out
 }
 
 // grant writes into a service the addresses that it has.
 func (a *addresses) grant(s *clustermesh.Service) {
-	if !a.config.serves(s) {
+	if !a.serves(s) {
 		return
 	}
 	given := s.LoadBalancerIPs
@@ -119,7 +133,7 @@ func (t *term) address(unit source.Key, full bool, now time.Time) {
 		name := clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}
 		s := t.catalog.service(name)
 		switch {
-		case s != nil && t.addresses.config.serves(s):
+		case s != nil && t.addresses.serves(s):
 			alloc.Set(t.addresses.asks(s))
 		case s != nil || !full:
 			alloc.Delete(name, now)
@@ -127,7 +141,8 @@ func (t *term) address(unit source.Key, full bool, now time.Time) {
 	}
 }
 
-// setPools tells the allocator which pools there are.
+// setPools tells the allocator which pools there are. Of those that are not known
+// nothing is given out, but none is taken to be gone.
 func (t *term) setPools(now time.Time) {
 	var all []*clustermesh.Pool
 	for unit, objects := range t.catalog.objects {
@@ -135,13 +150,15 @@ func (t *term) setPools(now time.Time) {
 			all = append(all, objects[0].(*clustermesh.Pool))
 		}
 	}
-	first := (t.addresses.pools == 0) != (len(all) == 0)
-	t.addresses.pools = len(all)
+	doubted := t.catalog.anyUnknown(source.AddressPool)
+	some := len(all) > 0 || doubted
+	other := t.addresses.pools != some
+	t.addresses.pools, t.addresses.doubted = some, doubted
 	t.addresses.alloc.SetPools(all)
-	if !first {
+	if !other {
 		return
 	}
-	for unit := range t.catalog.objects { // what their manifests say counts differently now
+	for unit := range t.catalog.objects { // what services say counts differently now
 		if unit.Kind == source.Service {
 			t.address(unit, false, now)
 		}
@@ -193,7 +210,7 @@ func (t *term) served() []clustermesh.ServiceName {
 		if unit.Kind != source.Service {
 			continue
 		}
-		if s, ok := t.catalog.objects[unit][0].(*clustermesh.Service); ok && t.addresses.config.serves(s) {
+		if s, ok := t.catalog.objects[unit][0].(*clustermesh.Service); ok && t.addresses.serves(s) {
 			out = append(out, s.Name)
 		}
 	}

@@ -33,7 +33,10 @@ func balancerYAML(name, annotations, status string) string {
 func named(ip string) string { return `tombolo.io/load-balancer-ips: "` + ip + `"` }
 
 // byHand is the configuration of an API server that reads manifests.
-func byHand(c *Config) { c.Addresses = AddressConfig{Classless: true, ByHand: true} }
+func byHand(c *Config) { c.Addresses = AddressConfig{Classless: true, ByHand: true, Named: true} }
+
+// byOthers is that of one that reads a Kubernetes in which others write statuses.
+func byOthers(c *Config) { c.Addresses = AddressConfig{Classless: true, ByHand: true} }
 
 // balanced returns the load-balancer addresses that are stored, by service.
 func (r *rig) balanced() map[string]string {
@@ -109,6 +112,51 @@ func TestAddresses(t *testing.T) {
 	r.write("api.yaml", strings.Replace(balancerYAML("api", "", ""), "LoadBalancer", "ClusterIP", 1))
 	r.until("all is given back", func() bool { return r.have["private/addresses/198.51.100.1"] == nil })
 	r.well(s)
+}
+
+// Addresses that another controller gives are those of its services at every moment,
+// whether there are pools or not; and what one gives away is not kept.
+func TestAddressesOfOthers(t *testing.T) {
+	r := newRig(t)
+	asks := `metallb.io/loadBalancerIPs: "203.0.113.7"`
+	r.write("web.yaml", balancerYAML("web", asks, ""))
+	s := r.serve("n1", byOthers)
+	r.gets("nobody has answered", "web=")
+	r.well(s)
+	r.write("web.yaml", balancerYAML("web", asks, "{ip: 203.0.113.7}, {ip: 203.0.113.8}"))
+	r.gets("it was given two", "web=203.0.113.7 203.0.113.8")
+	r.write("pool.yaml", poolYAML("public", "198.51.100.0/24", ", autoAssign: false"))
+	r.until("the pool is stored", func() bool { return r.have["private/pools/public"] != nil })
+	r.write("web.yaml", balancerYAML("web", "", "{ip: 203.0.113.8}"))
+	r.write("api.yaml", balancerYAML("api", "", "{ip: 203.0.113.7}"))
+	r.gets("one went to another service", "web=203.0.113.8", "api=203.0.113.7")
+	r.write("api.yaml", balancerYAML("api", named("198.51.100.5"), ""))
+	r.gets("a pool gives what is asked of it", "api=198.51.100.5")
+	r.remove("pool.yaml")
+	r.until("the pool is gone", func() bool { return r.have["private/pools/public"] == nil })
+	r.gets("what a pool gave is kept", "web=203.0.113.8", "api=198.51.100.5")
+}
+
+// A pool that is not known is not gone: nobody loses what it gave, and names of
+// addresses do not count as if there were none.
+func TestPoolThatIsNotKnown(t *testing.T) {
+	r := newRig(t)
+	r.write("pool.yaml", poolYAML("public", "198.51.100.1-198.51.100.9", ""))
+	r.write("web.yaml", balancerYAML("web", named("198.51.100.5"), ""))
+	first := r.serve("n1", byHand)
+	r.gets("given", "web=198.51.100.5")
+	first.stop()
+	r.write("pool.yaml", poolYAML("public", "nonsense", ""))
+	r.write("api.yaml", balancerYAML("api", named("198.51.100.5"), ""))
+	second := r.serve("n2", byHand)
+	r.gets("the holder keeps it", "web=198.51.100.5", "api=")
+	r.degraded(second, "nonsense")
+	if r.have["private/pools/public"] == nil {
+		t.Error("a pool that does not read was taken out of the store")
+	}
+	r.write("pool.yaml", poolYAML("public", "198.51.100.1-198.51.100.9", ""))
+	r.remove("web.yaml")
+	r.gets("mended", "api=198.51.100.5")
 }
 
 // Services of another class have their addresses from somebody else, and those of

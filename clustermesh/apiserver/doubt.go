@@ -32,6 +32,9 @@ func (c *catalog) doubts(key string) bool {
 
 // anyUnknown says whether any object of a kind is.
 func (c *catalog) anyUnknown(kind source.Kind) bool {
+	if _, all := c.unknown[source.Key{}]; all {
+		return true
+	}
 	for k := range c.unknown {
 		if k.Kind == kind {
 			return true
@@ -65,6 +68,8 @@ func writers(k clustermesh.Key) []source.Key {
 		return []source.Key{{Kind: source.BGPPeer, Name: k.Name}}
 	case clustermesh.KindBGPAdverts:
 		return []source.Key{{Kind: source.BGPAdvertisement, Name: k.Name}}
+	case clustermesh.KindPools:
+		return []source.Key{{Kind: source.AddressPool, Name: k.Name}}
 	case clustermesh.KindIdentities, clustermesh.KindEndpoints:
 		return []source.Key{{Kind: source.Pod}, {Kind: source.Namespace}}
 	}

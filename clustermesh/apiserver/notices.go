@@ -53,7 +53,7 @@ func (n *notices) take(t *term, services []clustermesh.ServiceName, now time.Tim
 	}
 	n.troubled = nil
 	for _, name := range alloc.Troubled() {
-		if s := t.catalog.service(name); t.addresses.pools == 0 && (s == nil || s.LoadBalancerClass == "") {
+		if s := t.catalog.service(name); !t.addresses.pools && (s == nil || s.LoadBalancerClass == "") {
 			continue // nobody asked us for anything
 		}
 		o, _ := alloc.Outcome(name)

@@ -183,7 +183,8 @@ func (t *term) wanted(key string) bool {
 
 // take stages what an update touched.
 func (t *term) take(touched []source.Key, full bool, now time.Time) error {
-	if slices.ContainsFunc(touched, func(k source.Key) bool { return k.Kind == source.AddressPool }) {
+	pool := func(k source.Key) bool { return k.Kind == source.AddressPool }
+	if slices.ContainsFunc(touched, pool) || t.addresses.doubted != t.catalog.anyUnknown(source.AddressPool) {
 		t.setPools(now)
 	}
 	for _, k := range touched {
