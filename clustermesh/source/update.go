@@ -78,7 +78,8 @@ type Problem struct {
 // Held is a mass of deletions that a source does not believe yet.
 type Held struct {
 	Kind Kind `json:"kind"`
-	// Missing of Of objects are not in the list.
+	// Missing of Of objects are not in the list. None of them are where the kind
+	// could not be listed before: what there was of it is not known.
 	Missing int `json:"missing"`
 	Of      int `json:"of"`
 	// Why says why the list is not believed, and what would be done about it.
@@ -87,5 +88,8 @@ type Held struct {
 
 // String returns "12 of 20 objects of kind Service are not in the list, and stay: …".
 func (h Held) String() string {
+	if h.Missing == 0 {
+		return fmt.Sprintf("what is stored of kind %s from before it could be listed stays: %s", h.Kind, h.Why)
+	}
 	return fmt.Sprintf("%d of %d objects of kind %s are not in the list, and stay: %s", h.Missing, h.Of, h.Kind, h.Why)
 }

@@ -19,10 +19,11 @@ import (
 type book struct {
 	rule    source.Shrink
 	shelves map[source.Kind]*shelf
-	// store is the UID of kube-system in the store that is believed; foreign is
-	// the one that answers now and is another, if there was an answer.
-	store   string
-	foreign *string
+	// store is the UID of kube-system in the first store that answered: what was
+	// known before a kind was read is of that one. It is empty until then.
+	store string
+	// silence is why it cannot be asked which store answers, empty if it can.
+	silence string
 	// pending are the objects to deliver; first says that nothing was yet.
 	pending map[source.Key]struct{}
 	first   bool
@@ -49,8 +50,12 @@ type shelf struct {
 	read, absent bool
 	// held is what was delivered, or is about to be.
 	held map[source.Key][]source.Object
-	// missing are those of held that the last list lacks.
+	// missing are what the last list lacks: those of held, those that are unknown,
+	// and without a name the whole kind, when it could not be listed before.
 	missing map[source.Key]struct{}
+	// store is the one that is believed for this kind, empty before its first
+	// list; answer is which one answered after the last list.
+	store, answer string
 	// unverified: which store the list is of was not asked yet.
 	unverified bool
 	// suspect: that list was not to be believed when it came. What comes back or
@@ -130,16 +135,15 @@ func (b *book) replace(k source.Kind, all []*entry) {
 		}
 	}
 	for key := range b.faults {
-		_, ok := there[key]
-		if _, had := s.held[key]; key.Kind == k && !ok && !had {
-			b.absolve(key)
+		if _, ok := there[key]; key.Kind == k && !ok {
+			s.missing[key] = struct{}{}
 		}
 	}
-	b.doubt(source.Key{Kind: k}, false)
-	s.read, s.absent = true, false
-	if s.unverified = len(s.missing) > 0; s.unverified {
-		b.reported = true
+	if kind := (source.Key{Kind: k}); s.absent {
+		s.missing[kind] = struct{}{}
 	}
+	s.read, s.absent, s.unverified = true, false, true
+	b.reported = b.reported || len(s.missing) > 0
 }
 
 // withhold takes in that nobody can list a kind. What was read of it stays.
@@ -187,57 +191,87 @@ func (b *book) unverified() bool {
 	return false
 }
 
-// verified takes in which store answers.
+// silent takes in why it is not known which store answers.
+func (b *book) silent(why string) {
+	b.reported = b.reported || why != b.silence
+	b.silence = why
+}
+
+// verified takes in which store answers: what is unverified was listed before,
+// and may be of another one, if the API was lost in between.
 func (b *book) verified(store string) {
-	b.foreign = nil
-	if store != b.store {
-		b.foreign = &store
-	}
-	b.reported = true
+	b.silent("")
+	b.store = cmp.Or(b.store, store)
 	for _, s := range b.shelves {
-		if s.unverified {
-			s.unverified, s.suspect = false, b.foreign != nil || b.rule.Suspect(len(s.held), len(s.missing))
+		if !s.unverified {
+			continue
+		}
+		missing, of := s.lacks()
+		switch {
+		case s.store == "":
+			s.store = b.store
+		case len(s.missing) == 0 && s.answer == store: // which answered before this list came, too
+			s.store = store
+		}
+		s.unverified, s.answer = false, store
+		s.suspect = len(s.missing) > 0 && (s.foreign() || b.rule.Suspect(of, missing))
+		b.reported = b.reported || len(s.missing) > 0
+	}
+}
+
+// foreign says whether the list is of another store than the one believed.
+func (s *shelf) foreign() bool { return s.answer != s.store }
+
+// lacks returns how many objects are missing, and of how many.
+func (s *shelf) lacks() (missing, of int) {
+	of = len(s.held)
+	for key := range s.missing {
+		if key.Name == "" {
+			continue
+		}
+		if missing++; s.held[key] == nil {
+			of++
 		}
 	}
+	return missing, of
 }
 
 // judge lets go of what is missing, where that is believed, and returns when to
 // judge again if nothing changes, zero for never.
 func (b *book) judge(now time.Time) (next time.Time) {
-	held := false
 	for _, k := range kinds {
 		s := b.shelves[k.Kind]
-		if s.unverified || len(s.missing) == 0 {
-			if held = held || s.unverified; !s.unverified {
-				s.guard.Judge(false, now)
-			}
+		if s.unverified {
 			continue
 		}
-		ok, at := s.guard.Judge(s.suspect, now)
+		ok, at := s.guard.Judge(s.suspect && len(s.missing) > 0, now)
 		if ok {
 			b.release(s)
 			continue
 		}
-		held = true
 		if s.until = at; !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
-	if b.foreign != nil && !held { // all that it lacked is believed, or came back
-		b.store, b.foreign = *b.foreign, nil
-	}
 	return next
 }
 
-// release deletes what is missing.
+// release deletes what is missing, and believes the store that lacks it. A list
+// that lacked nothing when it came is no reason to: see verified.
 func (b *book) release(s *shelf) {
+	if s.suspect {
+		s.store, s.suspect = s.answer, false
+	}
 	for key := range s.missing {
-		delete(s.held, key)
+		if _, had := s.held[key]; had {
+			delete(s.held, key)
+			b.pending[key] = struct{}{}
+		}
 		b.absolve(key)
-		b.pending[key] = struct{}{}
+		b.doubt(key, false)
+		b.reported = true
 	}
 	clear(s.missing)
-	b.reported = true
 }
 
 // complete says whether every kind was read that can be.
@@ -282,12 +316,16 @@ func (b *book) held() (out []source.Held) {
 		if len(s.missing) == 0 {
 			continue
 		}
-		h := source.Held{Kind: k.Kind, Missing: len(s.missing), Of: len(s.held)}
+		h := source.Held{Kind: k.Kind}
+		h.Missing, h.Of = s.lacks()
 		switch {
 		case s.unverified:
 			h.Why = "the API did not say yet which store it has"
-		case b.foreign != nil:
-			h.Why = fmt.Sprintf("the API has another store than before, for the namespace kube-system has the UID %q and had %q; ", *b.foreign, b.store) + source.Outcome(s.until)
+			if b.silence != "" {
+				h.Why += ": " + b.silence
+			}
+		case s.foreign():
+			h.Why = fmt.Sprintf("the API has another store than before, for the namespace kube-system has the UID %q and had %q; ", s.answer, s.store) + source.Outcome(s.until)
 		default:
 			h.Why = "more than half of them at once; " + source.Outcome(s.until)
 		}

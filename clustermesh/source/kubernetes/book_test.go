@@ -36,6 +36,7 @@ func newPaper(t *testing.T, rule source.Shrink, nodes string) *paper {
 	if !p.complete() || !p.ready() {
 		t.Fatal("all kinds were read, and there is nothing to deliver")
 	}
+	p.verified("first")
 	p.at(0)
 	return p
 }
@@ -184,11 +185,121 @@ func TestListOfAnotherStore(t *testing.T) {
 	p.verified("second")
 	p.at(1)
 	p.list(nodes(0, 2))
+	p.verified("second")
 	p.at(2)
 	p.list("")
 	p.verified("second")
 	p.at(3)
 	p.wants("all came back, so the store is believed from then on", "")
+
+	p = newPaper(t, source.Shrink{}, nodes(0, 2))
+	p.list(nodes(1, 2))
+	p.verified("second")
+	p.at(1)
+	p.put(source.Node, entries("n00=b")[0])
+	p.at(2)
+	p.list("")
+	p.verified("second")
+	p.at(3)
+	p.wants("that it came back was watched", "")
+
+	p = newPaper(t, source.Shrink{}, nodes(0, 2))
+	p.list(nodes(0, 2)) // the last of the first store, which is lost before it is asked
+	p.verified("second")
+	p.at(1)
+	p.list("")
+	p.verified("second")
+	p.at(2)
+	p.wants("one list that lacks nothing is no reason to believe the store", nodes(0, 2))
+}
+
+// A store is believed for the kinds that were listed from it, and no others: a
+// kind may be refused for long after its definition or the role were lost.
+func TestStoreIsBelievedByKind(t *testing.T) {
+	for _, c := range []struct {
+		name, store string
+		rule        source.Shrink
+		next        int64
+		want        string
+	}{
+		{"the store of before", "first", source.Shrink{}, 0, ""},
+		{"another, for good", "second", source.Shrink{}, 0, "tor0 tor1 tor2"},
+		{"another, held", "second", source.Shrink{Hold: 10 * time.Second}, 13, "tor0 tor1 tor2"},
+		{"another, allowed", "second", source.Shrink{Allow: true}, 0, ""},
+	} {
+		p := newPaper(t, c.rule, nodes(0, 2))
+		for i := range 3 {
+			e := &entry{objects: []source.Object{&clustermesh.BGPPeer{}}}
+			e.Name = fmt.Sprintf("tor%d", i)
+			p.put(source.BGPPeer, e)
+		}
+		p.at(0)
+		p.list(nodes(1, 2))
+		p.verified(c.store)
+		p.at(1)
+		p.put(source.Node, entries("n00=a")[0])
+		p.at(2)
+		p.list(nodes(0, 2))
+		p.verified(c.store)
+		p.at(2)
+		if p.wants(c.name, nodes(0, 2)); len(p.held()) > 0 {
+			t.Errorf("%s: all nodes came back, and are held: %v", c.name, p.held())
+		}
+		p.replace(source.BGPPeer, nil)
+		p.verified(c.store)
+		if next := p.at(3); next != c.next {
+			t.Errorf("%s: judged again at %d, want %d", c.name, next, c.next)
+		}
+		if got := p.names(source.BGPPeer); got != c.want {
+			t.Errorf("%s: of the peers there are %q, want %q", c.name, got, c.want)
+		}
+		if held := fmt.Sprint(p.held()); (c.want == "") != (held == "[]") || c.want != "" && !strings.Contains(held, "3 of 3 objects of kind BGPPeer") {
+			t.Errorf("%s: held: %s", c.name, held)
+		}
+	}
+}
+
+// names returns what is held of a kind.
+func (p *paper) names(k source.Kind) string {
+	var out []string
+	for key := range p.shelves[k].held {
+		out = append(out, key.Name)
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
+// Where it is not known yet which store there was, the one that answers is it.
+func TestFirstStore(t *testing.T) {
+	for _, c := range []struct{ first, second, want string }{
+		{"first", "first", ""},
+		{"first", "second", nodes(0, 2)},
+		{"", "second", ""}, // there was no namespace kube-system yet
+	} {
+		p := &paper{t, *newBook(source.Shrink{}), map[string]string{}}
+		for _, k := range kinds {
+			p.replace(k.Kind, nil)
+		}
+		p.list(nodes(0, 2))
+		p.verified(c.first)
+		p.at(0)
+		p.list("")
+		p.verified(c.second)
+		p.at(1)
+		p.wants(c.first+" and then "+c.second, c.want)
+	}
+}
+
+// Why the store cannot be asked is said with what stays for it.
+func TestSilentStore(t *testing.T) {
+	p := newPaper(t, source.Shrink{}, nodes(0, 2))
+	p.list("")
+	p.silent("no route")
+	p.at(1)
+	p.wants("nobody answers", nodes(0, 2))
+	if held := fmt.Sprint(p.held()); !strings.Contains(held, "which store it has: no route") {
+		t.Errorf("held: %s", held)
+	}
 }
 
 func TestFaults(t *testing.T) {
@@ -216,8 +327,62 @@ func TestFaults(t *testing.T) {
 	}
 	p.list("n2=b n3=a n4!")
 	p.list("n2=b n3=a")
-	if len(p.problems()) > 0 || p.unverified() {
-		t.Errorf("an object that was never known and is gone is a problem: %v", p.problems())
+	p.at(3)
+	if got := unknown(); got != "[Node n4]" || len(p.problems()) != 1 {
+		t.Errorf("a list that is not verified knows better: unknown %s, problems %v", got, p.problems())
+	}
+	p.verified("first")
+	p.at(4)
+	if got := unknown(); got != "[]" || len(p.problems()) > 0 || len(p.held()) > 0 {
+		t.Errorf("what was never known and is gone: unknown %s, problems %v, held %v", got, p.problems(), p.held())
+	}
+	p.wants("the others are as they were", "n2=b n3=a")
+}
+
+// What is unknown is as little swept for a list that is not believed as what was
+// delivered: objects that were wrong since the start, and a kind without its
+// definition.
+func TestDoubtsOutliveListsOfAnotherStore(t *testing.T) {
+	for _, c := range []struct {
+		name, store string
+		rule        source.Shrink
+		doubt, want string
+	}{
+		{"an object, the same store", "first", source.Shrink{}, "n2", "[] []"},
+		{"an object, another store", "second", source.Shrink{}, "n2",
+			`[Node n2] [1 of 1 objects of kind Node are not in the list, and stay: the API has another store than before, for the namespace kube-system has the UID "second" and had "first"; allow it with --allow-shrink]`},
+		{"an object, allowed", "second", source.Shrink{Allow: true}, "n2", "[] []"},
+		{"a kind, the same store", "first", source.Shrink{}, "", "[] []"},
+		{"a kind, another store", "second", source.Shrink{}, "",
+			`[Node ] [what is stored of kind Node from before it could be listed stays: the API has another store than before, for the namespace kube-system has the UID "second" and had "first"; allow it with --allow-shrink]`},
+		{"a kind, held until now", "second", source.Shrink{Hold: time.Second}, "", "[] []"},
+	} {
+		p := &paper{t, *newBook(c.rule), map[string]string{}}
+		p.replace(source.Namespace, []*entry{system("first")})
+		if c.doubt == "" {
+			p.withhold(source.Node)
+		} else {
+			p.list(c.doubt + "!")
+		}
+		for _, k := range kinds {
+			if k.Kind != source.Node && k.Kind != source.Namespace {
+				p.replace(k.Kind, nil)
+			}
+		}
+		p.verified("first")
+		p.at(0)
+		p.list("")
+		p.at(1)
+		if u := p.unknown; len(u) != 1 {
+			t.Errorf("%s: before the store said which it is, unknown is %v", c.name, u)
+		}
+		p.verified(c.store)
+		p.at(2)
+		p.at(3)
+		p.doubted = true
+		if got := fmt.Sprint(p.update().Unknown, p.held()); got != c.want {
+			t.Errorf("%s: unknown and held are\n%s, want\n%s", c.name, got, c.want)
+		}
 	}
 }
 
@@ -248,6 +413,8 @@ func TestKindThatIsNotThere(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	b.replace(source.BGPPeer, nil)
+	b.verified("first")
+	b.judge(time.Unix(0, 0))
 	if !b.ready() {
 		t.Error("that a kind is known now is not delivered")
 	}

@@ -165,6 +165,7 @@ func (s *Source) identified(i identity) {
 	s.asked = false
 	if i.err != nil {
 		s.askAt = time.Now().Add(retryIdentity)
+		s.book.silent(refusal{kindOf(source.Namespace), "get", i.err}.String())
 		return
 	}
 	s.book.verified(i.store)
