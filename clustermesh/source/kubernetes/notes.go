@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -28,7 +31,7 @@ const (
 	repeatNote = 30 * time.Minute
 	// lookAround is how often it is looked whether we lead.
 	lookAround = time.Second
-	// noteRetry is the wait after an event was refused.
+	// noteRetry is the wait before an event is tried again that was refused.
 	noteRetry = 30 * time.Second
 )
 
@@ -53,15 +56,21 @@ type notes struct {
 	log    *slog.Logger
 	// wanted has what is wrong now, when that changed.
 	wanted chan map[note]string
-	// written is when each was, for those that are wanted.
-	written map[note]time.Time
-	limit   *rate.Limiter
-	// refused: that events cannot be written was logged.
+	// turns are those of the wanted that were written or refused.
+	turns map[note]turn
+	limit *rate.Limiter
+	// refused: that events cannot be written was logged, and some still cannot.
+	refused bool
+}
+
+// turn is when a note is to be written again, and whether it was refused.
+type turn struct {
+	due     time.Time
 	refused bool
 }
 
 func newNotes(c Config, api *client, log *slog.Logger) *notes {
-	return &notes{config: c, client: api, log: log, wanted: make(chan map[note]string, 1), written: map[note]time.Time{},
+	return &notes{config: c, client: api, log: log, wanted: make(chan map[note]string, 1), turns: map[note]turn{},
 		limit: rate.NewLimiter(rate.Every(noteEvery), notesAtOnce)}
 }
 
@@ -85,55 +94,60 @@ func (n *notes) run(ctx context.Context) {
 	tick := time.NewTicker(lookAround)
 	defer tick.Stop()
 	var all map[note]string
-	var retry time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case all = <-n.wanted:
-			maps.DeleteFunc(n.written, func(old note, _ time.Time) bool { _, ok := all[old]; return !ok })
+			maps.DeleteFunc(n.turns, func(old note, _ turn) bool { _, ok := all[old]; return !ok })
 		case <-tick.C:
 		}
-		if len(all) == 0 || !n.config.Leads() || time.Now().Before(retry) {
-			continue
-		}
-		if err := n.write(ctx, all); err != nil {
-			retry = time.Now().Add(noteRetry)
-			n.refuse(err)
-		} else {
-			n.refused = false
+		if len(all) > 0 && n.config.Leads() {
+			n.report(n.write(ctx, all, time.Now()))
 		}
 	}
 }
 
-// write writes the events that are due.
-func (n *notes) write(ctx context.Context, all map[note]string) error {
+// write writes the events that are due. One that is refused, because its
+// namespace is about to go or whatever it is, keeps no other from being written.
+func (n *notes) write(ctx context.Context, all map[note]string, now time.Time) error {
+	var errs []error
 	for w, version := range all {
-		if at, ok := n.written[w]; ok && time.Since(at) < repeatNote {
+		if now.Before(n.turns[w].due) {
 			continue
 		}
-		if !n.limit.Allow() {
-			return nil // the others with the next look
+		if ctx.Err() != nil || !n.limit.AllowN(now, 1) {
+			break // the others with the next look
 		}
-		if err := n.client.event(ctx, n.event(w, version, time.Now())); err != nil {
-			return err
+		if err := n.client.event(ctx, n.event(w, version, now)); err != nil {
+			n.turns[w] = turn{now.Add(noteRetry), true}
+			errs = append(errs, fmt.Errorf("writing an event on %s: %w%s", w.object, err, hint(err)))
+			continue
 		}
-		n.written[w] = time.Now()
+		n.turns[w] = turn{due: now.Add(repeatNote)}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// refuse logs once that events cannot be written.
-func (n *notes) refuse(err error) {
-	if n.refused {
+// hint says what helps, where that is the role. Whatever is made in a namespace
+// that is about to go is forbidden too, to everybody.
+func hint(err error) string {
+	if !apierrors.IsForbidden(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return ""
+	}
+	return "; the role in deploy/rbac/apiserver.yaml allows it: kubectl apply -f deploy/rbac/apiserver.yaml"
+}
+
+// report logs that events cannot be written, once until all can.
+func (n *notes) report(err error) {
+	if err == nil {
+		n.refused = n.refused && slices.ContainsFunc(slices.Collect(maps.Values(n.turns)), func(t turn) bool { return t.refused })
 		return
 	}
-	n.refused = true
-	hint := ""
-	if apierrors.IsForbidden(err) {
-		hint = "; the role in deploy/rbac/apiserver.yaml allows it: kubectl apply -f deploy/rbac/apiserver.yaml"
+	if !n.refused {
+		n.log.Warn("events on objects cannot be written; the status says what is wrong with them, and it is tried again", "err", err)
 	}
-	n.log.Warn("events on objects cannot be written; the status says what is wrong with them", "err", err.Error()+hint)
+	n.refused = true
 }
 
 // event returns the Event of a note. Its name says object, mistake and UID, so
