@@ -221,7 +221,7 @@ func role(r *rig) {
 	}
 	first, _, _ := strings.Cut(string(text), "\n---")
 	var role struct {
-		Rules []struct{ APIGroups, Resources, Verbs []string }
+		Rules []struct{ APIGroups, Resources, ResourceNames, Verbs []string }
 	}
 	if err := yaml.Unmarshal([]byte(first), &role); err != nil {
 		r.Fatal(err)
@@ -231,7 +231,13 @@ func role(r *rig) {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
-					unused[verb+" "+resource+"."+group] = true
+					what := verb + " " + resource + "." + group
+					for _, name := range rule.ResourceNames {
+						unused[what+" "+name] = true
+					}
+					if len(rule.ResourceNames) == 0 {
+						unused[what] = true
+					}
 				}
 			}
 		}
@@ -243,6 +249,9 @@ func role(r *rig) {
 			resource += "/" + q.Subresource
 		}
 		what := q.Verb + " " + resource + "." + q.Group
+		if named := what + " " + q.Name; given[named] {
+			what = named
+		}
 		if !given[what] {
 			r.Errorf("it asks for what the role does not give: %s %s", q.Verb, q.Path)
 		}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -134,11 +135,15 @@ func custom(c dynamic.Interface, r schema.GroupVersionResource) listWatch {
 
 // identity returns the UID of the namespace kube-system, which every API server
 // makes once in its store: what tells one store from another. It is empty when
-// there is no such namespace. The store itself is asked, not a cache.
+// there is no such namespace. A get without a resourceVersion is answered by the
+// store itself; a list of one may be by a cache, of before the store was lost.
 func (c *client) identity(ctx context.Context) (string, error) {
-	list, err := c.metadata.Resource(namespaces).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + metav1.NamespaceSystem})
-	if err != nil || len(list.Items) == 0 {
+	o, err := c.metadata.Resource(namespaces).Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
 		return "", err
 	}
-	return string(list.Items[0].UID), nil
+	return string(o.UID), nil
 }
