@@ -12,6 +12,7 @@
 // the store is asked whether it is the one of before – the namespace
 // kube-system has another UID in another store – and a list from another store,
 // or one that lacks more than half of what was there, waits (source.Shrink).
+// So it is with what is unknown and a list lacks, and each kind for itself.
 // An API server that does not answer, or refuses, changes nothing.
 //
 // What is wrong with an object stands in Status, in the log, and in an Event on
