@@ -198,8 +198,13 @@ func (b *book) silent(why string) {
 }
 
 // verified takes in which store answers: what is unverified was listed before,
-// and may be of another one, if the API was lost in between.
+// and may be of another one, if the API was lost in between. An API without the
+// namespace is about to make it: where there was one, that is no answer.
 func (b *book) verified(store string) {
+	if store == "" && b.store != "" {
+		b.silent("it has no namespace kube-system yet")
+		return
+	}
 	b.silent("")
 	b.store = cmp.Or(b.store, store)
 	for _, s := range b.shelves {

@@ -300,6 +300,12 @@ func TestSilentStore(t *testing.T) {
 	if held := fmt.Sprint(p.held()); !strings.Contains(held, "which store it has: no route") {
 		t.Errorf("held: %s", held)
 	}
+	p.verified("")
+	p.at(2)
+	p.wants("another store is being made", nodes(0, 2))
+	if held := fmt.Sprint(p.held()); !p.unverified() || !strings.Contains(held, "no namespace kube-system yet") {
+		t.Errorf("it is not asked again; held: %s", held)
+	}
 }
 
 func TestFaults(t *testing.T) {

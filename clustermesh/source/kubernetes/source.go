@@ -162,11 +162,12 @@ func (s *Source) ask(ctx context.Context) identity {
 
 // identified takes in which store answers.
 func (s *Source) identified(i identity) {
-	s.asked = false
-	if i.err != nil {
-		s.askAt = time.Now().Add(retryIdentity)
+	if s.asked = false; i.err != nil {
 		s.book.silent(refusal{kindOf(source.Namespace), "get", i.err}.String())
-		return
+	} else {
+		s.book.verified(i.store)
 	}
-	s.book.verified(i.store)
+	if s.book.unverified() {
+		s.askAt = time.Now().Add(retryIdentity)
+	}
 }
