@@ -319,3 +319,50 @@ func TestSweep(t *testing.T) {
 		}
 	}
 }
+
+// What was suspect, and then was not to go at all, waits anew when it is to go again.
+func TestSweepHoldsAnew(t *testing.T) {
+	unknown := []source.Key{{}}
+	for _, c := range []struct {
+		name string
+		// between is what the source does not know at 130 s; keys come back then.
+		between  []source.Key
+		comeBack bool
+		want     int
+		at       int64
+	}{
+		{"suspect all the time", nil, false, 30, 0},
+		{"everything is doubted meanwhile", unknown, false, 0, 230},
+		{"everything comes back meanwhile", nil, true, 0, 230},
+	} {
+		cat, s := newCatalog(), newSweep(source.Shrink{Hold: time.Minute})
+		pass := func(at int64, unknown []source.Key) int {
+			cat.apply(source.Update{Synced: source.Kinds[:], Unknown: unknown})
+			return len(s.pass(cat, census{}, time.Unix(at, 0)))
+		}
+		fill := func(do func(string)) {
+			for i := range 30 {
+				do(fmt.Sprint(i))
+			}
+		}
+		fill(s.add)
+		if got := pass(100, nil); got != 0 || s.at.Unix() != 160 {
+			t.Fatalf("%s: at first %d go, at %v", c.name, got, s.at)
+		}
+		if c.comeBack {
+			fill(s.spare)
+		}
+		if got := pass(130, c.between); got != 0 {
+			t.Errorf("%s: meanwhile %d go", c.name, got)
+		}
+		fill(s.add)
+		var at int64
+		got := pass(170, nil)
+		if !s.at.IsZero() {
+			at = s.at.Unix()
+		}
+		if got != c.want || at != c.at {
+			t.Errorf("%s: in the end %d go, at %d, want %d at %d", c.name, got, at, c.want, c.at)
+		}
+	}
+}

@@ -65,6 +65,7 @@ func (s *sweep) pass(c *catalog, stay census, now time.Time) map[string]struct{}
 		s.reason = "the source could not read everything"
 	}
 	if len(sure) == 0 {
+		s.guard.Judge(false, now) // nothing would go: a hold of before is over
 		return nil
 	}
 	suspect := s.suspect(stay)
