@@ -11,6 +11,7 @@ import (
 func (t *term) tidy(now time.Time) error {
 	for key := range t.sweep.pass(t.catalog, t.census, now) {
 		t.gone(key, false, now)
+		t.swept(key, now)
 	}
 	t.orphans(now)
 	t.allocate(now)

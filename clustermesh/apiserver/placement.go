@@ -3,6 +3,8 @@ package apiserver
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
@@ -50,6 +52,60 @@ func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint3
 
 func at(a clustermesh.Area, o clustermesh.Object) placed {
 	return placed{clustermesh.KeyOf(a, o), o}
+}
+
+// place returns what a unit is in the store.
+func (t *term) place(unit source.Key) []placed {
+	out := t.catalog.place(unit, t.tableSize, t.addresses.grant)
+	for i, p := range out {
+		if s, ok := p.object.(*clustermesh.EndpointSlice); ok {
+			out[i] = at(t.home(s.Service), s)
+		}
+	}
+	return out
+}
+
+// home says where the slices of a service lie. One that the source has not, while
+// its stored key is not believed to be stale, is still seen by others as it is
+// stored: without its slices they would go on with endpoints of before.
+func (t *term) home(n clustermesh.ServiceName) clustermesh.Area {
+	s := t.catalog.service(n)
+	if s == nil && t.lingers(clustermesh.Export, n) {
+		return clustermesh.Export
+	}
+	return area(s)
+}
+
+// lingers says whether a service is stored in an area, though nobody wants it there,
+// because it may be unknown, or because so much would go at once.
+func (t *term) lingers(a clustermesh.Area, n clustermesh.ServiceName) bool {
+	_, ok := t.sweep.keys[clustermesh.KeyOf(a, &clustermesh.Service{Name: n}).String()]
+	return ok
+}
+
+// follow moves the slices that do not lie where their service does: it came, other
+// than it was stored, or what was stored of it went.
+func (t *term) follow(n clustermesh.ServiceName, now time.Time) {
+	home, strays := prefix(t.home(n)), units{}
+	for unit := range t.catalog.slicesOf[n] {
+		if keys := t.placements.keys[unit]; len(keys) > 0 && !strings.HasPrefix(keys[0], home) {
+			strays[unit] = struct{}{}
+		}
+	}
+	for _, unit := range t.catalog.ordered(strays) {
+		t.settle(unit, false, now)
+	}
+}
+
+// swept takes in that a key went which nobody wanted.
+func (t *term) swept(key string, now time.Time) {
+	k, err := clustermesh.ParseKey(key)
+	if err != nil || k.Kind != clustermesh.KindServices {
+		return
+	}
+	if n, err := clustermesh.ParseServiceName(k.Name); err == nil {
+		t.settle(serviceUnit(n), false, now)
+	}
 }
 
 // rank orders kinds so that a reader sees a service move before its slices do,

@@ -146,6 +146,8 @@ func (t *term) remember(kv etcd.KV) error {
 // pass stages everything, and finds what is stored and nobody wants.
 func (t *term) pass(now time.Time) error {
 	t.setPools(now)
+	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/") // where slices of those lie that are unknown
+	t.unwanted(prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/")
 	for _, k := range t.catalog.all() {
 		t.address(k, false, now)
 		t.settle(k, false, now)
@@ -209,7 +211,7 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 	}
 	delete(t.invalid, unit.String())
 	var keys []string
-	wants := t.catalog.place(unit, t.tableSize, t.addresses.grant)
+	wants := t.place(unit)
 	for _, p := range wants {
 		keys = append(keys, p.key.String())
 	}
@@ -222,8 +224,12 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 	for _, key := range dropped {
 		t.gone(key, full && len(keys) == 0, now)
 	}
-	if unit.Kind == source.Service && len(keys) == 0 {
-		delete(t.sizes, clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name})
+	if unit.Kind == source.Service {
+		name := clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}
+		if len(keys) == 0 && !t.lingers(clustermesh.Export, name) && !t.lingers(clustermesh.Private, name) {
+			delete(t.sizes, name)
+		}
+		t.follow(name, now)
 	}
 	t.cordon(unit, now)
 	for _, heir := range heirs {
