@@ -135,7 +135,7 @@ func (t *term) address(unit source.Key, full bool, now time.Time) {
 		switch {
 		case s != nil && t.addresses.serves(s):
 			alloc.Set(t.addresses.asks(s))
-		case s != nil || !full:
+		case s != nil || !full && !t.lingers(clustermesh.Export, name) && !t.lingers(clustermesh.Private, name):
 			alloc.Delete(name, now)
 		}
 	}

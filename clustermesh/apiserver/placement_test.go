@@ -153,3 +153,25 @@ func manyServices(n int) string {
 	}
 	return b.String()
 }
+
+// An unknown service keeps its load-balancer address while its slices change.
+func TestAddressOfAnUnknownService(t *testing.T) {
+	_, slice, _ := strings.Cut(serviceYAML("web", "", 1)[4:], "---\n")
+	r := newRig(t)
+	r.write("pool.yaml", poolYAML("public", "198.51.100.1-198.51.100.2", ""))
+	r.write("web.yaml", balancerYAML("web", global, ""))
+	r.write("slice.yaml", slice)
+	first := r.serve("n1", byHand)
+	r.gets("the pool gives", "web=198.51.100.1")
+	r.well(first)
+	first.stop()
+	r.write("web.yaml", balancerYAML("web", perhaps, ""))
+	second := r.serve("n1", byHand)
+	r.degraded(second, "the source could not read everything")
+	r.write("slice.yaml", rolled(slice, "10.1.0.77"))
+	r.has("its pods roll", "export/slices/shop/web/web-1", "10.1.0.77")
+	r.write("api.yaml", balancerYAML("api", "", ""))
+	r.gets("another gets another", "web=198.51.100.1", "api=198.51.100.2")
+	r.remove("web.yaml")
+	r.until("it goes, and its address", func() bool { return r.have["private/addresses/198.51.100.1"] == nil })
+}
