@@ -105,7 +105,7 @@ func (f *apiserverFlags) complete() error {
 	f.config.Version = version
 	f.config.Addresses.ByHand = true // nobody writes ours into statuses yet (docs/ipam.md)
 	f.config.Addresses.Named = f.source == sourceManifests
-	f.config.Addresses.File = filepath.Join(f.runDir, "apiserver-addresses.json")
+	f.config.Addresses.File = f.addressesFile()
 	return errors.Join(errors.Join(errs[:]...), f.checkSource(), f.config.Validate())
 }
 
@@ -134,6 +134,16 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	surface.Actions = drainActions(server)
 	maps.Copy(surface.Actions, gossipActions(server))
 	return runRole(ctx, f.runDir, surface, log, server.Run)
+}
+
+// addressesFile is where load-balancer addresses are kept for a store that was lost:
+// beside the data directory, which goes with the store when somebody moves it away,
+// but on its volume; with an external etcd in the run directory.
+func (f *apiserverFlags) addressesFile() string {
+	if dir := f.config.Store.Dir; f.config.Store.Embedded() && dir != "" {
+		return filepath.Clean(dir) + "-addresses.json"
+	}
+	return filepath.Join(f.runDir, "apiserver-addresses.json")
 }
 
 // client returns a client of the store, embedded or not.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/apiserver"
 	"tombolo.io/tombolo/clustermesh/mirror"
@@ -52,6 +54,27 @@ func TestAPIServerSource(t *testing.T) {
 	} {
 		if _, err := run(t, append(slices.Clone(whole), strings.Fields(c.flags)...)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.flags, err, c.want)
+		}
+	}
+}
+
+// What outlives a lost store lies where neither moving the data directory away nor a
+// pod that is replaced takes it along.
+func TestAddressesFile(t *testing.T) {
+	for _, c := range []struct{ flags, want string }{
+		{"--data-dir /var/lib/tombolo/etcd", "/var/lib/tombolo/etcd-addresses.json"},
+		{"--data-dir m1/", "m1-addresses.json"},
+		{"--etcd-endpoints https://10.0.0.1:2379 --data-dir /x", "/r/apiserver-addresses.json"},
+		{"", "/r/apiserver-addresses.json"},
+	} {
+		f, flags := &apiserverFlags{}, pflag.NewFlagSet("apiserver", pflag.ContinueOnError)
+		f.add(flags)
+		if err := flags.Parse(append(strings.Fields(c.flags), "--run-dir=/r")); err != nil {
+			t.Fatal(err)
+		}
+		f.complete() // reports what else is missing
+		if got := f.config.Addresses.File; got != c.want {
+			t.Errorf("%q: %s, want %s", c.flags, got, c.want)
 		}
 	}
 }
