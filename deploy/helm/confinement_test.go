@@ -19,10 +19,12 @@ func TestConfinement(t *testing.T) {
 		kind, adds string
 		token      bool
 		host       bool
+		// What the modules of the node's kernel are told; "" leaves it to the runtime.
+		appArmor, seLinux string
 	}{
 		"tombolo-apiserver": {kind: "StatefulSet", token: true},
-		"tombolo-agent":     {kind: "DaemonSet", adds: "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE", host: true},
-		"tombolo-speaker":   {kind: "DaemonSet", adds: "NET_ADMIN", host: true},
+		"tombolo-agent":     {kind: "DaemonSet", adds: "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE", host: true, appArmor: "Unconfined", seLinux: "spc_t"},
+		"tombolo-speaker":   {kind: "DaemonSet", adds: "NET_ADMIN", host: true, seLinux: "spc_t"},
 	} {
 		o := find(t, all, want.kind, name)
 		pod, _, _ := unstructured.NestedMap(o.Object, "spec", "template", "spec")
@@ -32,8 +34,14 @@ func TestConfinement(t *testing.T) {
 		if host, _ := pod["hostNetwork"].(bool); host != want.host {
 			t.Errorf("%s: network of the node %v", name, host)
 		}
+		if got := seLinuxType(o); got != want.seLinux {
+			t.Errorf("%s: SELinux type %q, want %q", name, got, want.seLinux)
+		}
 		for _, c := range containers(o) {
 			security := c["securityContext"].(map[string]any)
+			if got, _, _ := unstructured.NestedString(security, "appArmorProfile", "type"); got != want.appArmor {
+				t.Errorf("%s: AppArmor profile %q, want %q", name, got, want.appArmor)
+			}
 			adds := capabilities(o)
 			drops, _, _ := unstructured.NestedStringSlice(security, "capabilities", "drop")
 			profile, _, _ := unstructured.NestedString(security, "seccompProfile", "type")
@@ -42,6 +50,24 @@ func TestConfinement(t *testing.T) {
 				t.Errorf("%s: %v", name, security)
 			}
 		}
+	}
+}
+
+// seLinuxType is that of a workload's pods.
+func seLinuxType(o *unstructured.Unstructured) string {
+	got, _, _ := unstructured.NestedString(o.Object, "spec", "template", "spec", "securityContext", "seLinuxOptions", "type")
+	return got
+}
+
+// Nodes whose SELinux has a type of its own for agents, or none.
+func TestSELinuxType(t *testing.T) {
+	all := must(t, east, `{agent: {seLinuxType: tombolo_t}, speaker: {seLinuxType: ""}}`)
+	if got := seLinuxType(find(t, all, "DaemonSet", "tombolo-agent")); got != "tombolo_t" {
+		t.Errorf("agents have the type %q", got)
+	}
+	pod, _, _ := unstructured.NestedMap(find(t, all, "DaemonSet", "tombolo-speaker").Object, "spec", "template", "spec")
+	if s, there := pod["securityContext"]; there {
+		t.Errorf("speakers have %v", s)
 	}
 }
 

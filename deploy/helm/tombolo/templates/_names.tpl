@@ -95,6 +95,15 @@ capabilities:
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
+{{/* The SELinux type of a pod that uses what is the node's: (list . "agent"). That
+     of other containers may write neither to the node's /run nor to its bpffs. */}}
+{{- define "tombolo.selinux" -}}
+{{- with (index (index . 0).Values (index . 1)).seLinuxType -}}
+securityContext:
+  seLinuxOptions: {type: {{ . }}}
+{{- end }}
+{{- end }}
+
 {{/* Probes of a role. The liveness of a role that waits for its store is no
      reason to restart it, so it asks whether the process answers at all. */}}
 {{- define "tombolo.probes" -}}
