@@ -18,7 +18,8 @@ import (
 // its records, or be another than the kubelet's. Then the kernel is asked: a pod in
 // whose cgroup processes are lives on, whatever the list says, and one in whose
 // cgroup none are is gone. Where the kernel cannot be asked, most pods may go after
-// the lists have agreed for a while, and all of them never.
+// the lists have agreed for a while, and all of them never. Of a pod that has a younger
+// sandbox the old one is gone in any case: the processes are the younger one's.
 type ledger struct {
 	// known: there was a pod once.
 	known bool
@@ -65,9 +66,9 @@ func (l *ledger) take(list []*sandbox, now time.Time) {
 	for _, e := range l.sandboxes {
 		before[e.uid] = struct{}{}
 	}
-	present, uids := map[string]struct{}{}, map[string]struct{}{}
+	present, youngest := map[string]struct{}{}, map[string]int64{} // when it was created, by uid
 	for _, s := range list {
-		present[s.id], uids[s.uid] = struct{}{}, struct{}{}
+		present[s.id], youngest[s.uid] = struct{}{}, max(youngest[s.uid], s.created)
 		e := l.sandboxes[s.id]
 		if e == nil {
 			e = &entry{since: now}
@@ -78,13 +79,13 @@ func (l *ledger) take(list []*sandbox, now time.Time) {
 	}
 	lost := 0
 	for uid := range before {
-		if _, ok := uids[uid]; !ok {
+		if _, ok := youngest[uid]; !ok {
 			lost++
 		}
 	}
 	odd := len(list) == 0 || lost > 1 && 2*lost > len(before)
 	for id, e := range l.sandboxes {
-		if _, ok := present[id]; !ok && l.gone(e, odd, len(list) == 0, now) {
+		if _, ok := present[id]; !ok && (e.created < youngest[e.uid] || l.gone(e, odd, len(list) == 0, now)) {
 			delete(l.sandboxes, id)
 		}
 	}
