@@ -160,7 +160,9 @@ func (d *desk) failed(who health.Name, now time.Time) {
 }
 
 // settled notes that it is known what runs on a node as of a life, and returns whom
-// that withdrew and who is back. Of pods that were not asked about nothing is said.
+// that withdrew and who is back. Of pods that were not asked about nothing is said; who
+// was withdrawn and of whom the node knows nothing now stays so, for its address may be
+// another's.
 func (d *desk) settled(who health.Name, life health.Life, pairs []Pair, states []pods.State, now time.Time) (gone map[global.Pod]string, back []global.Pod) {
 	n := d.node(who)
 	n.asking, n.failed = false, 0
@@ -174,9 +176,13 @@ func (d *desk) settled(who health.Name, life health.Life, pairs []Pair, states [
 	before := n.gone
 	n.gone = map[global.Pod]string{}
 	for i, p := range pairs {
-		if states[i] == pods.Ended || states[i] == pods.Reused {
-			pod := global.Pod{Cluster: who.Cluster, Address: p.Address, UID: p.UID}
+		pod := global.Pod{Cluster: who.Cluster, Address: p.Address, UID: p.UID}
+		reason, was := before[pod]
+		switch {
+		case states[i] == pods.Ended || states[i] == pods.Reused:
 			n.gone[pod] = why(who.Node, states[i])
+		case states[i] == pods.Unknown && was:
+			n.gone[pod] = reason
 		}
 	}
 	gone = map[global.Pod]string{}

@@ -100,6 +100,13 @@ func TestAskWhatMoved(t *testing.T) {
 	if gone, back := p.answers(n1, life(3), pods.Lives, pods.Lives, pods.Ended, pods.Lives); gone != 0 || back != 1 {
 		t.Errorf("one lives after all: %d withdrawn, %d back", gone, back)
 	}
+	p.sighted(n1, life(4), p.now)
+	if gone, back := p.answers(n1, life(4), pods.Unknown, pods.Unknown, pods.Unknown, pods.Unknown); gone != 0 || back != 0 {
+		t.Errorf("nothing is known any more: %d withdrawn, %d back", gone, back)
+	}
+	if got := p.gone(); !slices.Equal(got, []string{"u2 node n1 says that the pod ended"}) {
+		t.Errorf("withdrawn %q, want u2 as before", got)
+	}
 	if !p.mirrored("west", true, time.Time{}) || len(p.gone()) != 0 {
 		t.Errorf("the mirror is fresh, and %q are withdrawn", p.gone())
 	}

@@ -178,7 +178,7 @@ func (d *directory) look(uid string, pods map[string]Pod) bool {
 
 // finding is what is known after a pass.
 func (d *directory) finding(pass, watching error) Finding {
-	f := Finding{Unread: d.unread(), From: Directory(d.path).String()}
+	f := Finding{Unread: d.unread(), Silent: pass != nil, From: Directory(d.path).String()}
 	if d.known {
 		f.Pods = d.pods
 	}

@@ -97,16 +97,21 @@ func (n *Node) recall() map[string]Pod {
 func (n *Node) path() string { return filepath.Join(n.config.RunDir, keptFile) }
 
 // take publishes what was found. Whoever is told by the epoch to ask finds the
-// answer there already.
+// answer there already. A source that is silent no more moves it, too: who asked
+// meanwhile was told of some pods that nothing is known, and has to ask again.
 func (n *Node) take(f Finding) {
 	n.note(f)
+	before := n.snapshot.Load().Set
+	heard := before != nil && before.silent && !f.Silent
 	n.snapshot.Store(&Snapshot{Set: setOf(f), From: f.From, Doubted: f.Doubted, Problems: f.Problems})
 	moved := f.Pods != nil && !sameLife(n.pods, f.Pods)
 	if f.Pods != nil {
 		n.pods = f.Pods
 	}
-	if moved {
+	if moved || heard {
 		n.epoch.SetEpoch(n.epoch.Epoch() + 1)
+	}
+	if moved {
 		n.log.Info("other pods run on this node", "pods", len(n.pods), "epoch", n.epoch.Epoch())
 	}
 	if moved || n.unkept {

@@ -208,6 +208,9 @@ func TestNothingThereEndsNobody(t *testing.T) {
 			if a, b := w.state("10.1.0.1", "a"), w.state("10.1.0.2", "b"); a != Lives && b != Lives {
 				t.Errorf("a %v, b %v: both ended", a, b)
 			}
+			if got := w.state("10.1.0.2", "new"); got != Unknown {
+				t.Errorf("who may have begun meanwhile is %v", got)
+			}
 			c.again(w)
 			w.put("c", "10.1.0.1")
 			w.is("10.1.0.1", "c", Lives)
@@ -265,6 +268,26 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestHeardAgain holds that a source that is silent no more moves the epoch, although
+// nothing changed: who asked meanwhile has to ask again.
+func TestHeardAgain(t *testing.T) {
+	w := newWorld(t)
+	w.put("a", "10.1.0.1")
+	w.start()
+	defer w.stop()
+	w.is("10.1.0.1", "a", Lives)
+	before := w.epoch.Load()
+	w.rename(w.dir, w.dir+".old")
+	w.complains("no such file")
+	w.is("10.1.0.2", "b", Unknown)
+	if got := w.epoch.Load(); got != before {
+		t.Errorf("silence moves the epoch from %d to %d", before, got)
+	}
+	w.rename(w.dir+".old", w.dir)
+	w.is("10.1.0.2", "b", Ended)
+	w.until("the epoch moves", func() bool { return w.epoch.Load() == before+1 })
+}
+
 // TestEither holds that the first source that is there is followed, from when it is, and
 // that before that what was known goes on and people are told.
 func TestEither(t *testing.T) {
@@ -279,6 +302,9 @@ func TestEither(t *testing.T) {
 	defer w.stop()
 	w.complains("there is none")
 	w.is("10.1.0.1", "a", Lives)
+	if reused, other := w.state("10.1.0.1", "new"), w.state("10.1.0.2", "b"); reused != Unknown || other != Unknown {
+		t.Errorf("who may have begun meanwhile: %v at a's address, %v at another", reused, other)
+	}
 	w.rename(w.dir, second)
 	w.dir = second
 	w.put("b", "10.1.0.2")

@@ -37,6 +37,10 @@ type Set struct {
 	host map[netip.Addr]struct{}
 	// static: a static pod is in the node's network.
 	static bool
+	// silent: other pods may run besides, and those of ended ended nevertheless, each at
+	// its addresses.
+	silent bool
+	ended  map[string][]netip.Addr
 }
 
 // setOf returns the set of a finding, nil when that knows nothing.
@@ -44,7 +48,7 @@ func setOf(f Finding) *Set {
 	if f.Pods == nil {
 		return nil
 	}
-	s := &Set{pods: f.Pods, unread: f.Unread, host: f.Host, holders: map[netip.Addr][]string{}}
+	s := &Set{pods: f.Pods, unread: f.Unread, host: f.Host, silent: f.Silent, ended: f.Ended, holders: map[netip.Addr][]string{}}
 	for uid, p := range f.Pods {
 		s.static = s.static || p.Static && p.HostNetwork
 		for _, a := range p.Addresses {
@@ -85,6 +89,8 @@ func (s *Set) Len() int {
 // State says what is known of the pod of a uid under an address. A static pod is
 // asked about by another uid than its node knows, so where one is, a uid that is not
 // known may be its; and of a pod without an address it is not known which one it has.
+// While the source is silent pods begin unseen and take addresses of others, so that
+// nobody has ended but who did by the kernel's word.
 func (s *Set) State(a netip.Addr, uid string) State {
 	if s == nil || uid == "" {
 		return Unknown
@@ -98,6 +104,10 @@ func (s *Set) State(a netip.Addr, uid string) State {
 	switch {
 	case slices.Contains(holders, uid), host && p.HostNetwork:
 		return Lives
+	case s.silent && slices.Contains(s.ended[uid], a):
+		return Ended
+	case s.silent:
+		return Unknown
 	case slices.ContainsFunc(holders, func(h string) bool { return s.pods[h].Static }):
 		return Unknown
 	case len(holders) > 0:

@@ -25,6 +25,12 @@ type Finding struct {
 	Pods map[string]Pod
 	// Unread are the uids of pods of whom nothing is known but that they are there.
 	Unread map[string]struct{}
+	// Silent: the last look learnt nothing, and Pods are those of before it. Others may
+	// have begun since.
+	Silent bool
+	// Ended are the addresses of pods, by uid, whose processes the kernel says are gone,
+	// also while the source is silent.
+	Ended map[string][]netip.Addr
 	// Host are the addresses of the node: of its pods with HostNetwork.
 	Host map[netip.Addr]struct{}
 	// From says whence it is known, for people; empty while it is not.
@@ -72,7 +78,7 @@ func (e Either) Follow(ctx context.Context, known map[string]Pod, tell func(Find
 				return
 			}
 		}
-		tell(Finding{Pods: known, Problems: []string{e.Missing}})
+		tell(Finding{Pods: known, Silent: true, Problems: []string{e.Missing}})
 		select {
 		case <-look.C:
 		case <-ctx.Done():

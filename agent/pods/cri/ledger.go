@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type ledger struct {
 	known bool
 	// sandboxes are those that are ready, and those whose loss is not believed.
 	sandboxes map[string]*entry
+	// ended are the addresses of the pods, by uid, that are gone by the kernel's word
+	// alone, since a list had pods. What was handed out is not changed.
+	ended map[string][]netip.Addr
 	// look asks the kernel for a pod's processes.
 	look func(cgroup string) presence
 }
@@ -83,12 +87,22 @@ func (l *ledger) take(list []*sandbox, now time.Time) {
 			lost++
 		}
 	}
-	odd := len(list) == 0 || lost > 1 && 2*lost > len(before)
+	empty := len(list) == 0
+	odd := empty || lost > 1 && 2*lost > len(before)
+	ends := map[string][]netip.Addr{}
+	if empty {
+		maps.Copy(ends, l.ended)
+	}
 	for id, e := range l.sandboxes {
-		if _, ok := present[id]; !ok && (e.created < youngest[e.uid] || l.gone(e, odd, len(list) == 0, now)) {
-			delete(l.sandboxes, id)
+		if _, ok := present[id]; ok || e.created >= youngest[e.uid] && !l.gone(e, odd, empty, now) {
+			continue
+		}
+		delete(l.sandboxes, id)
+		if empty {
+			ends[e.uid] = slices.Concat(ends[e.uid], e.addresses)
 		}
 	}
+	l.ended = ends
 	l.known = l.known || len(list) > 0
 }
 

@@ -56,3 +56,30 @@ func TestYoungerSandbox(t *testing.T) {
 		t.Errorf("%d pods, %d doubted, want 9 and 6", len(got), n)
 	}
 }
+
+// TestEndedByTheKernel holds that whom the kernel ends while lists are empty is kept
+// with its address, until a list has pods.
+func TestEndedByTheKernel(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	gone := map[string]bool{"/p0": true}
+	l := newLedger(knownPods(3), func(cgroup string) presence {
+		if gone[cgroup] {
+			return ended
+		}
+		return running
+	}, now)
+	l.take(nil, now)
+	first := l.ended
+	gone["/p1"] = true
+	l.take(nil, now)
+	if len(first) != 1 || !slices.Equal(first["p0"], []netip.Addr{addressOf(0)}) {
+		t.Errorf("ended after the first list, or changed since: %v", first)
+	}
+	if len(l.ended) != 2 || !slices.Equal(l.ended["p1"], []netip.Addr{addressOf(1)}) || len(l.pods()) != 1 {
+		t.Errorf("ended %v, pods %v", l.ended, l.pods())
+	}
+	l.take([]*sandbox{{id: "old-p2", uid: "p2", created: 1}}, now)
+	if len(l.ended) != 0 || len(l.pods()) != 1 {
+		t.Errorf("a list with pods: ended %v, pods %v", l.ended, l.pods())
+	}
+}

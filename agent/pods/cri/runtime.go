@@ -110,7 +110,9 @@ type follower struct {
 	session *session
 	// settled: it had pods, so that no other runtime is looked for.
 	settled bool
-	ear     *ear
+	// listed: the last pass had a list.
+	listed bool
+	ear    *ear
 	// mute is until when the runtime is not listened to.
 	mute time.Time
 }
@@ -118,7 +120,7 @@ type follower struct {
 // pass lists the pods, and asks about those that are new.
 func (f *follower) pass(ctx context.Context) error {
 	list, err := f.list(ctx)
-	if err != nil {
+	if f.listed = err == nil; !f.listed {
 		return err
 	}
 	now := time.Now()
@@ -234,9 +236,10 @@ func (f *follower) next(err error, now time.Time) time.Duration {
 	return poll
 }
 
-// finding is what is known after a pass.
+// finding is what is known after a pass. As long as no runtime had pods, the kubelet's
+// may be another than those that answered.
 func (f *follower) finding(err error, now time.Time) pods.Finding {
-	out := pods.Finding{Pods: f.pods(), Problems: f.problems(now)}
+	out := pods.Finding{Pods: f.pods(), Silent: !f.listed || !f.settled, Ended: f.ended, Problems: f.problems(now)}
 	out.Doubted, _ = f.doubted()
 	if f.settled {
 		how := "every " + poll.String()

@@ -101,21 +101,23 @@ func TestKinds(t *testing.T) {
 }
 
 // TestSilenceEndsNobody holds that a runtime that dies, hangs, or restarts and has
-// forgotten addresses or all pods ends nobody, that people are told, and that it is
-// followed on when it is back.
+// forgotten addresses or all pods ends nobody, that people are told, that nothing is said
+// of others while there is no list, and that it is followed on when it is back.
 func TestSilenceEndsNobody(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault func(*world)
 		says  string
 		heal  func(*world)
+		other pods.State // of a pod that is not known
+		most  uint64     // how far the epoch may move: once when the runtime was away and is back
 	}{
-		"dies": {func(w *world) { w.fake.stop() }, "Unavailable", func(w *world) { w.fake.start() }},
+		"dies": {func(w *world) { w.fake.stop() }, "Unavailable", func(w *world) { w.fake.start() }, pods.Unknown, 0},
 		"hangs": {func(w *world) { w.with(func() { w.hung = make(chan struct{}) }) }, "DeadlineExceeded",
-			func(w *world) { w.with(func() { close(w.hung); w.hung = nil }) }},
+			func(w *world) { w.with(func() { close(w.hung); w.hung = nil }) }, pods.Unknown, 0},
 		"is empty": {func(w *world) { w.with(func() { w.empty = true }) }, "has 2 pods no more",
-			func(w *world) { w.with(func() { w.empty = false }) }},
+			func(w *world) { w.with(func() { w.empty = false }) }, pods.Ended, 0},
 		"restarts empty": {func(w *world) { w.fake.stop(); w.with(func() { w.empty = true }); w.fake.start() }, "has 2 pods no more",
-			func(w *world) { w.with(func() { w.empty = false }) }},
+			func(w *world) { w.with(func() { w.empty = false }) }, pods.Ended, 1},
 		"restarts without addresses": {func(w *world) {
 			w.fake.stop()
 			w.with(func() {
@@ -126,7 +128,7 @@ func TestSilenceEndsNobody(t *testing.T) {
 			w.fake.start()
 			w.halt() // an agent that starts has to ask anew
 			w.follow()
-		}, "", func(*world) {}},
+		}, "", func(*world) {}, pods.Ended, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -142,8 +144,11 @@ func TestSilenceEndsNobody(t *testing.T) {
 			} else {
 				w.until("its own word", func() bool { return w.node.Snapshot().From != "" })
 			}
-			if a, b := w.state("10.1.0.1", "a"), w.state("10.1.0.2", "b"); a != pods.Lives || b != pods.Lives || w.epoch.Load() != epoch {
+			if a, b := w.state("10.1.0.1", "a"), w.state("10.1.0.2", "b"); a != pods.Lives || b != pods.Lives || w.epoch.Load() > epoch+c.most {
 				t.Errorf("a %v, b %v, epoch %d then %d", a, b, epoch, w.epoch.Load())
+			}
+			if got := w.state("10.1.0.9", "other"); got != c.other {
+				t.Errorf("a pod that is not known is %v, want %v", got, c.other)
 			}
 			c.heal(w)
 			w.content()
@@ -220,7 +225,7 @@ func TestMostLost(t *testing.T) {
 }
 
 // TestRestart holds that a restart of the agent moves the epoch exactly if something
-// changed meanwhile, also while the runtime is away.
+// changed meanwhile, and if the runtime was away, once when it is back.
 func TestRestart(t *testing.T) {
 	w := newWorld(t)
 	w.fake.run(sandboxOf("s1", "a", "echo-1", "10.1.0.1"))
@@ -232,7 +237,17 @@ func TestRestart(t *testing.T) {
 	w.fake.stop()
 	w.follow()
 	w.is("10.1.0.2", "b", pods.Lives) // from what was kept
+	if got := w.state("10.1.0.2", "c"); got != pods.Unknown {
+		t.Errorf("who may have begun meanwhile is %v", got)
+	}
 	w.fake.start()
+	w.content()
+	w.passes(2)
+	if epoch++; w.epoch.Load() != epoch {
+		t.Errorf("the runtime is back, and the epoch is %d, want %d", w.epoch.Load(), epoch)
+	}
+	w.halt()
+	w.follow()
 	w.content()
 	w.passes(2)
 	if got := w.epoch.Load(); got != epoch {
@@ -281,6 +296,26 @@ func TestWhichRuntime(t *testing.T) {
 	if from := w.node.Snapshot().From; !strings.Contains(from, other.socket) {
 		t.Errorf("it is known from %q", from)
 	}
+}
+
+// TestOthersRuntime holds that after a restart a runtime without pods, which need not be
+// the kubelet's, says nothing of pods that were not known, and ends none of those that
+// were.
+func TestOthersRuntime(t *testing.T) {
+	w := newWorld(t)
+	w.fake.run(sandboxOf("s1", "a", "echo-1", "10.1.0.1"))
+	w.follow()
+	w.is("10.1.0.1", "a", pods.Lives)
+	w.halt()
+	w.with(func() { w.empty = true })
+	w.follow()
+	w.complains("has 1 pods no more")
+	if a, other := w.state("10.1.0.1", "a"), w.state("10.1.0.2", "b"); a != pods.Lives || other != pods.Unknown {
+		t.Errorf("a %v, and who may have begun meanwhile %v", a, other)
+	}
+	w.with(func() { w.empty = false })
+	w.is("10.1.0.2", "b", pods.Ended)
+	w.content()
 }
 
 // BenchmarkPass measures one look at a node of 110 pods of which nothing is new: both

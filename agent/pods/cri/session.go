@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// patience is how long an answer is waited for.
-	patience = 2 * time.Second
+	// patience is how long an answer is waited for: the kubelet waits for minutes, and
+	// a runtime whose disk is busy takes seconds for a list.
+	patience = 10 * time.Second
 	// maxAnswer bounds an answer, in bytes; the kubelet allows as much.
 	maxAnswer = 16 << 20
 )

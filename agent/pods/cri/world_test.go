@@ -69,14 +69,14 @@ func (w *world) follow() {
 // until looks until something is so.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(30 * time.Second)
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for !so() {
 		select {
 		case <-look.C:
 		case <-deadline:
-			w.Fatalf("%s: not so after 15 s; problems: %q", what, w.node.Snapshot().Problems)
+			w.Fatalf("%s: not so after 30 s; problems: %q", what, w.node.Snapshot().Problems)
 		}
 	}
 }
