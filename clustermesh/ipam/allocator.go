@@ -18,7 +18,8 @@ type Allocator struct {
 	// now is the time of the call under way that has one, or of the last such.
 	now time.Time
 	// lost: what was stored is gone, so that statuses count, and services are
-	// taken to have claimed since they were created. Until the first Settle.
+	// taken to have had what those say since they were created. Until the first
+	// Settle.
 	lost bool
 	// others: the claims of other clusters are known.
 	others bool
@@ -186,25 +187,44 @@ func (al *Allocator) Settle(now time.Time) {
 	al.lost = false
 }
 
-// readBack claims what the status of a service says that it has.
+// readBack claims what the status of a service says that it has. What is left of a
+// store that is gone may say that another gave it back: it does not rest for that.
 func (al *Allocator) readBack(s *service) {
 	for _, addr := range s.Has {
 		a := al.at(addr)
 		if p := al.poolOf(addr); p != nil {
 			al.setPool(a, p)
 		}
+		if al.lost && !a.released.IsZero() {
+			a.released, a.last = time.Time{}, clustermesh.ServiceName{}
+			al.judge(a)
+		}
 		if s.claimOn(a) == nil {
-			al.claim(s, a, al.since(s))
+			al.claim(s, a, al.had(s))
 		}
 	}
 }
 
-// since returns since when a claim counts that a service makes now.
-func (al *Allocator) since(s *service) time.Time {
+// had returns since when a claim counts of a service that is said to have the
+// address already: where the store is lost, since it was created. To name an
+// address is no such evidence.
+func (al *Allocator) had(s *service) time.Time {
 	if al.lost && !s.Created.IsZero() && s.Created.Before(al.now) {
 		return s.Created
 	}
 	return al.now
+}
+
+// since returns since when a claim counts that is made now: later than those
+// that have the address, even if the clock is behind that of whoever gave it.
+func (al *Allocator) since(a *address) time.Time {
+	since := al.now
+	for _, c := range a.claims {
+		if c.Holds && !c.Since.Before(since) {
+			since = c.Since.Add(1)
+		}
+	}
+	return since
 }
 
 // Next returns when something changes by time alone.

@@ -84,7 +84,7 @@ func (d *decision) hand() {
 		}
 		c := d.s.claimOn(a)
 		if c == nil {
-			c = d.al.claim(d.s, a, d.al.since(d.s))
+			c = d.al.claim(d.s, a, d.al.had(d.s))
 		}
 		if !c.hand {
 			c.hand = true
@@ -225,7 +225,7 @@ func (d *decision) any() {
 func (d *decision) take(addr netip.Addr, p *pool) {
 	a := d.al.at(addr)
 	d.al.setPool(a, p)
-	d.have(a, d.al.claim(d.s, a, d.al.since(d.s)))
+	d.have(a, d.al.claim(d.s, a, d.al.since(a)))
 }
 
 // held returns the oldest address of a family that the service has and does not

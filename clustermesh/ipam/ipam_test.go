@@ -106,6 +106,9 @@ func TestAllocate(t *testing.T) {
 		{"what is stored goes before a status", `stored 192.0.2.9 a web since=5; pool a 192.0.2.0/24; svc web has=192.0.2.3`, `web 192.0.2.9(a)`},
 		{"a status is read back before anything is given", `lost; pool a 192.0.2.0/24; svc a at=10; svc b at=20 has=192.0.2.0`, `a 192.0.2.1(a)|b 192.0.2.0(a)`},
 		{"two statuses say the same: the older", `lost; pool a 192.0.2.0/24; svc a at=20 has=192.0.2.5; svc b at=10 has=192.0.2.5`, `a 192.0.2.0(a)|b 192.0.2.5(a)`},
+		{"a status goes before an older service that names the address", `lost; pool a 192.0.2.0/24; svc a at=10 names=192.0.2.5; svc b at=20 has=192.0.2.5`, `a pending Conflict|b 192.0.2.5(a) Claimed`},
+		{"what a status says does not rest", `lost; stored 192.0.2.5 a old since=5; pool a 192.0.2.0/24; gone old; svc a at=10 has=192.0.2.5`, `a 192.0.2.5(a)`},
+		{"a clock that is behind takes nothing away", `stored 192.0.2.5 a web since=1500; pool a 192.0.2.0/24; svc web; svc api names=192.0.2.5`, `api pending Conflict|web 192.0.2.5(a) Claimed`},
 		{"a status outside of all pools is kept", `lost; pool a 192.0.2.0/24; svc a has=198.51.100.7`, `a 198.51.100.7() Kept`},
 
 		{"by hand, without a pool", `svc a hand=192.0.2.1`, `a 192.0.2.1()`},
@@ -129,7 +132,9 @@ func TestAllocate(t *testing.T) {
 		{"mesh: our older namesake makes theirs ours", `pool m 192.0.2.0/24 mesh; west web 192.0.2.7 since=5; north api 192.0.2.7 since=7; svc web names=192.0.2.7`, `web 192.0.2.7(m) Claimed`},
 		{"mesh: wait until others are known", `unsure; pool m 192.0.2.0/24 mesh; pool a 198.51.100.0/24; svc web names=192.0.2.7; svc api`, `api 198.51.100.0(a)|web pending Unsure`},
 		{"mesh: what one has is not waited for", `unsure; stored 192.0.2.7 m web since=5 named mesh; pool m 192.0.2.0/24 mesh; svc web names=192.0.2.7`, `web 192.0.2.7(m)`},
-		{"mesh: a lost store takes no claim away", `lost; pool m 192.0.2.0/24 mesh; west api 192.0.2.7 since=500; svc web at=10 names=192.0.2.7`, `web 192.0.2.7(m) Claimed`},
+		{"mesh: a lost store takes no claim away", `lost; pool m 192.0.2.0/24 mesh; west api 192.0.2.7 since=500; svc web at=10 names=192.0.2.7 has=192.0.2.7`, `web 192.0.2.7(m) Claimed`},
+		{"mesh: nor gives it one that it only names", `lost; pool m 192.0.2.0/24 mesh; west api 192.0.2.7 since=500; svc web at=10 names=192.0.2.7`, `web pending Conflict`},
+		{"mesh: a clock that is behind takes nothing away", `pool m 192.0.2.0/24 mesh; west api 192.0.2.7 since=1500; svc web names=192.0.2.7`, `web pending Conflict`},
 		{"nor end its rest", `pool a 192.0.2.0/32; svc web; at 1001; gone web; west web 192.0.2.0 since=5; svc api; at 1020`, `api pending PoolFull`},
 		{"others' claims do not touch a pool of our own", `pool a 192.0.2.0/24; svc web; at 1001; west api 192.0.2.0 since=5`, `web 192.0.2.0(a)`},
 	} {

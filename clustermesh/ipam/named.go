@@ -45,7 +45,7 @@ func (d *decision) name(addr netip.Addr) bool {
 		d.al.setPool(a, p)
 	}
 	if c == nil {
-		c = d.al.claim(d.s, a, d.al.since(d.s))
+		c = d.al.claim(d.s, a, d.al.since(a))
 	}
 	if !c.Named {
 		c.Named = true

@@ -243,10 +243,16 @@ func (o *obvious) remember(a netip.Addr) {
 	}
 }
 
-func (o *obvious) add(s Service, a netip.Addr) {
+// add claims an address, which the service had already or not.
+func (o *obvious) add(s Service, a netip.Addr, had bool) {
 	o.remember(a)
 	since := o.now
-	if o.lost && s.Created.Before(o.now) {
+	for _, c := range o.on(a) {
+		if least := c.Since.Add(time.Nanosecond); !had && c.Holds && since.Before(least) {
+			since = least
+		}
+	}
+	if had && o.lost && s.Created.Before(o.now) {
 		since = s.Created
 	}
 	o.claims = append(o.claims, o.describe(s, owned{AddressClaim: clustermesh.AddressClaim{Service: s.Name, Since: since}, addr: a}))
@@ -311,8 +317,11 @@ func (o *obvious) Settle(now time.Time) {
 		has := slices.ContainsFunc(o.claims, func(c owned) bool { return c.cluster == "" && c.Service == s.Name })
 		if !o.seen[s.Name] && (!has || o.lost) {
 			for _, a := range s.Has {
+				if o.lost {
+					delete(o.rests, a)
+				}
 				if _, _, i := o.mine(s.Name, a); i < 0 {
-					o.add(s, a)
+					o.add(s, a, true)
 				}
 			}
 		}
@@ -346,7 +355,7 @@ func (o *obvious) decide(s Service) *Outcome {
 	d := &simple{o: o, s: s, out: &Outcome{}, keep: map[netip.Addr]bool{}, got: map[clustermesh.Families]bool{}}
 	for _, a := range s.Hand {
 		if _, _, i := o.mine(s.Name, a); i < 0 {
-			o.add(s, a)
+			o.add(s, a, true)
 		}
 		o.change(s.Name, a, func(c *owned) { c.hand = true })
 		o.wake(a)
@@ -459,7 +468,7 @@ func (d *simple) named() {
 			}
 		}
 		if i < 0 {
-			d.o.add(d.s, a)
+			d.o.add(d.s, a, false)
 		}
 		d.o.change(d.s.Name, a, func(c *owned) { c.Named = true })
 		if !d.have(a) {
@@ -513,7 +522,7 @@ func (d *simple) families() {
 	}
 	if !d.s.Request.Required || len(missing) == 0 && d.refused == 0 {
 		for _, a := range take {
-			d.o.add(d.s, a)
+			d.o.add(d.s, a, false)
 			d.have(a)
 		}
 	}
@@ -542,7 +551,7 @@ func (d *simple) either() {
 	for _, f := range families {
 		a, no := d.find(f)
 		if no == "" {
-			d.o.add(d.s, a)
+			d.o.add(d.s, a, false)
 			d.have(a)
 			return
 		}
