@@ -38,6 +38,10 @@ type addresses struct {
 	// keys are those that are wanted in the store.
 	keys   map[string]struct{}
 	census census
+	// found is what the store said of addresses, by key, until recall takes it in;
+	// lost: it does not know all that was given out, or an older state of it.
+	found map[string]*clustermesh.Address
+	lost  bool
 	// pools: there are some, or may be, for some are not known (doubted).
 	pools, doubted bool
 	// settled: what services are to have was decided in this term. Before, they
@@ -53,7 +57,7 @@ type addresses struct {
 }
 
 func newAddresses(c AddressConfig, counts census) *addresses {
-	return &addresses{config: c, alloc: ipam.New(c.Rest), keys: map[string]struct{}{}, census: counts, notices: newNotices()}
+	return &addresses{config: c, alloc: ipam.New(c.Rest), keys: map[string]struct{}{}, found: map[string]*clustermesh.Address{}, census: counts, notices: newNotices()}
 }
 
 // serves says whether a service has its addresses from us. One without a class
@@ -71,15 +75,10 @@ func (a *addresses) serves(s *clustermesh.Service) bool {
 	return known && len(o.Grants) > 0
 }
 
-// learn takes in what is stored of an address.
+// learn takes note of what is stored of an address.
 func (a *addresses) learn(key string, o *clustermesh.Address) {
-	k, err := clustermesh.ParseKey(key)
-	if err != nil {
-		return // it was decoded by this key
-	}
-	a.keys[key] = struct{}{}
+	a.keys[key], a.found[key] = struct{}{}, o
 	a.census.add(key, 1)
-	a.alloc.Learn(o, k.Area == clustermesh.Export)
 }
 
 // asks returns what the allocator has to know of a service.

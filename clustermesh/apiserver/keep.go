@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -90,16 +91,57 @@ func (l *loop) keep(now time.Time) {
 	l.keepErr, a.unsaved = err, err != nil
 }
 
-// recall takes in what was given out before the store was lost.
-func (a *addresses) recall(all map[string]*clustermesh.Address) {
-	var keys []string
-	for key := range all {
-		keys = append(keys, key)
+// recall takes in what was given out: what is stored, and what is remembered from
+// before the store was lost. Of a store that does not know all of it the newer of the
+// two goes first. If that is the memory, the store is a restored one, and counts only
+// where it speaks of other addresses and other services: to have had an address once
+// is no claim against whoever got it later.
+func (a *addresses) recall(remembered map[string]*clustermesh.Address) {
+	if a.lost && !newest(a.found).After(newest(remembered)) {
+		a.take(remembered)
+		a.take(without(a.found, remembered))
+	} else {
+		a.take(a.found)
+		a.take(remembered)
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	a.found = nil
+}
+
+// take tells the allocator of addresses, by key. What it knows already stays.
+func (a *addresses) take(all map[string]*clustermesh.Address) {
+	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if k, err := clustermesh.ParseKey(key); err == nil {
 			a.alloc.Learn(all[key], k.Area == clustermesh.Export)
 		}
 	}
+}
+
+// newest returns when something was last claimed or given back.
+func newest(all map[string]*clustermesh.Address) (at time.Time) {
+	for _, o := range all {
+		at = latest(at, o.Released)
+		for _, c := range o.Claims {
+			at = latest(at, c.Since)
+		}
+	}
+	return at
+}
+
+// without returns what old says of the services that are not in what is newer.
+func without(old, newer map[string]*clustermesh.Address) map[string]*clustermesh.Address {
+	known := map[clustermesh.ServiceName]bool{}
+	for _, o := range newer {
+		for _, c := range o.Claims {
+			known[c.Service] = true
+		}
+	}
+	out := map[string]*clustermesh.Address{}
+	for key, o := range old {
+		rest := *o
+		rest.Claims = slices.DeleteFunc(slices.Clone(o.Claims), func(c clustermesh.AddressClaim) bool { return known[c.Service] })
+		if len(rest.Claims) > 0 || !rest.Released.IsZero() {
+			out[key] = &rest
+		}
+	}
+	return out
 }

@@ -112,6 +112,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		return fmt.Errorf("learning whether all addresses are known: %w", err)
 	}
 	if lost {
+		t.addresses.lost = true
 		t.addresses.alloc.Lost()
 	}
 	return nil
@@ -145,6 +146,7 @@ func (t *term) remember(kv etcd.KV) error {
 
 // pass stages everything, and finds what is stored and nobody wants.
 func (t *term) pass(now time.Time) error {
+	t.addresses.recall(nil) // what is stored, unless recall was there before
 	t.setPools(now)
 	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/") // where slices of those lie that are unknown
 	t.unwanted(prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/")
