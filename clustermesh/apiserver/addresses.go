@@ -49,6 +49,9 @@ type addresses struct {
 	settled bool
 	// looked: holders that are gone were looked for.
 	looked bool
+	// sure: what other clusters claim is known, or was waited for until othersBy.
+	sure     bool
+	othersBy time.Time
 	// next is when something changes by time alone, zero for never.
 	next time.Time
 	// unsaved: what was given out differs from what the file has.
@@ -171,11 +174,15 @@ func (t *term) allocate(now time.Time) {
 	if !t.catalog.synced() {
 		return
 	}
-	if t.remote {
+	a.sure = a.sure || t.othersKnown(now)
+	if a.sure {
 		a.alloc.OthersKnown()
 	}
 	a.alloc.Settle(now)
 	a.next, _ = a.alloc.Next()
+	if !a.sure && !a.othersBy.IsZero() && (a.next.IsZero() || a.othersBy.Before(a.next)) {
+		a.next = a.othersBy
+	}
 	services, changed := a.alloc.Changes()
 	if !a.settled {
 		a.settled = true

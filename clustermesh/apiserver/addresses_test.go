@@ -535,3 +535,67 @@ func TestAddressesOfTheMesh(t *testing.T) {
 	east.remove("web.yaml")
 	west.gets("when nobody else claims it, api has it", "api=198.51.100.7")
 }
+
+// A cluster that has not heard of another one yet gives nothing out that the other
+// may claim.
+func TestMeshAddressWaitsForOthers(t *testing.T) {
+	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
+	for _, m := range []*member{east, west} {
+		m.server.stop()
+		m.write("pool.yaml", poolYAML("everywhere", "198.51.100.0/24", ", scope: mesh"))
+	}
+	west.write("api.yaml", balancerYAML("api", named("198.51.100.7"), ""))
+	west.server = west.serve("n2", byHand)
+	west.gets("west's api has it", "api=198.51.100.7")
+	west.server.stop()
+	east.write("peer.yaml", west.peerOf())
+	east.write("web.yaml", balancerYAML("web", named("198.51.100.7"), ""))
+	east.server = east.serve("n2", byHand)
+	east.until("the mirror is tried", func() bool { return east.have["mirror/west/state"] != nil })
+	east.degraded(east.server, "what other clusters claim of it is not known yet")
+	west.server = west.serve("n2", byHand)
+	east.until("web learns that it is taken", func() bool {
+		if has := east.balanced()["web"]; has != "" {
+			t.Fatalf("web was given %s", has)
+		}
+		tr := east.server.Status().Troubled
+		return len(tr) == 1 && tr[0].Problems[0].Reason == "Conflict"
+	})
+}
+
+// Who is refused is not waited for, and nobody for ever.
+func TestOthersKnown(t *testing.T) {
+	now := time.Unix(1000, 0)
+	event := func(op etcd.Op, key string, o clustermesh.Object) etcd.Event[clustermesh.Object] {
+		return etcd.Event[clustermesh.Object]{Op: op, Key: clustermesh.Root + key, Value: o}
+	}
+	for _, c := range []struct {
+		name  string
+		heard []etcd.Event[clustermesh.Object]
+		after time.Duration
+		want  bool
+	}{
+		{"nothing was heard", nil, othersWait - 1, false},
+		{"it is out of reach for long", nil, othersWait, true},
+		{"it claims", []etcd.Event[clustermesh.Object]{event(etcd.Synced, "mirror/west/synced/addresses", nil)}, 0, true},
+		{"another table is complete", []etcd.Event[clustermesh.Object]{event(etcd.Synced, "mirror/west/synced/services", nil)}, 0, false},
+		{"the marker is of an older store", []etcd.Event[clustermesh.Object]{
+			event(etcd.Synced, "mirror/west/synced/addresses", nil), event(etcd.Unsynced, "mirror/west/synced/addresses", nil),
+		}, 0, false},
+		{"it is refused", []etcd.Event[clustermesh.Object]{event(etcd.Put, "mirror/west/state", &clustermesh.MirrorState{Phase: clustermesh.MirrorRefused})}, 0, true},
+		{"it connects", []etcd.Event[clustermesh.Object]{event(etcd.Put, "mirror/west/state", &clustermesh.MirrorState{Phase: clustermesh.MirrorConnecting})}, 0, false},
+	} {
+		tm := newTerm(newCatalog(), &Config{}, identity.Config{Cluster: "east", ID: 1})
+		if tm.peers["west"] = (&clustermesh.Peer{Name: "west"}); tm.othersKnown(now) {
+			t.Errorf("%s: known before the store was read", c.name)
+		}
+		tm.remote = true
+		tm.othersKnown(now)
+		for _, e := range c.heard {
+			tm.catalog.others.hear(e)
+		}
+		if got := tm.othersKnown(now.Add(c.after)); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}

@@ -28,6 +28,7 @@ type catalog struct {
 	local, remote *tally
 	// claims are what other clusters claim of the addresses of the mesh.
 	claims map[string]map[netip.Addr]*clustermesh.Address
+	others others
 }
 
 // units are objects of the source, each the unit of what is placed together.
@@ -37,7 +38,7 @@ func newCatalog() *catalog {
 	c := &catalog{
 		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
-		claims: map[string]map[netip.Addr]*clustermesh.Address{},
+		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}},
 	}
 	for _, k := range source.Kinds {
 		c.unsynced[k] = struct{}{}
