@@ -147,7 +147,8 @@ func (al *Allocator) SetOther(cluster string, addr netip.Addr, theirs *clusterme
 	al.forget(a)
 }
 
-// OthersKnown tells that SetOther was called for all that other clusters claim.
+// OthersKnown tells that SetOther was called for all that other clusters claim, or
+// that no more is waited for.
 // Until then nothing new of a pool with scope mesh is given out.
 func (al *Allocator) OthersKnown() {
 	if !al.others {

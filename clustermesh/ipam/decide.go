@@ -110,6 +110,11 @@ func (d *decision) have(a *address, c *claim) {
 			}
 		}
 	}
+	for _, other := range a.claims { // one by hand is not argued with
+		if a.counts(other) && other.Holds && other.hand != c.hand && other.Service != d.s.Name && c.Shares(&other.AddressClaim) != "" {
+			d.tell(problem(Claimed, "%s is that of %s too: one of the two has it by hand", a.addr, other.who()))
+		}
+	}
 	if !c.hand {
 		d.outgrown(a)
 	}

@@ -115,7 +115,7 @@ func TestAllocate(t *testing.T) {
 		{"by hand, in a pool: to nobody else", `pool a 192.0.2.1-192.0.2.2 for:tier=web; svc a hand=192.0.2.1; svc b tier=web; svc c tier=web`,
 			`a 192.0.2.1(a)|b 192.0.2.2(a)|c pending PoolFull`},
 		{"by hand, twice", `svc a hand=192.0.2.1; svc b hand=192.0.2.1`, `a 192.0.2.1()|b 192.0.2.1()`},
-		{"by hand what another has: both", `pool a 192.0.2.0/24; svc a; at 1001; svc b hand=192.0.2.0`, `a 192.0.2.0(a)|b 192.0.2.0(a)`},
+		{"by hand what another has: both", `pool a 192.0.2.0/24; svc a; at 1001; svc b hand=192.0.2.0`, `a 192.0.2.0(a) Claimed|b 192.0.2.0(a) Claimed`},
 		{"by hand one family, the pool the other", `pool a fd00::/64; svc a fam=prefer hand=192.0.2.1`, `a 192.0.2.1() fd00::(a)`},
 		{"no longer by hand", `pool a 192.0.2.0/24; svc a hand=198.51.100.1; at 1001; svc a`, `a 192.0.2.0(a)`},
 

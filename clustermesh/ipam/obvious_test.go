@@ -428,6 +428,11 @@ func (d *simple) have(a netip.Addr) bool {
 			d.tell(Claimed)
 		}
 	}
+	for _, x := range all {
+		if x.Holds && x.hand != c.hand && x.Service != d.s.Name && c.Shares(&x.AddressClaim) != "" {
+			d.tell(Claimed)
+		}
+	}
 	if p, _ := d.o.poolOf(a); !c.hand && (p == nil || !d.o.selects(p, d.s)) {
 		d.tell(Kept)
 	}

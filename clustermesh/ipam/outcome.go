@@ -60,7 +60,8 @@ const (
 	Unsure Reason = "Unsure"
 	// Kept: the service has an address that its pool would not give it any more.
 	Kept Reason = "Kept"
-	// Claimed: the service has an address that a younger claim wants.
+	// Claimed: the service has an address that a younger claim wants, or that another
+	// service has too, one of the two by hand.
 	Claimed Reason = "Claimed"
 )
 
