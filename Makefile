@@ -58,7 +58,6 @@ KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/ku
 
 .PHONY: test-kubernetes
 test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
-	cd deploy/kube && CGO_ENABLED=0 $(GO) vet -trimpath .
 	$(GO) test -race -count=1 -timeout 20m -p 1 $(KUBE_TESTS)
 	$(GO) test -race -count=1 -timeout 20m -run TestKubernetes ./e2e
 
