@@ -26,8 +26,8 @@ type AddressConfig struct {
 	// Named: while there is no pool, a service has the addresses that it names, and
 	// one without a class is ours. Otherwise somebody else may have an opinion.
 	Named bool
-	// File keeps what was given out, for the case that the store is lost; empty
-	// where statuses tell it.
+	// File keeps what was given out, for the case that the store is lost; empty keeps
+	// nothing.
 	File string
 }
 

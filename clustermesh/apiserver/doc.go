@@ -5,8 +5,8 @@
 // API server. One of them leads at a time, and it alone writes export/,
 // private/ and mirror/. For each unit – one object of the source – that a
 // change touches, the leader asks placement where it lies and what it says,
-// stages that, and drops what the unit no longer wants; a table's size and a
-// pod's identity are given out on the way. A term begins with a pass over
+// stages that, and drops what the unit no longer wants; a table's size, a pod's
+// identity and a service's load-balancer address are given out on the way. A term begins with a pass over
 // everything: what the store has and nobody wants is swept, unless that is
 // much of it, the source is not complete, or parts of it cannot be read. Only
 // when nothing of a table is left to sweep is its marker written, which says

@@ -86,7 +86,7 @@ func (l *Lab) planeTasks(m plan.Machine, c plan.Cluster) ([]task, error) {
 		return nil, err
 	}
 	ask := func(path string) func(context.Context) error {
-		return func(ctx context.Context) error { return there(ctx, client, p.URL()+path) }
+		return func(ctx context.Context) error { return kube.Serves(ctx, client, p.URL()+path) }
 	}
 	etcd := l.role(m, KubeEtcd, []string{"--data-dir", filepath.Join(p.Dir, "etcd"), "--listen", p.Etcd})
 	return []task{etcd,
@@ -111,23 +111,6 @@ func (l *Lab) kubeClient(m plan.Machine, a kube.Access) (*http.Client, error) {
 		return conn, err
 	}
 	return client, nil
-}
-
-// there asks for something once.
-func there(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking for %s: %s", url, resp.Status)
-	}
-	return nil
 }
 
 // Kubeconfig returns the path of an operator's kubeconfig. Its addresses are

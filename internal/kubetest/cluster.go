@@ -21,7 +21,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -199,7 +198,7 @@ func (c *Cluster) await(path string, p *process) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := ask(ctx, client, c.URL()+path)
+		err := kube.Serves(ctx, client, c.URL()+path)
 		if err == nil {
 			return
 		}
@@ -211,23 +210,6 @@ func (c *Cluster) await(path string, p *process) {
 		case <-tick.C:
 		}
 	}
-}
-
-// ask requests a page that is there and says nothing.
-func ask(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking for %s: %s", url, resp.Status)
-	}
-	return nil
 }
 
 func (c *Cluster) must(err error) {
