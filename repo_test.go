@@ -57,6 +57,7 @@ var libraryHomes = map[string][]string{
 	// The lab's kubelet keeps the status of real Pods and Nodes: it is a client of
 	// the API as the source is, and no part of the product.
 	"k8s.io":                          {"clustermesh/source", "api", "deploy/lab/kubelet"},
+	"sigs.k8s.io/mcs-api":             {"clustermesh/source"},
 	"k8s.io/cri-api":                  {"agent/pods/cri"}, // no client of Kubernetes, but the container runtime's own protocol
 	"github.com/osrg/gobgp":           {"bgp", "deploy/lab/router"},
 	"github.com/hashicorp/memberlist": {"agent/health"},

@@ -37,6 +37,13 @@ type Cluster struct {
 // CapabilityPeers says that Cluster.Peers is told.
 const CapabilityPeers = "peers"
 
+// CapabilityExports says that the cluster vouches for its ServiceExports. One of an
+// older version has none, and no table of them.
+const CapabilityExports = "exports"
+
+// TellsExports says whether the cluster vouches for its ServiceExports.
+func (cl *Cluster) TellsExports() bool { return slices.Contains(cl.Capabilities, CapabilityExports) }
+
 // PeersWith says whether the cluster has another one as a peer. Of one that does
 // not tell it is assumed.
 func (cl *Cluster) PeersWith(name string) bool {

@@ -126,6 +126,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindGossip:     reader(readKeyring),
 	KindPools:      reader(readPool),
 	KindAddresses:  reader(readAddress),
+	KindExports:    reader(readExport),
 	KindAsked:      reader(readCheckRequest),
 	KindAnswers:    reader(readCheckAnswer),
 }
@@ -199,6 +200,9 @@ func (*Pool) Kind() Kind { return KindPools }
 func (*Address) Kind() Kind { return KindAddresses }
 
 // Kind implements Object.
+func (*ServiceExport) Kind() Kind { return KindExports }
+
+// Kind implements Object.
 func (*CheckRequest) Kind() Kind { return KindAsked }
 
 // Kind implements Object.
@@ -221,5 +225,6 @@ func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Na
 func (*Keyring) keyName() string            { return "" }
 func (p *Pool) keyName() string             { return p.Name }
 func (a *Address) keyName() string          { return a.Address.String() }
+func (e *ServiceExport) keyName() string    { return e.Service.Name.String() }
 func (r *CheckRequest) keyName() string     { return r.ID }
 func (a *CheckAnswer) keyName() string      { return a.Node }

@@ -35,7 +35,7 @@ func samples() map[string]Object {
 		},
 		"tombolo/v1/export/services/shop/cart": &Service{
 			Name: ServiceName{"shop", "cart"}, Type: LoadBalancer,
-			Ports:      []ServicePort{{"http", TCP, 80, 30080}, {"dns", UDP, 80, 30080}, {"sig", SCTP, 9, 0}},
+			Ports:      []ServicePort{{"http", TCP, 80, 30080, "kubernetes.io/h2c"}, {"dns", UDP, 80, 30080, ""}, {"sig", SCTP, 9, 0, ""}},
 			ClusterIPs: addrs("10.96.0.10", "fd96::10"), LoadBalancerIPs: addrs("198.51.100.7"), LoadBalancerClass: "tombolo.io/bgp",
 			ExternalPolicy: TrafficLocal, InternalPolicy: TrafficLocal, Global: true, Shared: true, Affinity: AffinityRemote,
 			Priority: 255, Weight: 65535, SessionAffinity: 3 * time.Hour, PublishNotReady: true, TableSize: 1021,
@@ -43,10 +43,18 @@ func samples() map[string]Object {
 			Labels: label("app", "cart"), Created: at(1700000000, 0),
 			Request: AddressRequest{addrs("198.51.100.7", "fd98::7"), AllFamilies, true, "front", []string{"ops", AnyNamespace}},
 		},
+		"tombolo/v1/export/services/shop/peers": &Service{Name: ServiceName{"shop", "peers"}, Global: true, Shared: true, Headless: true},
+		"tombolo/v1/mirror/east/exports/shop/cart": &ServiceExport{
+			Service: Service{
+				Name: ServiceName{"shop", "cart"}, Ports: []ServicePort{{"http", TCP, 80, 0, "http"}}, InternalPolicy: TrafficLocal,
+				Weight: 100, SessionAffinity: time.Minute, Created: at(1700000000, 0),
+			},
+			Created: at(1700000005, 0), Labels: label("app", "cart"), Annotations: label("example.com/note", "for all\nto read"), Families: AllFamilies,
+		},
 		"tombolo/v1/mirror/east/slices/shop/cart/cart-x7.1": &EndpointSlice{
 			Service: ServiceName{"shop", "cart"}, Name: "cart-x7.1", Ports: []EndpointPort{{"http", TCP, 8080}, {"dns", UDP, 5353}},
 			Endpoints: []Endpoint{
-				{Address: netip.MustParseAddr("10.1.1.5"), PodUID: "b7", Node: "n1", Zone: "eu-1a", Ready: true, Serving: true},
+				{Address: netip.MustParseAddr("10.1.1.5"), PodUID: "b7", Node: "n1", Zone: "eu-1a", Ready: true, Serving: true, Hostname: "cart-0"},
 				{Address: netip.MustParseAddr("10.1.1.5"), PodUID: "a1", Node: "n1", Serving: true, Terminating: true},
 			},
 		},

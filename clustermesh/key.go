@@ -45,6 +45,7 @@ const (
 	KindGossip     Kind = "gossip"
 	KindPools      Kind = "pools"
 	KindAddresses  Kind = "addresses"
+	KindExports    Kind = "exports"
 	KindProcess    Kind = "process"
 	KindAsked      Kind = "check/asked"
 	KindAnswers    Kind = "check/answers"
@@ -52,7 +53,9 @@ const (
 
 // Later says whether a table is younger than others: a cluster of an older
 // version does not vouch for it, and has nothing of it.
-func (k Kind) Later() bool { return k == KindDrains || k == KindAddresses || k == KindPools }
+func (k Kind) Later() bool {
+	return k == KindDrains || k == KindAddresses || k == KindPools || k == KindExports
+}
 
 // place is where keys of a kind lie.
 type place struct {
@@ -73,6 +76,7 @@ var layout = map[Kind]place{
 	KindIdentities: {1, []Area{Export, Private, Mirror}},
 	KindEndpoints:  {1, []Area{Export, Private, Mirror}},
 	KindDrains:     {2, []Area{Export, Mirror}},
+	KindExports:    {2, []Area{Export, Mirror}},
 	KindPools:      {1, []Area{Private}},
 	KindAddresses:  {1, []Area{Export, Private, Mirror}},
 	KindPeers:      {1, []Area{Private}},

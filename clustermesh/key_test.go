@@ -115,7 +115,7 @@ func TestMarkerEpoch(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	want := []Kind{KindAddresses, KindDrains, KindEndpoints, KindIdentities, KindNodes, KindServices, KindSlices}
+	want := []Kind{KindAddresses, KindDrains, KindEndpoints, KindExports, KindIdentities, KindNodes, KindServices, KindSlices}
 	if got := Tables(Export); !slices.Equal(got, want) {
 		t.Errorf("export: got %v, want %v", got, want)
 	}

@@ -103,6 +103,7 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		TableSize:         m.GetTableSize(),
 		Labels:            m.GetLabels(),
 		Created:           readTime(c, "created", m.GetCreated()),
+		Headless:          m.GetHeadless(),
 	}
 	if o := m.GetOutliers(); o != nil {
 		c.enter("outliers", -1)
@@ -129,10 +130,23 @@ func readService(c *checker, m *meshpb.Service) *Service {
 			Protocol: narrow[Protocol](c, "protocol", p.GetProtocol()),
 			Port:     narrow[uint16](c, "port", p.GetPort()),
 			NodePort: narrow[uint16](c, "node port", p.GetNodePort()),
+
+			AppProtocol: p.GetAppProtocol(),
 		})
 		c.leave()
 	}
 	return s
+}
+
+func readExport(c *checker, m *meshpb.ServiceExport) *ServiceExport {
+	e := &ServiceExport{
+		Created: readTime(c, "created", m.GetCreated()), Labels: m.GetLabels(), Annotations: m.GetAnnotations(),
+		Families: narrow[Families](c, "families", m.GetFamilies()),
+	}
+	c.enter("service", -1)
+	e.Service = *readService(c, m.GetService())
+	c.leave()
+	return e
 }
 
 func readPool(c *checker, m *meshpb.Pool) *Pool {
@@ -174,7 +188,7 @@ func readSlice(c *checker, m *meshpb.EndpointSlice) *EndpointSlice {
 		Endpoints: each(m.GetEndpoints(), func(e *meshpb.Endpoint) Endpoint {
 			return Endpoint{
 				Address: readAddr(e.GetAddress()), PodUID: e.GetPodUid(), Node: e.GetNode(), Zone: e.GetZone(),
-				Ready: e.GetReady(), Serving: e.GetServing(), Terminating: e.GetTerminating(),
+				Ready: e.GetReady(), Serving: e.GetServing(), Terminating: e.GetTerminating(), Hostname: e.GetHostname(),
 			}
 		}),
 	}

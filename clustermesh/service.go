@@ -87,8 +87,11 @@ type Service struct {
 	// when there is one port.
 	Ports []ServicePort
 	// ClusterIPs are the service's addresses inside its own cluster; they mean
-	// nothing in another one. Empty for a headless service.
+	// nothing in another one. Empty for a headless service, and while none was given.
 	ClusterIPs []netip.Addr
+	// Headless: the service has no cluster IP and is to get none; its clients
+	// dial its endpoints.
+	Headless bool
 	// LoadBalancerIPs are the addresses from status.loadBalancer or given by a pool.
 	LoadBalancerIPs []netip.Addr
 	// Request is what the service says about those that a pool is to give it.
@@ -171,6 +174,8 @@ type ServicePort struct {
 	Port     uint16
 	// NodePort is zero when the service has none.
 	NodePort uint16
+	// AppProtocol is a hint for gateways, a label's key, or empty.
+	AppProtocol string
 }
 
 // EndpointSlice is up to MaxSliceEndpoints endpoints of one service, of one
@@ -208,4 +213,6 @@ type Endpoint struct {
 	// except that a terminating endpoint is never ready: where Kubernetes says
 	// both (it publishes not-ready addresses) a source says terminating.
 	Ready, Serving, Terminating bool
+	// Hostname is the endpoint's own name below that of its service, or empty.
+	Hostname string
 }

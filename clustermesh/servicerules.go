@@ -18,6 +18,9 @@ func (s *Service) check(c *checker) {
 	if len(s.ClusterIPs) == 2 && s.ClusterIPs[0].Is4() == s.ClusterIPs[1].Is4() {
 		c.fail("cluster IPs", s.ClusterIPs[1], "must be of another family than the first")
 	}
+	if s.Headless && len(s.ClusterIPs) > 0 {
+		c.fail("cluster IPs", s.ClusterIPs[0], "must be none: the service is headless")
+	}
 	c.addresses("load balancer IPs", s.LoadBalancerIPs, maxAddresses)
 	c.enter("request", -1)
 	s.Request.check(c)
@@ -59,6 +62,9 @@ func (s *Service) checkPorts(c *checker) {
 		c.portName(p.Name, names, len(s.Ports))
 		c.protocol(p.Protocol)
 		c.nonZero("port", p.Port)
+		if p.AppProtocol != "" && !isQualified(p.AppProtocol) {
+			c.fail("app protocol", p.AppProtocol, "must be a qualified name")
+		}
 		if n := (number{p.Protocol, p.Port}); ports[n] {
 			c.fail("port", p.Port, "must not occur twice with the same protocol")
 		} else {
@@ -133,6 +139,9 @@ func (e *Endpoint) check(c *checker) {
 		c.subdomain("node", e.Node)
 	}
 	c.value("zone", e.Zone)
+	if e.Hostname != "" {
+		c.label("hostname", e.Hostname)
+	}
 	if e.Ready && e.Terminating {
 		c.fail("ready", e.Ready, "must be false: the endpoint is terminating")
 	}

@@ -25,6 +25,7 @@ const (
 	clusterKey = "tombolo/v1/export/cluster"
 	nodeKey    = "tombolo/v1/export/nodes/n1.example"
 	serviceKey = "tombolo/v1/export/services/shop/cart"
+	exportKey  = "tombolo/v1/mirror/east/exports/shop/cart"
 	sliceKey   = "tombolo/v1/mirror/east/slices/shop/cart/cart-x7.1"
 	idKey      = "tombolo/v1/export/identities/65537"
 	epKey      = "tombolo/v1/export/endpoints/fd01::5"
@@ -210,7 +211,7 @@ func singleRules() []rule {
 		{serviceKey, on(func(s *Service) { s.Ports[1].Name = "" }), "ports[1].name"},
 		{serviceKey, on(func(s *Service) { s.Ports[1].Name = "http" }), "ports[1].name (\"http\") must not occur twice"},
 		{serviceKey, on(func(s *Service) { s.Ports[1].Protocol = TCP }), "ports[1].port (80) must not occur twice"},
-		{serviceKey, on(func(s *Service) { s.Ports[1] = ServicePort{"dns", TCP, 81, 30080} }), "ports[1].node port (30080) must not occur twice"},
+		{serviceKey, on(func(s *Service) { s.Ports[1] = ServicePort{Name: "dns", Protocol: TCP, Port: 81, NodePort: 30080} }), "ports[1].node port (30080) must not occur twice"},
 		{serviceKey, on(func(s *Service) {
 			s.Ports = repeat(1001, func(i int) ServicePort {
 				return ServicePort{Name: fmt.Sprint("p", i), Protocol: TCP, Port: uint16(i + 1)}
@@ -240,6 +241,21 @@ func singleRules() []rule {
 		{serviceKey, on(func(s *Service) { s.Shared = false }), "shared (false)"},
 		{serviceKey, on(func(s *Service) { s.Global = false }), "to lie in export/"},
 
+		{serviceKey, on(func(s *Service) { s.Headless = true }), "cluster IPs (\"10.96.0.10\") must be none"},
+		{serviceKey, on(func(s *Service) { s.Ports[0].AppProtocol = "h2 c" }), "ports[0].app protocol"},
+
+		{exportKey, on(func(e *ServiceExport) { e.Service.Name.Name = "other" }), `name ("shop/other") must be that of the key`},
+		{exportKey, on(func(e *ServiceExport) { e.Service.Ports[0].Port = 0 }), "service.ports[0].port (0)"},
+		{exportKey, on(func(e *ServiceExport) { e.Service.Type = ExternalName }), "service.type"},
+		{exportKey, on(func(e *ServiceExport) { e.Service.ClusterIPs = addrs("10.96.0.10") }), "service.cluster IPs"},
+		{exportKey, on(func(e *ServiceExport) { e.Service.Headless = true }), "families (\"IPv4 and IPv6\") must be none"},
+		{exportKey, on(func(e *ServiceExport) { e.Families = 4 }), "families (4)"},
+		{exportKey, on(func(e *ServiceExport) { e.Created = at(1, 1) }), "created"},
+		{exportKey, on(func(e *ServiceExport) { e.Labels = label("-", "x") }), "labels"},
+		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a b", "x") }), "annotations (\"a b\")"},
+		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a", "\xff") }), "annotations (\"a\") must have values of UTF-8"},
+		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a", strings.Repeat("x", 64<<10)) }), "annotations (65537)"},
+
 		{sliceKey, on(func(s *EndpointSlice) { s.Ports[0].Port = 0 }), "ports[0].port (0)"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Ports[0].Protocol = 0 }), "ports[0].protocol (0)"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Ports[0].Name = "" }), "ports[0].name"},
@@ -249,6 +265,7 @@ func singleRules() []rule {
 		}), "ports (1001)"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Endpoints[1].PodUID = "b7" }), "endpoints[1].address (\"10.1.1.5\") must not occur twice"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Endpoints[1].Address = netip.MustParseAddr("fd00::1") }), "must be of the family"},
+		{sliceKey, on(func(s *EndpointSlice) { s.Endpoints[1].Hostname = "web.0" }), "endpoints[1].hostname"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Endpoints[1].Ready = true }), "endpoints[1].ready (true)"},
 		{sliceKey, on(func(s *EndpointSlice) {
 			s.Endpoints = each(ips(256)[1:MaxSliceEndpoints+2], func(a netip.Addr) Endpoint { return Endpoint{Address: a} })
@@ -344,7 +361,7 @@ func wantInvalid(t *testing.T, name string, err error, key, want string) {
 func TestValidSamplesAtTheEdges(t *testing.T) {
 	for name, o := range map[string]Object{
 		"headless without ports": &Service{Name: ServiceName{"a", "b"}},
-		"one port without name":  &Service{Name: ServiceName{"a", "b"}, Ports: []ServicePort{{"", TCP, 1, 0}}},
+		"one port without name":  &Service{Name: ServiceName{"a", "b"}, Ports: []ServicePort{{Protocol: TCP, Port: 1}}},
 		"smallest table":         &Service{Name: ServiceName{"a", "b"}, TableSize: MinTableSize},
 		"largest table":          &Service{Name: ServiceName{"a", "b"}, TableSize: MaxTableSize},
 		"long account":           &Identity{ID: NewIdentityID(1, 1), Labels: label("tombolo.io/serviceaccount", strings.Repeat("a.", 100)+"a")},

@@ -80,7 +80,9 @@ func (n *Node) message() proto.Message {
 	}
 }
 
-func (s *Service) message() proto.Message {
+func (s *Service) message() proto.Message { return writeService(s) }
+
+func writeService(s *Service) *meshpb.Service {
 	return &meshpb.Service{
 		Namespace:         s.Name.Namespace,
 		Name:              s.Name.Name,
@@ -105,6 +107,14 @@ func (s *Service) message() proto.Message {
 		TableSize:         s.TableSize,
 		Labels:            s.Labels,
 		Created:           writeTime(s.Created),
+		Headless:          s.Headless,
+	}
+}
+
+func (e *ServiceExport) message() proto.Message {
+	return &meshpb.ServiceExport{
+		Service: writeService(&e.Service), Created: writeTime(e.Created),
+		Labels: e.Labels, Annotations: e.Annotations, Families: uint32(e.Families),
 	}
 }
 
@@ -160,7 +170,7 @@ func writeClaim(a AddressClaim) *meshpb.AddressClaim {
 }
 
 func writeServicePort(p ServicePort) *meshpb.ServicePort {
-	return &meshpb.ServicePort{Name: p.Name, Protocol: uint32(p.Protocol), Port: uint32(p.Port), NodePort: uint32(p.NodePort)}
+	return &meshpb.ServicePort{Name: p.Name, Protocol: uint32(p.Protocol), Port: uint32(p.Port), NodePort: uint32(p.NodePort), AppProtocol: p.AppProtocol}
 }
 
 func (s *EndpointSlice) message() proto.Message {
@@ -174,7 +184,7 @@ func (s *EndpointSlice) message() proto.Message {
 		Endpoints: each(s.Endpoints, func(e Endpoint) *meshpb.Endpoint {
 			return &meshpb.Endpoint{
 				Address: e.Address.AsSlice(), PodUid: e.PodUID, Node: e.Node, Zone: e.Zone,
-				Ready: e.Ready, Serving: e.Serving, Terminating: e.Terminating,
+				Ready: e.Ready, Serving: e.Serving, Terminating: e.Terminating, Hostname: e.Hostname,
 			}
 		}),
 	}

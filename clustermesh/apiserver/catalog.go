@@ -97,9 +97,15 @@ func (c *catalog) replace(change source.Change, touched units) {
 	switch k.Kind {
 	case source.Service:
 		name := clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}
-		if exported(before) != exported(change.Objects) {
+		if shared(before) != shared(change.Objects) {
 			maps.Copy(touched, c.slicesOf[name])
 		}
+		if c.export(name) != nil {
+			touched[exportUnit(name)] = struct{}{} // which says what the service is
+			maps.Copy(touched, c.slicesOf[name])
+		}
+	case source.ServiceExport:
+		maps.Copy(touched, c.slicesOf[clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}])
 	case source.EndpointSlice:
 		for _, o := range before {
 			c.unslice(k, o.(*clustermesh.EndpointSlice), touched)
@@ -177,8 +183,8 @@ func (c *catalog) need(s *clustermesh.Service) int {
 	return max(n[0], n[1])
 }
 
-// exported says whether a service, if it is one, is shared with the mesh.
-func exported(objects []source.Object) bool {
+// shared says whether a service, if it is one, is shared with the mesh.
+func shared(objects []source.Object) bool {
 	if len(objects) == 0 {
 		return false
 	}

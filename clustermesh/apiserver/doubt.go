@@ -52,6 +52,11 @@ func writers(k clustermesh.Key) []source.Key {
 		return []source.Key{{Kind: source.Node, Name: k.Name}}
 	case clustermesh.KindServices:
 		return []source.Key{{Kind: source.Service, Namespace: namespace, Name: name}}
+	case clustermesh.KindExports:
+		return []source.Key{
+			{Kind: source.ServiceExport, Namespace: namespace, Name: name},
+			{Kind: source.Service, Namespace: namespace, Name: name}, // which it tells
+		}
 	case clustermesh.KindSlices:
 		service, slice, _ := strings.Cut(name, "/")
 		out := []source.Key{

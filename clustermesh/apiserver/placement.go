@@ -37,8 +37,16 @@ func (c *catalog) place(k source.Key, tableSize func(*clustermesh.Service) uint3
 			s.TableSize = tableSize(o)
 			grant(&s)
 			out = append(out, at(area(o), &s))
+		case *source.Export:
+			if e := c.offered(o.Service); e != nil {
+				out = append(out, at(clustermesh.Export, e))
+			}
 		case *clustermesh.EndpointSlice:
-			out = append(out, at(area(c.service(o.Service)), o))
+			home := area(c.service(o.Service))
+			if c.offered(o.Service) != nil {
+				home = clustermesh.Export
+			}
+			out = append(out, at(home, o))
 		case *clustermesh.Node:
 			n := *o
 			n.Draining = o.Draining && c.cordonDrains
@@ -65,12 +73,13 @@ func (t *term) place(unit source.Key) []placed {
 	return out
 }
 
-// home says where the slices of a service lie. One that the source has not, while
-// its stored key is not believed to be stale, is still seen by others as it is
-// stored: without its slices they would go on with endpoints of before.
+// home says where the slices of a service lie: with it, or where others see them if
+// it is offered. One that the source has not, while its stored key is not believed to
+// be stale, is still seen by others as it is stored: without its slices they would go
+// on with endpoints of before. So it is with an offer.
 func (t *term) home(n clustermesh.ServiceName) clustermesh.Area {
 	s := t.catalog.service(n)
-	if s == nil && t.lingers(clustermesh.Export, n) {
+	if s == nil && t.lingers(clustermesh.Export, n) || t.catalog.offered(n) != nil || t.offeredStill(n) {
 		return clustermesh.Export
 	}
 	return area(s)
@@ -100,7 +109,7 @@ func (t *term) follow(n clustermesh.ServiceName, now time.Time) {
 // swept takes in that a key went which nobody wanted.
 func (t *term) swept(key string, now time.Time) {
 	k, err := clustermesh.ParseKey(key)
-	if err != nil || k.Kind != clustermesh.KindServices {
+	if err != nil || k.Kind != clustermesh.KindServices && k.Kind != clustermesh.KindExports {
 		return
 	}
 	if n, err := clustermesh.ParseServiceName(k.Name); err == nil {

@@ -53,7 +53,7 @@ func TestTableSizeDoesNotSway(t *testing.T) {
 }
 
 // notated reads an object: "service web", "service web global", "service web
-// global local-only", "slice web web-1 3", "node n1", "pod p 10.0.0.1",
+// global local-only", "external web", "offer web", "slice web web-1 3", "node n1", "pod p 10.0.0.1",
 // "namespace shop", "peer west", "router tor", "advert all"; with a leading
 // "-" it is gone.
 func notated(text string) source.Change {
@@ -66,6 +66,12 @@ func notated(text string) source.Change {
 		k.Kind = source.Service
 		global := slices.Contains(f, "global")
 		o = &clustermesh.Service{Name: clustermesh.ServiceName{Namespace: "shop", Name: f[1]}, Global: global, Shared: global && !slices.Contains(f, "local-only")}
+	case "external":
+		k.Kind = source.Service
+		o = &clustermesh.Service{Name: clustermesh.ServiceName{Namespace: "shop", Name: f[1]}, Type: clustermesh.ExternalName}
+	case "offer":
+		k.Kind = source.ServiceExport
+		o = &source.Export{Service: clustermesh.ServiceName{Namespace: "shop", Name: f[1]}}
 	case "slice":
 		k.Kind, k.Name = source.EndpointSlice, f[2]
 		s := &clustermesh.EndpointSlice{Service: clustermesh.ServiceName{Namespace: "shop", Name: f[1]}, Name: f[2]}
@@ -134,6 +140,18 @@ func TestPlacement(t *testing.T) {
 			{"slice web web-1 xxx", "+export/services/shop/web +export/slices/shop/web/web-1"},
 			{"-service web", "-export/services/shop/web +private/slices/shop/web/web-1 -export/slices/shop/web/web-1"},
 			{"-slice web web-1", "-private/slices/shop/web/web-1"},
+		}},
+		{"an offer says what its service is, and has the slices where others see them", []step{
+			{"offer web", ""},
+			{"slice web web-1 x", "+private/slices/shop/web/web-1"},
+			{"service web", "+private/services/shop/web +export/exports/shop/web +export/slices/shop/web/web-1 -private/slices/shop/web/web-1"},
+			{"service web global", "+export/services/shop/web -private/services/shop/web +export/exports/shop/web +export/slices/shop/web/web-1"},
+			{"-offer web", "-export/exports/shop/web +export/slices/shop/web/web-1"},
+			{"service web", "+private/services/shop/web -export/services/shop/web +private/slices/shop/web/web-1 -export/slices/shop/web/web-1"},
+			{"offer web", "+export/exports/shop/web +export/slices/shop/web/web-1 -private/slices/shop/web/web-1"},
+			{"external web", "+private/services/shop/web -export/exports/shop/web +private/slices/shop/web/web-1 -export/slices/shop/web/web-1"},
+			{"service web", "+private/services/shop/web +export/exports/shop/web +export/slices/shop/web/web-1 -private/slices/shop/web/web-1"},
+			{"-service web", "-private/services/shop/web -export/exports/shop/web +private/slices/shop/web/web-1 -export/slices/shop/web/web-1"},
 		}},
 		{"a slice that changes its service", []step{
 			{"slice web s-1 x", "+private/slices/shop/web/s-1"},

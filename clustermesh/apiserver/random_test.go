@@ -104,7 +104,7 @@ func (w *world) update(n int) (u source.Update) {
 func (w *world) object() (source.Key, source.Object) {
 	name := clustermesh.ServiceName{Namespace: "shop", Name: fmt.Sprint("web", w.rand.IntN(4))}
 	address := func() netip.Addr { return netip.AddrFrom4([4]byte{10, 1, 0, byte(1 + w.rand.IntN(8))}) }
-	switch w.rand.IntN(5) {
+	switch w.rand.IntN(6) {
 	case 0:
 		global := w.rand.IntN(2) == 0
 		return serviceUnit(name), &clustermesh.Service{Name: name, Global: global, Shared: global && w.rand.IntN(2) == 0}
@@ -115,6 +115,8 @@ func (w *world) object() (source.Key, source.Object) {
 	case 2:
 		node := fmt.Sprint("n", w.rand.IntN(4))
 		return source.Key{Kind: source.Node, Name: node}, &clustermesh.Node{Name: node, Zone: fmt.Sprint("z", w.rand.IntN(2))}
+	case 4:
+		return exportUnit(name), &source.Export{Service: name, Labels: map[string]string{"v": fmt.Sprint(w.rand.IntN(2))}}
 	case 3:
 		return source.Key{Kind: source.Namespace, Name: "shop"}, &source.Labels{Namespace: "shop", Labels: map[string]string{"team": fmt.Sprint("t", w.rand.IntN(2))}}
 	default:
@@ -147,6 +149,8 @@ func (w *world) check(step int) {
 			got[short(kv.Key)] = o.Zone
 		case *clustermesh.Service:
 			got[short(kv.Key)] = "service"
+		case *clustermesh.ServiceExport:
+			got[short(kv.Key)] = fmt.Sprint(o.Labels["v"], o.Service.Global)
 		}
 		return nil
 	})
@@ -179,13 +183,23 @@ func (w *world) model() map[string]string {
 		}
 		return "private"
 	}
+	of := func(n clustermesh.ServiceName) string {
+		if w.objects[serviceUnit(n)] != nil && w.objects[exportUnit(n)] != nil {
+			return "export"
+		}
+		return home(n)
+	}
 	namespace, _ := w.objects[source.Key{Kind: source.Namespace, Name: "shop"}].(*source.Labels)
 	for _, o := range w.objects {
 		switch o := o.(type) {
 		case *clustermesh.Service:
 			out[home(o.Name)+"/services/"+o.Name.String()] = "service"
 		case *clustermesh.EndpointSlice:
-			out[home(o.Service)+"/slices/"+o.Service.String()+"/"+o.Name] = fmt.Sprint(o.Endpoints[0].Address, o.Endpoints[0].Ready)
+			out[of(o.Service)+"/slices/"+o.Service.String()+"/"+o.Name] = fmt.Sprint(o.Endpoints[0].Address, o.Endpoints[0].Ready)
+		case *source.Export:
+			if s, ok := w.objects[serviceUnit(o.Service)].(*clustermesh.Service); ok {
+				out["export/exports/"+o.Service.String()] = fmt.Sprint(o.Labels["v"], s.Global)
+			}
 		case *clustermesh.Node:
 			out["export/nodes/"+o.Name] = o.Zone
 		case *source.Workload:

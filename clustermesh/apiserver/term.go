@@ -150,6 +150,7 @@ func (t *term) pass(now time.Time) error {
 	t.setPools(now)
 	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/") // where slices of those lie that are unknown
 	t.unwanted(prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/")
+	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindExports) + "/")
 	for _, k := range t.catalog.all() {
 		t.address(k, false, now)
 		t.settle(k, false, now)
@@ -232,6 +233,9 @@ func (t *term) settle(unit source.Key, full bool, now time.Time) {
 			delete(t.sizes, name)
 		}
 		t.follow(name, now)
+	}
+	if unit.Kind == source.ServiceExport {
+		t.follow(clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}, now)
 	}
 	t.cordon(unit, now)
 	for _, heir := range heirs {

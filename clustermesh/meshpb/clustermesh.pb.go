@@ -664,6 +664,7 @@ type Service struct {
 	Outliers *OutlierDetection `protobuf:"bytes,22,opt,name=outliers,proto3" json:"outliers,omitempty"`
 	// Absent asks for nothing in particular.
 	Request       *AddressRequest `protobuf:"bytes,23,opt,name=request,proto3" json:"request,omitempty"`
+	Headless      bool            `protobuf:"varint,24,opt,name=headless,proto3" json:"headless,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -859,6 +860,92 @@ func (x *Service) GetRequest() *AddressRequest {
 	return nil
 }
 
+func (x *Service) GetHeadless() bool {
+	if x != nil {
+		return x.Headless
+	}
+	return false
+}
+
+// ServiceExport is a service that a cluster offers to all of its cluster set.
+type ServiceExport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As its cluster defines it, without what concerns that cluster alone.
+	Service     *Service               `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created,proto3" json:"created,omitempty"`
+	Labels      map[string]string      `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations map[string]string      `protobuf:"bytes,4,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// A bit a family: 1 is IPv4, 2 is IPv6.
+	Families      uint32 `protobuf:"varint,5,opt,name=families,proto3" json:"families,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceExport) Reset() {
+	*x = ServiceExport{}
+	mi := &file_clustermesh_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceExport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceExport) ProtoMessage() {}
+
+func (x *ServiceExport) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceExport.ProtoReflect.Descriptor instead.
+func (*ServiceExport) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ServiceExport) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *ServiceExport) GetFamilies() uint32 {
+	if x != nil {
+		return x.Families
+	}
+	return 0
+}
+
 // AddressRequest is what a service says about load-balancer addresses.
 type AddressRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -874,7 +961,7 @@ type AddressRequest struct {
 
 func (x *AddressRequest) Reset() {
 	*x = AddressRequest{}
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +973,7 @@ func (x *AddressRequest) String() string {
 func (*AddressRequest) ProtoMessage() {}
 
 func (x *AddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +986,7 @@ func (x *AddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
 func (*AddressRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+	return file_clustermesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AddressRequest) GetAddresses() [][]byte {
@@ -954,7 +1041,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1053,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1066,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Pool) GetName() string {
@@ -1049,7 +1136,7 @@ type AddrRange struct {
 
 func (x *AddrRange) Reset() {
 	*x = AddrRange{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1148,7 @@ func (x *AddrRange) String() string {
 func (*AddrRange) ProtoMessage() {}
 
 func (x *AddrRange) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1161,7 @@ func (x *AddrRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddrRange.ProtoReflect.Descriptor instead.
 func (*AddrRange) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AddrRange) GetFirst() []byte {
@@ -1106,7 +1193,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1205,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1218,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Address) GetAddress() []byte {
@@ -1195,7 +1282,7 @@ type AddressClaim struct {
 
 func (x *AddressClaim) Reset() {
 	*x = AddressClaim{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1294,7 @@ func (x *AddressClaim) String() string {
 func (*AddressClaim) ProtoMessage() {}
 
 func (x *AddressClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1307,7 @@ func (x *AddressClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
 func (*AddressClaim) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AddressClaim) GetNamespace() string {
@@ -1305,7 +1392,7 @@ type ClaimedPort struct {
 
 func (x *ClaimedPort) Reset() {
 	*x = ClaimedPort{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1404,7 @@ func (x *ClaimedPort) String() string {
 func (*ClaimedPort) ProtoMessage() {}
 
 func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1417,7 @@ func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedPort.ProtoReflect.Descriptor instead.
 func (*ClaimedPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClaimedPort) GetProtocol() uint32 {
@@ -1360,7 +1447,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1459,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1472,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -1424,13 +1511,14 @@ type ServicePort struct {
 	Protocol      uint32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	Port          uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
 	NodePort      uint32 `protobuf:"varint,4,opt,name=node_port,json=nodePort,proto3" json:"node_port,omitempty"`
+	AppProtocol   string `protobuf:"bytes,5,opt,name=app_protocol,json=appProtocol,proto3" json:"app_protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1530,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1543,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ServicePort) GetName() string {
@@ -1486,6 +1574,13 @@ func (x *ServicePort) GetNodePort() uint32 {
 	return 0
 }
 
+func (x *ServicePort) GetAppProtocol() string {
+	if x != nil {
+		return x.AppProtocol
+	}
+	return ""
+}
+
 // EndpointSlice is some of the endpoints of one service, of one family.
 type EndpointSlice struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1500,7 +1595,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1607,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1620,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -1576,7 +1671,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1683,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1696,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1635,13 +1730,14 @@ type Endpoint struct {
 	Ready         bool                   `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
 	Serving       bool                   `protobuf:"varint,6,opt,name=serving,proto3" json:"serving,omitempty"`
 	Terminating   bool                   `protobuf:"varint,7,opt,name=terminating,proto3" json:"terminating,omitempty"`
+	Hostname      string                 `protobuf:"bytes,8,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1749,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1762,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1718,6 +1814,13 @@ func (x *Endpoint) GetTerminating() bool {
 	return false
 }
 
+func (x *Endpoint) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
 // Identity is a set of labels and its number.
 type Identity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1729,7 +1832,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1741,7 +1844,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1754,7 +1857,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1785,7 +1888,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1900,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1913,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -1860,7 +1963,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1975,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1988,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Synced) GetSource() string {
@@ -1924,7 +2027,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2039,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2052,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -2020,7 +2123,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2135,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2148,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -2139,7 +2242,7 @@ type BGPSession struct {
 
 func (x *BGPSession) Reset() {
 	*x = BGPSession{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2254,7 @@ func (x *BGPSession) String() string {
 func (*BGPSession) ProtoMessage() {}
 
 func (x *BGPSession) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2267,7 @@ func (x *BGPSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
 func (*BGPSession) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BGPSession) GetPeer() string {
@@ -2208,7 +2311,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2323,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2336,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -2278,7 +2381,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +2393,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +2406,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Peer) GetName() string {
@@ -2352,7 +2455,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2467,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2480,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -2406,7 +2509,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2521,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2534,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Requirement) GetKey() string {
@@ -2478,7 +2581,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2490,7 +2593,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2503,7 +2606,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -2621,7 +2724,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2736,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2749,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2724,7 +2827,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2839,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2852,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{28}
+	return file_clustermesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2828,7 +2931,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +2943,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +2956,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{29}
+	return file_clustermesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -2882,7 +2985,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +2997,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +3010,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{30}
+	return file_clustermesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -2934,7 +3037,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3049,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3062,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{31}
+	return file_clustermesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -2985,7 +3088,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3100,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3113,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{32}
+	return file_clustermesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -3082,7 +3185,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3197,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3210,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{33}
+	return file_clustermesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -3203,7 +3306,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3318,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3331,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{34}
+	return file_clustermesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Finding) GetLevel() string {
@@ -3313,7 +3416,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\t\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
@@ -3340,8 +3443,21 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\fdistribution\x18\x14 \x01(\x0e2$.tombolo.clustermesh.v1.DistributionR\fdistribution\x12*\n" +
 	"\x10overprovisioning\x18\x15 \x01(\rR\x10overprovisioning\x12D\n" +
 	"\boutliers\x18\x16 \x01(\v2(.tombolo.clustermesh.v1.OutlierDetectionR\boutliers\x12@\n" +
-	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x1a9\n" +
+	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x12\x1a\n" +
+	"\bheadless\x18\x18 \x01(\bR\bheadless\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x03\n" +
+	"\rServiceExport\x129\n" +
+	"\aservice\x18\x01 \x01(\v2\x1f.tombolo.clustermesh.v1.ServiceR\aservice\x124\n" +
+	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12I\n" +
+	"\x06labels\x18\x03 \x03(\v21.tombolo.clustermesh.v1.ServiceExport.LabelsEntryR\x06labels\x12X\n" +
+	"\vannotations\x18\x04 \x03(\v26.tombolo.clustermesh.v1.ServiceExport.AnnotationsEntryR\vannotations\x12\x1a\n" +
+	"\bfamilies\x18\x05 \x01(\rR\bfamilies\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
 	"\x0eAddressRequest\x12\x1c\n" +
@@ -3392,12 +3508,13 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x14consecutive_failures\x18\x01 \x01(\rR\x13consecutiveFailures\x12G\n" +
 	"\x12base_ejection_time\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x10baseEjectionTime\x12E\n" +
 	"\x11max_ejection_time\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0fmaxEjectionTime\x120\n" +
-	"\x14max_ejection_percent\x18\x04 \x01(\rR\x12maxEjectionPercent\"n\n" +
+	"\x14max_ejection_percent\x18\x04 \x01(\rR\x12maxEjectionPercent\"\x91\x01\n" +
 	"\vServicePort\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\rR\bprotocol\x12\x12\n" +
 	"\x04port\x18\x03 \x01(\rR\x04port\x12\x1b\n" +
-	"\tnode_port\x18\x04 \x01(\rR\bnodePort\"\xd7\x01\n" +
+	"\tnode_port\x18\x04 \x01(\rR\bnodePort\x12!\n" +
+	"\fapp_protocol\x18\x05 \x01(\tR\vappProtocol\"\xd7\x01\n" +
 	"\rEndpointSlice\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
@@ -3407,7 +3524,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\fEndpointPort\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bprotocol\x18\x02 \x01(\rR\bprotocol\x12\x12\n" +
-	"\x04port\x18\x03 \x01(\rR\x04port\"\xb7\x01\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"\xd3\x01\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x17\n" +
 	"\apod_uid\x18\x02 \x01(\tR\x06podUid\x12\x12\n" +
@@ -3415,7 +3532,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x04zone\x18\x04 \x01(\tR\x04zone\x12\x14\n" +
 	"\x05ready\x18\x05 \x01(\bR\x05ready\x12\x18\n" +
 	"\aserving\x18\x06 \x01(\bR\aserving\x12 \n" +
-	"\vterminating\x18\a \x01(\bR\vterminating\"\x9b\x01\n" +
+	"\vterminating\x18\a \x01(\bR\vterminating\x12\x1a\n" +
+	"\bhostname\x18\b \x01(\tR\bhostname\"\x9b\x01\n" +
 	"\bIdentity\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12D\n" +
 	"\x06labels\x18\x02 \x03(\v2,.tombolo.clustermesh.v1.Identity.LabelsEntryR\x06labels\x1a9\n" +
@@ -3592,7 +3710,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -3605,106 +3723,113 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Seal)(nil),                  // 8: tombolo.clustermesh.v1.Seal
 	(*Node)(nil),                  // 9: tombolo.clustermesh.v1.Node
 	(*Service)(nil),               // 10: tombolo.clustermesh.v1.Service
-	(*AddressRequest)(nil),        // 11: tombolo.clustermesh.v1.AddressRequest
-	(*Pool)(nil),                  // 12: tombolo.clustermesh.v1.Pool
-	(*AddrRange)(nil),             // 13: tombolo.clustermesh.v1.AddrRange
-	(*Address)(nil),               // 14: tombolo.clustermesh.v1.Address
-	(*AddressClaim)(nil),          // 15: tombolo.clustermesh.v1.AddressClaim
-	(*ClaimedPort)(nil),           // 16: tombolo.clustermesh.v1.ClaimedPort
-	(*OutlierDetection)(nil),      // 17: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 18: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 19: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 20: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 21: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 22: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 23: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 24: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 25: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 26: tombolo.clustermesh.v1.ProcessStatus
-	(*BGPSession)(nil),            // 27: tombolo.clustermesh.v1.BGPSession
-	(*DrainCount)(nil),            // 28: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 29: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 30: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 31: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 32: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 33: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 34: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 35: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 36: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 37: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 38: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 39: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 40: tombolo.clustermesh.v1.Finding
-	nil,                           // 41: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 42: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 43: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 44: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 45: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 46: google.protobuf.Timestamp
+	(*ServiceExport)(nil),         // 11: tombolo.clustermesh.v1.ServiceExport
+	(*AddressRequest)(nil),        // 12: tombolo.clustermesh.v1.AddressRequest
+	(*Pool)(nil),                  // 13: tombolo.clustermesh.v1.Pool
+	(*AddrRange)(nil),             // 14: tombolo.clustermesh.v1.AddrRange
+	(*Address)(nil),               // 15: tombolo.clustermesh.v1.Address
+	(*AddressClaim)(nil),          // 16: tombolo.clustermesh.v1.AddressClaim
+	(*ClaimedPort)(nil),           // 17: tombolo.clustermesh.v1.ClaimedPort
+	(*OutlierDetection)(nil),      // 18: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 19: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 20: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 21: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 22: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 23: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 24: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 25: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 26: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 27: tombolo.clustermesh.v1.ProcessStatus
+	(*BGPSession)(nil),            // 28: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 29: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 30: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 31: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 32: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 33: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 34: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 35: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 36: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 37: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 38: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 39: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 40: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 41: tombolo.clustermesh.v1.Finding
+	nil,                           // 42: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 43: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 44: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	nil,                           // 45: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	nil,                           // 46: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 47: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	6,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	41, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	42, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	18, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	19, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	45, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	42, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	46, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	48, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	43, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	49, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	17, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	11, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
-	46, // 16: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
-	13, // 17: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
-	30, // 18: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	30, // 19: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 20: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
-	15, // 21: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
-	46, // 22: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
-	46, // 23: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
-	46, // 24: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
-	16, // 25: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
-	45, // 26: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	45, // 27: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	20, // 28: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	21, // 29: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	43, // 30: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	46, // 31: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
-	7,  // 32: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	46, // 33: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	22, // 34: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	28, // 35: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	27, // 36: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	44, // 37: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	31, // 38: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	45, // 39: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	45, // 40: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	45, // 41: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	45, // 42: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	30, // 43: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	5,  // 44: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	30, // 45: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	30, // 46: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	46, // 47: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	46, // 48: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	46, // 49: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	45, // 50: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	36, // 51: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	46, // 52: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	39, // 53: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	40, // 54: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	45, // 55: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	45, // 56: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	18, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	12, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
+	10, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
+	49, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
+	44, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	45, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	49, // 20: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	14, // 21: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	31, // 22: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	31, // 23: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 24: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
+	16, // 25: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	49, // 26: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	49, // 27: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	49, // 28: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	17, // 29: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	48, // 30: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	48, // 31: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	21, // 32: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	22, // 33: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	46, // 34: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	49, // 35: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	7,  // 36: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
+	49, // 37: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	23, // 38: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	29, // 39: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	28, // 40: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	47, // 41: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	32, // 42: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	48, // 43: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	48, // 44: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	48, // 45: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	48, // 46: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	31, // 47: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	5,  // 48: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	31, // 49: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	31, // 50: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	49, // 51: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	49, // 52: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	49, // 53: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	48, // 54: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	37, // 55: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	49, // 56: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	40, // 57: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	41, // 58: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	48, // 59: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	48, // 60: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -3718,7 +3843,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   39,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,7 +60,7 @@ func TestMirror(t *testing.T) {
 		t.Errorf("state: %+v; the peer's epoch is %s", s, west.epoch)
 	}
 	want := "west/cluster west/services/shop/cart west/slices/shop/cart/a west/slices/shop/cart/b west/state" +
-		" west/synced/addresses west/synced/drains west/synced/endpoints west/synced/identities west/synced/nodes west/synced/services west/synced/slices"
+		" west/synced/addresses west/synced/drains west/synced/endpoints west/synced/exports west/synced/identities west/synced/nodes west/synced/services west/synced/slices"
 	if got := r.stored(); got != want {
 		t.Errorf("stored:\n%s\nwant:\n%s", got, want)
 	}

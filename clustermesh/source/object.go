@@ -2,6 +2,9 @@ package source
 
 import (
 	"net/netip"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // Kind is a kind of object that sources deliver, by its Kubernetes name.
@@ -12,6 +15,7 @@ const (
 	Node             Kind = "Node"
 	Namespace        Kind = "Namespace"
 	Service          Kind = "Service"
+	ServiceExport    Kind = "ServiceExport"
 	EndpointSlice    Kind = "EndpointSlice"
 	Pod              Kind = "Pod"
 	ClusterPeer      Kind = "ClusterPeer"
@@ -21,11 +25,11 @@ const (
 )
 
 // Kinds are all kinds.
-var Kinds = [...]Kind{Node, Namespace, Service, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement, AddressPool}
+var Kinds = [...]Kind{Node, Namespace, Service, ServiceExport, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement, AddressPool}
 
 // Namespaced says whether objects of the kind lie in a namespace.
 func (k Kind) Namespaced() bool {
-	return k == Service || k == EndpointSlice || k == Pod
+	return k == Service || k == ServiceExport || k == EndpointSlice || k == Pod
 }
 
 // Key names an object of a source.
@@ -44,7 +48,7 @@ func (k Key) String() string {
 }
 
 // Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer,
-// BGPAdvertisement or Pool, or *Labels or *Workload of this package. It is
+// BGPAdvertisement or Pool, or *Labels, *Export or *Workload of this package. It is
 // immutable once delivered.
 type Object any
 
@@ -52,6 +56,16 @@ type Object any
 type Labels struct {
 	Namespace string
 	Labels    map[string]string
+}
+
+// Export asks that a service be offered to all clusters: a ServiceExport. Whether
+// there is such a service is another matter.
+type Export struct {
+	Service clustermesh.ServiceName
+	// Created is when the ServiceExport was made, to the second.
+	Created time.Time
+	// Labels and Annotations are those that imports of the service are to have.
+	Labels, Annotations map[string]string
 }
 
 // Workload is a pod as far as the mesh cares: what it is and which addresses

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/json"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/api/v1alpha1"
 	"tombolo.io/tombolo/clustermesh/source"
@@ -25,7 +27,10 @@ type kind struct {
 	// ours: it exists once our CustomResourceDefinitions are installed. Without
 	// it the other kinds are delivered.
 	ours bool
-	api  func(*client) listWatch
+	// optional: its definition is not ours, and nobody misses it. Otherwise it is
+	// like one of ours.
+	optional bool
+	api      func(*client) listWatch
 	// translate returns what an object means to the mesh. The nouns may be
 	// changed until they are delivered.
 	translate func(runtime.Object) ([]source.Object, error)
@@ -51,6 +56,7 @@ var kinds = []kind{
 		}),
 	},
 	built(source.Service, core.WithResource("services"), new(corev1.ServiceList), translate.One(translate.Service)),
+	multicluster(source.ServiceExport, mcsv1beta1.ServiceExportPluralName, translate.One(translate.ServiceExport)),
 	built(source.EndpointSlice, slicesV1, new(discoveryv1.EndpointSliceList), translate.Many(translate.EndpointSlices)),
 	built(source.Pod, core.WithResource("pods"), new(corev1.PodList), translate.One(translate.Pod)),
 	ours(source.ClusterPeer, "clusterpeers", translate.One(translate.ClusterPeer)),
@@ -77,19 +83,36 @@ func ours[O any](k source.Kind, resource string, translate func(*O) ([]source.Ob
 	r := schema.GroupVersionResource{Group: v1alpha1.Group, Version: v1alpha1.Version, Resource: resource}
 	return kind{
 		Kind: k, resource: r, ours: true,
-		api: func(c *client) listWatch { return custom(c.dynamic, r) },
-		translate: typed(func(u *unstructured.Unstructured) ([]source.Object, error) {
-			into := new(O)
-			text, err := u.MarshalJSON()
-			if err == nil {
-				err = json.UnmarshalCaseSensitivePreserveInts(text, into)
-			}
-			if err != nil {
-				return nil, err
-			}
-			return translate(into)
-		}),
+		api:       func(c *client) listWatch { return custom(c.dynamic, r) },
+		translate: fromJSON(translate),
 	}
+}
+
+// multicluster is a kind of the Multi-cluster Services API, which an older API has
+// in one version and a newer one in two.
+func multicluster[O any](k source.Kind, resource string, translate func(*O) ([]source.Object, error)) kind {
+	newer := schema.GroupVersionResource{Group: mcsv1beta1.GroupName, Version: mcsv1beta1.GroupVersion.Version, Resource: resource}
+	older := schema.GroupVersionResource{Group: mcsv1alpha1.GroupName, Version: mcsv1alpha1.GroupVersion.Version, Resource: resource}
+	return kind{
+		Kind: k, resource: newer, ours: true, optional: true,
+		api:       func(c *client) listWatch { return either(custom(c.dynamic, newer), custom(c.dynamic, older)) },
+		translate: fromJSON(translate),
+	}
+}
+
+// fromJSON makes a translator of an object one of what JSON says of it.
+func fromJSON[O any](translate func(*O) ([]source.Object, error)) func(runtime.Object) ([]source.Object, error) {
+	return typed(func(u *unstructured.Unstructured) ([]source.Object, error) {
+		into := new(O)
+		text, err := u.MarshalJSON()
+		if err == nil {
+			err = json.UnmarshalCaseSensitivePreserveInts(text, into)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return translate(into)
+	})
 }
 
 // typed makes a translator of one type one of any.

@@ -28,6 +28,10 @@ func (s *Source) heed(k kind, a answer) {
 	if refused && old.sort() == r.sort() {
 		return
 	}
+	if r.absent() && k.optional {
+		s.log.Info("the Kubernetes API has not a kind that it may do without", "kind", k.Kind)
+		return
+	}
 	if r.sort() == "error" {
 		s.log.Debug("the Kubernetes API does not answer", "reason", r.String())
 		return
@@ -44,7 +48,7 @@ func (s *Source) err() (text string, missing []source.Problem) {
 	for _, k := range kinds {
 		r, ok := s.refusals[k.Kind]
 		switch {
-		case !ok:
+		case !ok, r.absent() && k.optional:
 		case r.absent():
 			missing = append(missing, source.Problem{Object: string(k.Kind), Reason: r.String()})
 		default:

@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/json"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/api/v1alpha1"
 	"tombolo.io/tombolo/clustermesh/source"
@@ -23,15 +25,17 @@ func (n typeName) String() string { return n.apiVersion + " " + n.kind }
 
 // kinds are the documents that we read.
 var kinds = map[typeName]reader{
-	{"v1", "Node"}:                            read(source.Node, translate.One(translate.Node)),
-	{"v1", "Namespace"}:                       read(source.Namespace, translate.One(translate.Namespace)),
-	{"v1", "Service"}:                         read(source.Service, translate.One(translate.Service)),
-	{"v1", "Pod"}:                             read(source.Pod, translate.One(translate.Pod)),
-	{"discovery.k8s.io/v1", "EndpointSlice"}:  read(source.EndpointSlice, translate.Many(translate.EndpointSlices)),
-	{v1alpha1.APIVersion, "ClusterPeer"}:      read(source.ClusterPeer, translate.One(translate.ClusterPeer)),
-	{v1alpha1.APIVersion, "BGPPeer"}:          read(source.BGPPeer, translate.One(translate.BGPPeer)),
-	{v1alpha1.APIVersion, "BGPAdvertisement"}: read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),
-	{v1alpha1.APIVersion, "AddressPool"}:      read(source.AddressPool, translate.One(translate.AddressPool)),
+	{"v1", "Node"}:                           read(source.Node, translate.One(translate.Node)),
+	{"v1", "Namespace"}:                      read(source.Namespace, translate.One(translate.Namespace)),
+	{"v1", "Service"}:                        read(source.Service, translate.One(translate.Service)),
+	{"v1", "Pod"}:                            read(source.Pod, translate.One(translate.Pod)),
+	{"discovery.k8s.io/v1", "EndpointSlice"}: read(source.EndpointSlice, translate.Many(translate.EndpointSlices)),
+	{mcsv1alpha1.GroupVersion.String(), "ServiceExport"}: read(source.ServiceExport, translate.One(translate.ServiceExport)),
+	{mcsv1beta1.GroupVersion.String(), "ServiceExport"}:  read(source.ServiceExport, translate.One(translate.ServiceExport)),
+	{v1alpha1.APIVersion, "ClusterPeer"}:                 read(source.ClusterPeer, translate.One(translate.ClusterPeer)),
+	{v1alpha1.APIVersion, "BGPPeer"}:                     read(source.BGPPeer, translate.One(translate.BGPPeer)),
+	{v1alpha1.APIVersion, "BGPAdvertisement"}:            read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),
+	{v1alpha1.APIVersion, "AddressPool"}:                 read(source.AddressPool, translate.One(translate.AddressPool)),
 }
 
 // reader reads one kind.

@@ -8,13 +8,15 @@ import (
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/clustermesh"
 )
 
 // EndpointSlices translates an EndpointSlice into slices of at most
 // clustermesh.MaxSliceEndpoints endpoints: none for one that belongs to no
-// service or holds host names, usually one, several for a bigger one.
+// service, holds host names or was imported from another cluster, usually one,
+// several for a bigger one.
 func EndpointSlices(s *discoveryv1.EndpointSlice) ([]*clustermesh.EndpointSlice, error) {
 	c := &checker{}
 	c.name(&s.ObjectMeta, true)
@@ -36,7 +38,8 @@ func EndpointSlices(s *discoveryv1.EndpointSlice) ([]*clustermesh.EndpointSlice,
 		Ports:     c.endpointPorts(s.Ports),
 		Endpoints: c.endpoints(s),
 	}
-	if err := c.err(); err != nil || service == "" || s.AddressType == discoveryv1.AddressTypeFQDN {
+	_, imported := s.Labels[v1beta1.LabelSourceCluster]
+	if err := c.err(); err != nil || service == "" || imported || s.AddressType == discoveryv1.AddressTypeFQDN {
 		return nil, err
 	}
 	parts := split(whole)
@@ -110,6 +113,7 @@ func endpoint(e *discoveryv1.Endpoint, out clustermesh.Endpoint) clustermesh.End
 	}
 	out.Node = deref(e.NodeName, "")
 	out.Zone = deref(e.Zone, "")
+	out.Hostname = deref(e.Hostname, "")
 	// An unknown condition means ready, serving as ready says, not terminating.
 	out.Ready = deref(e.Conditions.Ready, true)
 	out.Serving = deref(e.Conditions.Serving, out.Ready)

@@ -23,6 +23,7 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 		Type:             c.serviceType(s.Spec.Type),
 		Ports:            c.servicePorts(s.Spec.Ports),
 		ClusterIPs:       c.clusterIPs(&s.Spec),
+		Headless:         headless(&s.Spec),
 		ExternalPolicy:   c.policy("spec.externalTrafficPolicy", string(s.Spec.ExternalTrafficPolicy)),
 		Global:           w.global,
 		Shared:           w.global && w.shared,
@@ -110,6 +111,8 @@ func (c *checker) servicePorts(in []corev1.ServicePort) []clustermesh.ServicePor
 			Protocol: c.protocol(path+".protocol", p.Protocol),
 			Port:     between[uint16](c, path+".port", int64(p.Port), 1, 65535),
 			NodePort: between[uint16](c, path+".nodePort", int64(p.NodePort), 0, 65535),
+
+			AppProtocol: deref(p.AppProtocol, ""),
 		})
 	}
 	return out
@@ -128,12 +131,18 @@ func (c *checker) protocol(path string, p corev1.Protocol) clustermesh.Protocol 
 	return clustermesh.TCP
 }
 
+// headless says whether a service is to have no cluster IP.
+func headless(spec *corev1.ServiceSpec) bool {
+	return len(spec.ClusterIPs) == 1 && spec.ClusterIPs[0] == corev1.ClusterIPNone ||
+		len(spec.ClusterIPs) == 0 && spec.ClusterIP == corev1.ClusterIPNone
+}
+
 func (c *checker) clusterIPs(spec *corev1.ServiceSpec) []netip.Addr {
 	path, in := "spec.clusterIPs", spec.ClusterIPs
 	if len(in) == 0 && spec.ClusterIP != "" {
 		path, in = "spec.clusterIP", []string{spec.ClusterIP}
 	}
-	if len(in) == 1 && in[0] == corev1.ClusterIPNone {
+	if headless(spec) {
 		return nil
 	}
 	var out []netip.Addr

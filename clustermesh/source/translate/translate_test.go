@@ -100,7 +100,7 @@ spec:
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   publishNotReadyAddresses: true
   ports:
-  - {name: http, port: 80, nodePort: 30080}
+  - {name: http, port: 80, nodePort: 30080, appProtocol: kubernetes.io/h2c}
   - {name: dns, port: 53, protocol: UDP}
 status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, {ip: "2001:db8::10"}]}}`,
 			want: &clustermesh.Service{
@@ -115,7 +115,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				Request:         clustermesh.AddressRequest{Addresses: addrs("192.0.2.99"), Families: clustermesh.AllFamilies},
 				SessionAffinity: time.Minute, PublishNotReady: true,
 				Ports: []clustermesh.ServicePort{
-					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080},
+					{Name: "http", Protocol: clustermesh.TCP, Port: 80, NodePort: 30080, AppProtocol: "kubernetes.io/h2c"},
 					{Name: "dns", Protocol: clustermesh.UDP, Port: 53},
 				},
 			},
@@ -123,13 +123,13 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 		{name: "Cilium's annotations mean the same, a global service is shared", yaml: `
 metadata: {name: web, namespace: shop, annotations: {service.cilium.io/global: "True", service.cilium.io/affinity: remote}}
 spec: {clusterIP: None}`,
-			want: &clustermesh.Service{Name: web, Weight: 100, Global: true, Shared: true, Affinity: clustermesh.AffinityRemote,
+			want: &clustermesh.Service{Name: web, Weight: 100, Headless: true, Global: true, Shared: true, Affinity: clustermesh.AffinityRemote,
 				Overprovisioning: clustermesh.MaxOverprovisioning},
 		},
 		{name: "Cilium's affinity with a factor of ours", yaml: `
 metadata: {name: web, namespace: shop, annotations: {service.cilium.io/affinity: remote, tombolo.io/overprovisioning-factor: "2"}}
 spec: {clusterIP: None, trafficDistribution: PreferClose}`,
-			want: &clustermesh.Service{Name: web, Weight: 100, Affinity: clustermesh.AffinityRemote, Overprovisioning: 200,
+			want: &clustermesh.Service{Name: web, Weight: 100, Headless: true, Affinity: clustermesh.AffinityRemote, Overprovisioning: 200,
 				Distribution: clustermesh.PreferSameZone},
 		},
 		{name: "outlier detection as it is usual", yaml: `
@@ -262,7 +262,7 @@ ports: [{name: http, port: 8080}, {name: dns, protocol: UDP, port: 53}]
 endpoints:
 - {addresses: [10.1.0.3], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.1.0.2], conditions: {ready: false}}
-- {addresses: [10.1.0.1, 10.1.0.9], nodeName: n1, zone: z1, targetRef: {kind: Pod, uid: u1}}
+- {addresses: [10.1.0.1, 10.1.0.9], nodeName: n1, zone: z1, hostname: web-0, targetRef: {kind: Pod, uid: u1}}
 - {addresses: [10.1.0.1], targetRef: {kind: Pod, uid: u0}, conditions: {ready: true, terminating: true}}
 - {addresses: [10.1.0.1], targetRef: {kind: Pod, uid: u1}}`,
 			want: []*clustermesh.EndpointSlice{{
@@ -270,7 +270,7 @@ endpoints:
 				Ports: []clustermesh.EndpointPort{{Name: "http", Protocol: clustermesh.TCP, Port: 8080}, {Name: "dns", Protocol: clustermesh.UDP, Port: 53}},
 				Endpoints: []clustermesh.Endpoint{
 					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u0", Serving: true, Terminating: true},
-					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u1", Node: "n1", Zone: "z1", Ready: true, Serving: true},
+					{Address: netip.MustParseAddr("10.1.0.1"), PodUID: "u1", Node: "n1", Zone: "z1", Hostname: "web-0", Ready: true, Serving: true},
 					{Address: netip.MustParseAddr("10.1.0.2")},
 					{Address: netip.MustParseAddr("10.1.0.3"), Serving: true, Terminating: true},
 				},
@@ -281,6 +281,10 @@ metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: we
 addressType: IPv4
 endpoints: [{addresses: [127.0.0.1]}]`,
 			mistakes: `endpoints[0].address: "127.0.0.1" must not be unspecified, loopback, link-local, multicast or broadcast`},
+		{name: "of another cluster", want: none, yaml: `
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: west}}
+addressType: IPv4
+endpoints: [{addresses: [10.2.0.1]}]`},
 		{name: "of no service", want: none, yaml: `
 metadata: {name: web-1, namespace: shop}
 addressType: IPv6
@@ -572,4 +576,28 @@ func TestFactors(t *testing.T) {
 			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
 		}
 	}
+}
+
+func TestServiceExport(t *testing.T) {
+	web := clustermesh.ServiceName{Namespace: "shop", Name: "web"}
+	run(t, ServiceExport, []row{
+		{name: "as most are", yaml: "metadata: {name: web, namespace: shop}", want: &source.Export{Service: web}},
+		{name: "everything", yaml: `
+metadata: {name: web, namespace: shop, creationTimestamp: "2026-01-02T03:04:05Z", labels: {not: exported}}
+spec: {exportedLabels: {team: a}, exportedAnnotations: {example.com/note: "for all\nto read"}}
+status: {conditions: [{type: Valid, status: "True", reason: Valid, message: "", lastTransitionTime: "2026-01-02T03:04:05Z"}]}`,
+			want: &source.Export{Service: web, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+				Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"example.com/note": "for all\nto read"}}},
+		{name: "mistakes", yaml: `
+metadata: {namespace: shop}
+spec: {exportedLabels: {team: a b}, exportedAnnotations: {-: x}}`,
+			mistakes: `
+metadata.name: is missing
+spec.exportedLabels.team: "a b" is not a label's value: at most 63 letters, digits, '-', '_' and '.', a letter or digit at its ends
+spec.exportedAnnotations.-: "-" is not a label's key, such as app or example.com/app`},
+		{name: "a name that no service has", yaml: "metadata: {name: web.eu, namespace: shop}",
+			mistakes: `service.name: "web.eu" must be an RFC 1123 label: 1 to 63 of a-z, 0-9 and -, no - at its ends`},
+		{name: "too much", yaml: "metadata: {name: web, namespace: shop}\nspec: {exportedAnnotations: {a: " + strings.Repeat("x", 64<<10) + "}}",
+			mistakes: `annotations: 65537 must be at most 65536 bytes in all`},
+	})
 }
