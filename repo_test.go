@@ -68,13 +68,14 @@ var libraryHomes = map[string][]string{
 // pure names the packages that may import nothing of ours but what is listed,
 // and of other modules only what their own format needs.
 var pure = map[string][]string{
-	"clustermesh":          {"clustermesh/meshpb"},
-	"clustermesh/global":   {"clustermesh"},
-	"clustermesh/identity": {"clustermesh"},
-	"clustermesh/ipam":     {"clustermesh"},
-	"agent/maglev":         {},
-	"agent/outlier":        {"clustermesh"},
-	"bgp/advertise":        {"clustermesh", "clustermesh/global"},
+	"clustermesh":            {"clustermesh/meshpb"},
+	"clustermesh/global":     {"clustermesh"},
+	"clustermesh/identity":   {"clustermesh"},
+	"clustermesh/ipam":       {"clustermesh"},
+	"clustermesh/clusterset": {"clustermesh"},
+	"agent/maglev":           {},
+	"agent/outlier":          {"clustermesh"},
+	"bgp/advertise":          {"clustermesh", "clustermesh/global"},
 }
 
 // noDomain names the packages that know nothing of clusters and services.
