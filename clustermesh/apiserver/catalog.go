@@ -29,6 +29,8 @@ type catalog struct {
 	// claims are what other clusters claim of the addresses of the mesh.
 	claims map[string]map[netip.Addr]*clustermesh.Address
 	others others
+	// offers are what other clusters offer.
+	offers *offers
 }
 
 // units are objects of the source, each the unit of what is placed together.
@@ -38,7 +40,7 @@ func newCatalog() *catalog {
 	c := &catalog{
 		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
-		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}},
+		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}}, offers: newOffers(),
 	}
 	for _, k := range source.Kinds {
 		c.unsynced[k] = struct{}{}

@@ -80,6 +80,7 @@ func (l *loop) keep(now time.Time) {
 	a := l.term.addresses
 	a.notices.log(l.log)
 	l.tell()
+	l.gather()
 	if a.config.File == "" || !a.unsaved || now.Before(l.keepAt) || l.term.writer.Staged() > 0 {
 		return
 	}

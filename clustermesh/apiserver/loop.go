@@ -250,6 +250,7 @@ func (l *loop) count(b view.Batch) error {
 	for _, e := range b.Events {
 		l.claim(e)
 		l.catalog.others.hear(e)
+		l.catalog.offers.hear(e)
 		if !strings.Contains(e.Key, "/"+string(clustermesh.KindSlices)+"/") || e.Op != etcd.Put && e.Op != etcd.Delete {
 			continue
 		}

@@ -25,6 +25,8 @@ type rig struct {
 	dir   string
 	// config is that of the API servers.
 	config Config
+	// wrap makes another source of that of the directory, unless it is nil.
+	wrap func(source.Source) source.Source
 	// have is what the store has, by key without the root.
 	have    map[string][]byte
 	batches chan etcd.Batch[[]byte]
@@ -80,7 +82,11 @@ func (r *rig) serve(node string, change ...func(*Config)) *server {
 	if err := c.Validate(); err != nil {
 		r.Fatal(err)
 	}
-	a := New(c, manifests.New(manifests.Config{Dir: r.dir}, etcdtest.Log()), etcdtest.Log().With("node", node))
+	var objects source.Source = manifests.New(manifests.Config{Dir: r.dir}, etcdtest.Log())
+	if r.wrap != nil {
+		objects = r.wrap(objects)
+	}
+	a := New(c, objects, etcdtest.Log().With("node", node))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -69,4 +69,7 @@ func (l *loop) hush() {
 	if w, ok := l.server.source.(StatusWriter); ok {
 		w.StopStatuses()
 	}
+	if w, ok := l.server.source.(source.ClusterSetWriter); ok {
+		w.StopClusterSet()
+	}
 }

@@ -43,6 +43,8 @@ type term struct {
 	// drains are in force, by key, and drainAt is when one takes its next step.
 	drains  map[string]*clustermesh.Drain
 	drainAt time.Time
+	// set is what clusters offer together.
+	set *clusterSet
 	// remote: the endpoints of other clusters were counted.
 	remote bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
@@ -63,7 +65,7 @@ func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 	t := &term{
 		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
 		identities: newIdentities(ids, counts), addresses: newAddresses(cfg.Addresses, counts), relearning: &relearning{wait: cfg.IdentityWait},
-		sweep: newSweep(cfg.Shrink), census: counts, unmarked: map[string]struct{}{},
+		sweep: newSweep(cfg.Shrink), set: newClusterSet(), census: counts, unmarked: map[string]struct{}{},
 		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
@@ -195,6 +197,7 @@ func (t *term) take(touched []source.Key, full bool, now time.Time) error {
 	for _, k := range touched {
 		t.address(k, full, now)
 		t.settle(k, full, now)
+		t.offer(k)
 	}
 	if slices.ContainsFunc(touched, t.identities.matters) {
 		t.identify(full, now)
@@ -263,7 +266,7 @@ func (t *term) identify(full bool, now time.Time) {
 func (t *term) put(key string, o clustermesh.Object, subject string) {
 	t.sweep.spare(key)
 	if p, ok := o.(*clustermesh.Peer); ok {
-		t.peers[key], t.newPeers = p, true
+		t.peers[key], t.newPeers, t.set.all = p, true, true
 	}
 	value, err := clustermesh.Encode(o)
 	if err != nil {
@@ -284,7 +287,7 @@ func (t *term) gone(key string, full bool, now time.Time) {
 	t.bereave(key, now)
 	if _, ok := t.peers[key]; ok {
 		delete(t.peers, key)
-		t.newPeers = true
+		t.newPeers, t.set.all = true, true
 	}
 }
 

@@ -55,7 +55,7 @@ var kinds = []kind{
 			return translate.One(translate.Namespace)(&corev1.Namespace{ObjectMeta: m.ObjectMeta})
 		}),
 	},
-	built(source.Service, core.WithResource("services"), new(corev1.ServiceList), translate.One(translate.Service)),
+	built(source.Service, core.WithResource("services"), new(corev1.ServiceList), translate.Services),
 	multicluster(source.ServiceExport, mcsv1beta1.ServiceExportPluralName, translate.One(translate.ServiceExport)),
 	built(source.EndpointSlice, slicesV1, new(discoveryv1.EndpointSliceList), translate.Many(translate.EndpointSlices)),
 	built(source.Pod, core.WithResource("pods"), new(corev1.PodList), translate.One(translate.Pod)),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/imports"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/status"
 	"tombolo.io/tombolo/clustermesh/standing"
 )
@@ -31,8 +32,10 @@ type Source struct {
 	asked bool
 	askAt time.Time
 	notes *notes
-	// teller writes how our objects stand.
-	teller *status.Writer
+	// teller writes how our objects stand, and imports what all clusters offer
+	// together.
+	teller  *status.Writer
+	imports *imports.Writer
 }
 
 // retryIdentity is the wait before the store is asked again which it is.
@@ -56,6 +59,7 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 		known: map[source.Problem]bool{}, held: map[source.Kind]bool{}}
 	s.notes = newNotes(c, api, log)
 	s.teller = status.New(api.dynamic, c.Leads, log)
+	s.imports = imports.New(api.dynamic, c.Leads, log)
 	s.status.Store(&source.Status{From: "the Kubernetes API at " + api.host})
 	return s, nil
 }
@@ -66,6 +70,13 @@ func (s *Source) Status() source.Status { return *s.status.Load() }
 // Tell has how our objects stand written to their status, while this process
 // leads. It implements source.Teller.
 func (s *Source) Tell(all []standing.Object) { s.teller.Tell(all) }
+
+// SetClusterSet has what all clusters offer together written, while this process
+// leads. It implements source.ClusterSetWriter.
+func (s *Source) SetClusterSet(set source.ClusterSet) { s.imports.SetClusterSet(set) }
+
+// StopClusterSet implements source.ClusterSetWriter.
+func (s *Source) StopClusterSet() { s.imports.StopClusterSet() }
 
 // Run reads the API and sends updates until ctx ends. It returns nil: an API
 // that cannot be read may come back.
@@ -81,6 +92,7 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 	}
 	all.Go(func() { s.notes.run(ctx) })
 	all.Go(func() { s.teller.Run(ctx) })
+	all.Go(func() { s.imports.Run(ctx) })
 	s.loop(ctx, heard, out)
 	return nil
 }

@@ -27,7 +27,7 @@ func (n typeName) String() string { return n.apiVersion + " " + n.kind }
 var kinds = map[typeName]reader{
 	{"v1", "Node"}:                           read(source.Node, translate.One(translate.Node)),
 	{"v1", "Namespace"}:                      read(source.Namespace, translate.One(translate.Namespace)),
-	{"v1", "Service"}:                        read(source.Service, translate.One(translate.Service)),
+	{"v1", "Service"}:                        read(source.Service, translate.Services),
 	{"v1", "Pod"}:                            read(source.Pod, translate.One(translate.Pod)),
 	{"discovery.k8s.io/v1", "EndpointSlice"}: read(source.EndpointSlice, translate.Many(translate.EndpointSlices)),
 	{mcsv1alpha1.GroupVersion.String(), "ServiceExport"}: read(source.ServiceExport, translate.One(translate.ServiceExport)),

@@ -1,0 +1,268 @@
+package apiserver
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/clusterset"
+	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/etcd"
+)
+
+// offers is what the mirrors have of services that other clusters offer.
+type offers struct {
+	// exports and slices are by service and key.
+	exports map[clustermesh.ServiceName]map[string]*clustermesh.ServiceExport
+	slices  map[clustermesh.ServiceName]map[string]source.ImportedSlice
+	// told: the mirror has all that a cluster offers. silent: it is of a version that
+	// offers nothing.
+	told, silent map[string]bool
+	// touched are services of which something changed since they were last asked for.
+	touched map[clustermesh.ServiceName]struct{}
+}
+
+func newOffers() *offers {
+	return &offers{
+		exports: map[clustermesh.ServiceName]map[string]*clustermesh.ServiceExport{}, slices: map[clustermesh.ServiceName]map[string]source.ImportedSlice{},
+		told: map[string]bool{}, silent: map[string]bool{}, touched: map[clustermesh.ServiceName]struct{}{},
+	}
+}
+
+// hear takes in what a mirror has.
+func (o *offers) hear(e etcd.Event[clustermesh.Object]) {
+	key, err := clustermesh.ParseKey(e.Key)
+	switch {
+	case err != nil:
+	case e.Op == etcd.Synced || e.Op == etcd.Unsynced:
+		if key.Kind == clustermesh.KindSynced && key.Name == string(clustermesh.KindExports) {
+			o.told[key.Cluster] = e.Op == etcd.Synced
+		}
+	case e.Op == etcd.Put || e.Op == etcd.Delete:
+		o.take(key, e)
+	}
+}
+
+// take takes in the value of a key, or that it is gone.
+func (o *offers) take(key clustermesh.Key, e etcd.Event[clustermesh.Object]) {
+	switch key.Kind {
+	case clustermesh.KindCluster:
+		c, ok := e.Value.(*clustermesh.Cluster)
+		o.silent[key.Cluster] = ok && !c.TellsExports()
+	case clustermesh.KindExports:
+		x, _ := e.Value.(*clustermesh.ServiceExport)
+		keepIn(o.exports, nameOf(key), key.Cluster, x, x != nil)
+		o.touched[nameOf(key)] = struct{}{}
+	case clustermesh.KindSlices:
+		s, _ := e.Value.(*clustermesh.EndpointSlice)
+		keepIn(o.slices, nameOf(key), e.Key, source.ImportedSlice{Cluster: key.Cluster, EndpointSlice: s}, s != nil)
+		o.touched[nameOf(key)] = struct{}{}
+	}
+}
+
+// nameOf returns the service that the key of an export or a slice names.
+func nameOf(k clustermesh.Key) clustermesh.ServiceName {
+	namespace, rest, _ := strings.Cut(k.Name, "/")
+	name, _, _ := strings.Cut(rest, "/")
+	return clustermesh.ServiceName{Namespace: namespace, Name: name}
+}
+
+// keepIn keeps what a service has under a key, or forgets it.
+func keepIn[T any](in map[clustermesh.ServiceName]map[string]T, n clustermesh.ServiceName, key string, v T, there bool) {
+	m := in[n]
+	switch {
+	case !there:
+		if delete(m, key); len(m) == 0 {
+			delete(in, n)
+		}
+	case m == nil:
+		in[n] = map[string]T{key: v}
+	default:
+		m[key] = v
+	}
+}
+
+// clusterSet is what a term knows of the services that clusters offer together.
+type clusterSet struct {
+	services map[clustermesh.ServiceName]*source.Imported
+	exports  map[clustermesh.ServiceName][]clustermesh.Condition
+	// touched are those to look at anew; all: every one.
+	touched map[clustermesh.ServiceName]struct{}
+	all     bool
+	// news: something is to be told. unknown is what was told last of which clusters'
+	// offers are not known.
+	news    bool
+	unknown unknown
+}
+
+// unknown is of which clusters it is not known at present whether they offer what
+// nobody has of them: a mirror was never complete, or, of ourselves, something of the
+// source cannot be read.
+type unknown struct {
+	clusters map[string]bool
+	// others: those that are not named, too.
+	others bool
+}
+
+func (u unknown) of(cluster string) bool {
+	is, named := u.clusters[cluster]
+	return is || !named && u.others
+}
+
+func newClusterSet() *clusterSet {
+	return &clusterSet{
+		services: map[clustermesh.ServiceName]*source.Imported{}, exports: map[clustermesh.ServiceName][]clustermesh.Condition{},
+		touched: map[clustermesh.ServiceName]struct{}{}, all: true,
+	}
+}
+
+// offer takes note that a unit was settled on which offers hang.
+func (t *term) offer(unit source.Key) {
+	switch unit.Kind {
+	case source.Service, source.ServiceExport:
+		t.set.touched[clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}] = struct{}{}
+	case source.Namespace:
+		for n := range t.catalog.offers.exports {
+			if n.Namespace == unit.Name {
+				t.set.touched[n] = struct{}{}
+			}
+		}
+		for n := range t.set.services {
+			if n.Namespace == unit.Name {
+				t.set.touched[n] = struct{}{}
+			}
+		}
+		for n := range t.set.exports {
+			if n.Namespace == unit.Name {
+				t.set.touched[n] = struct{}{}
+			}
+		}
+	}
+}
+
+// join looks at what was touched of the offers.
+func (t *term) join() {
+	s, o := t.set, t.catalog.offers
+	for n := range o.touched {
+		s.touched[n] = struct{}{}
+	}
+	clear(o.touched)
+	if s.all {
+		for n := range o.exports {
+			s.touched[n] = struct{}{}
+		}
+		for unit := range t.catalog.objects {
+			if unit.Kind == source.ServiceExport {
+				s.touched[clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}] = struct{}{}
+			}
+		}
+		for n := range s.services {
+			s.touched[n] = struct{}{}
+		}
+		s.all, s.news = false, true
+	}
+	peers := map[string]bool{}
+	for _, p := range t.peers {
+		peers[p.Name] = true
+	}
+	for n := range s.touched {
+		t.joinOne(n, peers)
+		s.news = true
+	}
+	clear(s.touched)
+}
+
+// joinOne looks at one service.
+func (t *term) joinOne(n clustermesh.ServiceName, peers map[string]bool) {
+	joined := clusterset.Resolve(n, t.offersOf(n, peers))
+	if t.catalog.export(n) == nil {
+		delete(t.set.exports, n)
+	} else {
+		t.set.exports[n] = clusterset.Conditions(t.standing(n, joined))
+	}
+	if namespace := (source.Key{Kind: source.Namespace, Name: n.Namespace}); joined == nil || len(t.catalog.objects[namespace]) == 0 {
+		delete(t.set.services, n)
+		return
+	}
+	i := &source.Imported{Service: *joined}
+	for unit := range t.catalog.slicesOf[n] {
+		for _, o := range t.catalog.objects[unit] {
+			if s := o.(*clustermesh.EndpointSlice); s.Service == n && slices.Contains(joined.Clusters, t.cluster.Name) {
+				i.Slices = append(i.Slices, source.ImportedSlice{Cluster: t.cluster.Name, EndpointSlice: s})
+			}
+		}
+	}
+	for _, s := range t.catalog.offers.slices[n] {
+		if slices.Contains(joined.Clusters, s.Cluster) {
+			i.Slices = append(i.Slices, s)
+		}
+	}
+	slices.SortFunc(i.Slices, func(a, b source.ImportedSlice) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
+	})
+	t.set.services[n] = i
+}
+
+// offersOf returns what the clusters offer under a name: we and our peers.
+func (t *term) offersOf(n clustermesh.ServiceName, peers map[string]bool) (out []clusterset.Offer) {
+	if e := t.catalog.offered(n); e != nil {
+		out = append(out, clusterset.Offer{Cluster: t.cluster.Name, Export: e})
+	}
+	for cluster, e := range t.catalog.offers.exports[n] {
+		if peers[cluster] {
+			out = append(out, clusterset.Offer{Cluster: cluster, Export: e})
+		}
+	}
+	return out
+}
+
+// standing returns how our own ServiceExport stands.
+func (t *term) standing(n clustermesh.ServiceName, joined *clusterset.Service) clusterset.Standing {
+	unit := exportUnit(n)
+	st := clusterset.Standing{Service: t.catalog.service(n), Told: len(t.placements.keys[unit]) > 0, Joined: joined}
+	if err := t.invalid[unit.String()]; err != nil {
+		st.Problem = clustermesh.Line(err.Error())
+	}
+	return st
+}
+
+// unknownOffers returns whose offers are not known.
+func (t *term) unknownOffers() unknown {
+	c := t.catalog
+	out := unknown{clusters: map[string]bool{}, others: c.anyUnknown(source.ClusterPeer)}
+	for _, p := range t.peers {
+		out.clusters[p.Name] = !c.offers.told[p.Name] && !c.offers.silent[p.Name]
+	}
+	out.clusters[t.cluster.Name] = c.anyUnknown(source.ServiceExport) || c.anyUnknown(source.Service) || c.anyUnknown(source.EndpointSlice) ||
+		t.sweep.counts[exportsMarker] > 0
+	return out
+}
+
+// clusterSet returns what there is to tell.
+func (t *term) clusterSet() source.ClusterSet {
+	return source.ClusterSet{Services: maps.Clone(t.set.services), Exports: maps.Clone(t.set.exports), Unknown: t.set.unknown.of}
+}
+
+// exportsMarker vouches for our own exports.
+var exportsMarker = clustermesh.Key{Area: clustermesh.Export, Kind: clustermesh.KindSynced, Name: string(clustermesh.KindExports)}.String()
+
+// gather tells the source what the clusters offer together, of what is stored, if it
+// can show it.
+func (l *loop) gather() {
+	w, ok := l.server.source.(source.ClusterSetWriter)
+	if !ok || l.term == nil || !l.remote || !l.catalog.synced() || l.term.writer.Staged() > 0 {
+		return
+	}
+	l.term.join()
+	set := l.term.set
+	if u := l.term.unknownOffers(); !reflect.DeepEqual(u, set.unknown) {
+		set.unknown, set.news = u, true
+	}
+	if set.news {
+		set.news = false
+		w.SetClusterSet(l.term.clusterSet())
+	}
+}

@@ -1,0 +1,41 @@
+package source
+
+import (
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/clusterset"
+)
+
+// ClusterSetWriter is a source that can show its users what all clusters offer
+// together. A directory of manifests cannot.
+type ClusterSetWriter interface {
+	// SetClusterSet tells what there is, from the API server that leads; it never
+	// blocks. Of what was not written yet the newest counts.
+	SetClusterSet(ClusterSet)
+	// StopClusterSet tells that another leads.
+	StopClusterSet()
+}
+
+// ClusterSet is what the clusters of the mesh offer together. It is immutable once
+// it was told.
+type ClusterSet struct {
+	// Services are those that some cluster offers, in namespaces that there are.
+	Services map[clustermesh.ServiceName]*Imported
+	// Exports are the conditions of our own ServiceExports, without times.
+	Exports map[clustermesh.ServiceName][]clustermesh.Condition
+	// Unknown says of a cluster that it is not known at present whether it offers
+	// what Services do not have of it: what was written of it stays.
+	Unknown func(cluster string) bool
+}
+
+// Imported is a service that clusters offer, with the endpoints of each.
+type Imported struct {
+	clusterset.Service
+	// Slices are in the order of their cluster and name.
+	Slices []ImportedSlice
+}
+
+// ImportedSlice is a slice of a cluster's endpoints.
+type ImportedSlice struct {
+	Cluster string
+	*clustermesh.EndpointSlice
+}

@@ -1,0 +1,170 @@
+package imports
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
+	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+)
+
+// resource is a kind of what is ours, by the name that it has in the API.
+type resource string
+
+const (
+	imports        resource = mcs.ServiceImportPluralName
+	services       resource = "services"
+	endpointSlices resource = "endpointslices"
+	exports        resource = mcs.ServiceExportPluralName // of which only the status is ours
+)
+
+// order is that in which they go.
+func (r resource) order() int { return slices.Index([]resource{imports, services, endpointSlices}, r) }
+
+// ref names an object.
+type ref struct {
+	resource        resource
+	namespace, name string
+}
+
+// written is an object of ours, as the API has it.
+type written struct {
+	uid types.UID
+	// clusters are those of which it was made.
+	clusters []string
+	// content is the sum of what was written.
+	content string
+	// ips and headless are of a Service, status of an import.
+	ips      []string
+	headless bool
+	status   any
+}
+
+func known(u *unstructured.Unstructured) *written {
+	out := &written{uid: u.GetUID(), content: u.GetAnnotations()[contentAnnotation], ips: addressesOf(u), status: u.Object["status"]}
+	clusterIP, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
+	out.headless = clusterIP == "None"
+	if one := u.GetLabels()[mcs.LabelSourceCluster]; one != "" {
+		out.clusters = []string{one}
+	} else if all := u.GetAnnotations()[clustersAnnotation]; all != "" {
+		out.clusters = strings.Split(all, ",")
+	}
+	return out
+}
+
+// of returns the API of a resource.
+func (w *Writer) of(r resource) dynamic.NamespaceableResourceInterface {
+	gvr := schema.GroupVersionResource{Version: "v1", Resource: string(r)}
+	switch r {
+	case imports, exports:
+		gvr.Group, gvr.Version = mcs.GroupName, w.version
+	case endpointSlices:
+		gvr.Group = "discovery.k8s.io"
+	}
+	return w.api.Resource(gvr)
+}
+
+// list asks what the API has of ours, and which version of the Multi-cluster Services
+// API it has.
+func (w *Writer) list(ctx context.Context) error {
+	have := map[ref]*written{}
+	var err error
+	for _, w.version = range []string{mcs.GroupVersion.Version, mcsv1alpha1.GroupVersion.Version} {
+		if err = w.listOne(ctx, imports, have); !apierrors.IsNotFound(err) {
+			break
+		}
+	}
+	if apierrors.IsNotFound(err) {
+		w.version, w.have = "", map[ref]*written{}
+		return nil
+	}
+	if err = errors.Join(err, w.listOne(ctx, services, have), w.listOne(ctx, endpointSlices, have)); err != nil {
+		w.have = nil
+		return err
+	}
+	w.have = have
+	return nil
+}
+
+// page bounds what the API answers at once.
+const page = 500
+
+func (w *Writer) listOne(ctx context.Context, r resource, into map[ref]*written) error {
+	options := metav1.ListOptions{LabelSelector: Label + "=true", Limit: page}
+	for {
+		list, err := w.of(r).List(ctx, options)
+		if err != nil {
+			return fmt.Errorf("listing %s: %w", r, err)
+		}
+		for i := range list.Items {
+			o := &list.Items[i]
+			into[ref{r, o.GetNamespace(), o.GetName()}] = known(o)
+		}
+		if options.Continue = list.GetContinue(); options.Continue == "" {
+			return nil
+		}
+	}
+}
+
+// put writes an object, unless the API has it so, and returns what it has. One that is
+// not known to be there is created: what others made under its name stays theirs.
+func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
+	o, err := sealed(o)
+	if err != nil {
+		return nil, err
+	}
+	have := w.have[r]
+	if have != nil && have.content == annotations(o)[contentAnnotation] {
+		return have, nil
+	}
+	api := w.of(r.resource).Namespace(r.namespace)
+	var out *unstructured.Unstructured
+	if have == nil {
+		out, err = api.Create(ctx, &unstructured.Unstructured{Object: o}, metav1.CreateOptions{FieldManager: FieldManager})
+	} else {
+		meta(o)["uid"] = string(have.uid) // of no other under its name
+		var text []byte
+		if text, err = json.Marshal(o); err != nil {
+			return nil, err
+		}
+		force := true
+		out, err = api.Patch(ctx, r.name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+	}
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return nil, fmt.Errorf("%s %s/%s is there already and is not ours (it has no label %s): delete it, or give it another name", r.resource, r.namespace, r.name, Label)
+	case apierrors.IsNotFound(err) && have != nil, apierrors.IsConflict(err):
+		delete(w.have, r) // it went, or is another one: made anew with the next try
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing %s %s/%s: %w", r.resource, r.namespace, r.name, err)
+	}
+	w.have[r] = known(out)
+	return w.have[r], nil
+}
+
+// delete deletes an object of ours.
+func (w *Writer) delete(ctx context.Context, r ref) error {
+	uid := w.have[r].uid
+	err := w.of(r.resource).Namespace(r.namespace).Delete(ctx, r.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("deleting %s %s/%s: %w", r.resource, r.namespace, r.name, err)
+	}
+	delete(w.have, r)
+	return nil
+}
+
+// ending says whether a namespace is about to go: nothing can be made in it, and all
+// that is in it goes with it.
+func ending(err error) bool { return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) }
