@@ -140,13 +140,16 @@ func fillWeighted(table []uint32, turns []turn, heaviest uint64) {
 func (t *turn) take(table []uint32) {
 	at, size := t.next, uint32(len(table))
 	for table[at] != free {
-		if at += t.step; at >= size {
-			at -= size
-		}
+		at = after(at, t.step, size)
 	}
 	table[at] = t.index
-	if at += t.step; at >= size {
-		at -= size
-	}
-	t.next = at
+	t.next = after(at, t.step, size)
+}
+
+// after returns the slot that is step after at in the round. One of the two sums is
+// below the size, and the other above it or, below zero, far above. A branch in
+// their place would be guessed wrong as often as not.
+func after(at, step, size uint32) uint32 {
+	past := int32(at + step - size)
+	return uint32(past) + size&uint32(past>>31)
 }
