@@ -36,13 +36,17 @@ func notZero(path string) (n int, err error) {
 		return 0, fmt.Errorf("opening pinned map %s: %w", filepath.Base(path), err)
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	var key uint32
-	var value uint64
-	all := m.Iterate()
-	for all.Next(&key, &value) {
-		if value != 0 {
+	keys, values := make([]uint32, m.MaxEntries()), make([]uint64, m.MaxEntries())
+	// All at once, and not each by a system call of its own: those who watch must not
+	// take the processor away from those whom they watch. Linux 5.6.
+	read, err := m.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the map's end
+		return 0, fmt.Errorf("reading pinned map %s: %w", filepath.Base(path), err)
+	}
+	for _, v := range values[:read] {
+		if v != 0 {
 			n++
 		}
 	}
-	return n, all.Err()
+	return n, nil
 }
