@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,26 +58,44 @@ func iptRules(services int) string {
 	return b.String()
 }
 
-// connects opens connections one after the other and returns the time of each
-// connect(2) alone. Each is closed with a reset, so that none lingers.
-func connects(to netip.AddrPort) ([]time.Duration, error) {
-	sa := &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	var took []time.Duration
+// opening is a way's turn: its sockets, made in the way's cgroup, and where they go.
+type opening struct {
+	to    *unix.SockaddrInet4
+	fds   []int
+	times []time.Duration
+}
+
+// open opens the sockets of one turn. It must run in the way's cgroup.
+func open(to netip.AddrPort) (*opening, error) {
+	o := &opening{to: &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}}
 	for range connectsPerTurn {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("opening a socket: %w", err)
+			return nil, errors.Join(fmt.Errorf("opening a socket: %w", err), o.close())
 		}
-		start := time.Now()
-		err = unix.Connect(fd, sa)
-		took = append(took, time.Since(start))
-		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-		unix.Close(fd)
-		if err != nil {
-			return nil, fmt.Errorf("connecting to %s: %w", to, err)
-		}
+		o.fds = append(o.fds, fd)
 	}
-	return took, nil
+	return o, nil
+}
+
+// connect connects the n-th socket and notes how long connect(2) alone took.
+func (o *opening) connect(n int) error {
+	start := time.Now()
+	err := unix.Connect(o.fds[n], o.to)
+	o.times = append(o.times, time.Since(start))
+	if err != nil {
+		return fmt.Errorf("connecting to port %d of %v: %w", o.to.Port, netip.AddrFrom4(o.to.Addr), err)
+	}
+	return nil
+}
+
+// close closes the sockets with a reset, so that no connection lingers.
+func (o *opening) close() error {
+	var errs []error
+	for _, fd := range o.fds {
+		errs = append(errs, unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}), unix.Close(fd))
+	}
+	return errors.Join(errs...)
 }
 
 // listen listens on addr. Nobody waits for what comes: to wake somebody on another
@@ -92,7 +111,7 @@ func listen(addr netip.AddrPort) (accept func() error, stop func() error, err er
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("binding to %s: %w", addr, err), stop())
 	}
-	if err := unix.Listen(fd, 2*connectsPerTurn); err != nil {
+	if err := unix.Listen(fd, 4*connectsPerTurn); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("listening on %s: %w", addr, err), stop())
 	}
 	accept = func() error {
@@ -113,8 +132,9 @@ func listen(addr netip.AddrPort) (accept func() error, stop func() error, err er
 }
 
 // Rounds of the comparison. In each the ways take turns, so that what disturbs
-// the machine disturbs all of them; and a round counts the median of a way's
-// connects, for a mean is what the few say that waited for a core.
+// the machine disturbs all of them, and those between which a microsecond counts
+// connect one socket each in turn. A round counts the median of a way's connects, for
+// a mean is what the few say that waited for a core.
 const (
 	rounds          = 10
 	turnsPerRound   = 20
@@ -204,10 +224,14 @@ const (
 	idle                  // where a program lets every connect() pass
 )
 
-// idle says what the kernel's hook costs by itself, whatever a program does there.
-var ways = []way{
-	{"direct", netip.Addr{}, outside}, {"idle", netip.Addr{}, idle}, {"hook", hookBase, ours},
-	{"nftables", nftBase, outside}, {"iptables", iptBase, outside},
+// turns are the ways, and who takes turns with whom. The idle way says what the
+// kernel's hook costs by itself, whatever a program does there. A walk through 10,000
+// rules empties the processor's caches for whoever comes next, so it has a turn of
+// its own.
+var turns = [][]way{
+	{{"direct", netip.Addr{}, outside}, {"idle", netip.Addr{}, idle}, {"hook", hookBase, ours}},
+	{{"nftables", nftBase, outside}},
+	{{"iptables", iptBase, outside}},
 }
 
 // interleave measures every way in each round, and reports medians.
@@ -217,16 +241,15 @@ func interleave(r *Report, p *place, d *bpf.Datapath, services int, accept func(
 	for round := range rounds {
 		took := make(map[string][]time.Duration)
 		for range turnsPerRound {
-			for _, w := range ways {
+			for _, ways := range turns {
 				// Every round asks for another service, from the first to the last.
-				each, err := w.measure(p, round*(services-1)/(rounds-1))
+				each, err := measure(p, ways, round*(services-1)/(rounds-1), accept)
 				if err != nil {
 					return err
 				}
-				if err := accept(); err != nil {
-					return err
+				for i, w := range ways {
+					took[w.name] = append(took[w.name], each[i]...)
 				}
-				took[w.name] = append(took[w.name], each...)
 			}
 		}
 		for name, all := range took {
@@ -240,7 +263,7 @@ func interleave(r *Report, p *place, d *bpf.Datapath, services int, accept func(
 		return err
 	}
 	name := fmt.Sprintf("connect_%d_services_", services)
-	for _, w := range ways {
+	for _, w := range slices.Concat(turns...) {
 		r.State(name+w.name, us(median(times[w.name])), "us")
 	}
 	r.Below(name+"hook_above_direct", us(median(above)), "us", 1)
@@ -264,10 +287,7 @@ func runTime(p *place, d *bpf.Datapath, services int, accept func() error) (time
 		return 0, err
 	}
 	for range rounds {
-		if _, err := (way{"hook", hookBase, ours}).measure(p, services-1); err != nil {
-			return 0, err
-		}
-		if err := accept(); err != nil {
+		if _, err := measure(p, []way{{"hook", hookBase, ours}}, services-1, accept); err != nil {
 			return 0, err
 		}
 	}
@@ -278,7 +298,38 @@ func runTime(p *place, d *bpf.Datapath, services int, accept func() error) (time
 	return (after.Total - before.Total) / time.Duration(after.Count-before.Count), nil
 }
 
-func (w way) measure(p *place, service int) ([]time.Duration, error) {
+// measure connects the sockets of the ways to a service, one of each way in turn, and
+// returns how long each of them took. Who is first moves on with each.
+func measure(p *place, ways []way, service int, accept func() error) (took [][]time.Duration, err error) {
+	var all []*opening
+	defer func() {
+		for _, o := range all {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	for _, w := range ways {
+		o, err := w.open(p, service)
+		if err != nil {
+			return nil, fmt.Errorf("by %s: %w", w.name, err)
+		}
+		all = append(all, o)
+	}
+	for n := range connectsPerTurn {
+		for i := range all {
+			at := (i + n) % len(all)
+			if err := all[at].connect(n); err != nil {
+				return nil, fmt.Errorf("by %s: %w", ways[at].name, err)
+			}
+		}
+	}
+	for _, o := range all {
+		took = append(took, o.times)
+	}
+	return took, accept()
+}
+
+// open opens the sockets for a turn of the way.
+func (w way) open(p *place, service int) (*opening, error) {
 	to := backendAddr
 	if w.base.IsValid() {
 		to = netip.AddrPortFrom(nth(w.base, service), 80)
@@ -287,9 +338,5 @@ func (w way) measure(p *place, service int) ([]time.Duration, error) {
 	if err := enter[w.in](); err != nil {
 		return nil, err
 	}
-	took, err := connects(to)
-	if err != nil {
-		return nil, fmt.Errorf("by %s: %w", w.name, err)
-	}
-	return took, nil
+	return open(to)
 }
