@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -62,6 +63,19 @@ func (c *Client) Raw() *clientv3.Client { return c.etcd }
 
 // Close ends the connection and all that uses it.
 func (c *Client) Close() error { return c.etcd.Close() }
+
+// Answers returns nil once a member has answered, whatever it said: that we may not
+// read a key is an answer too. It waits no longer than 10 s, and asks for no majority,
+// so that what is left of a store can still be saved.
+func (c *Client) Answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, request)
+	defer cancel()
+	_, err := c.etcd.Get(ctx, "health", clientv3.WithSerializable()) // as etcdctl asks
+	if err != nil && !errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) {
+		return fmt.Errorf("asking whether the store answers: %w", err)
+	}
+	return nil
+}
 
 // KV is a key as it is stored.
 type KV struct {

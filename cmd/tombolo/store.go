@@ -54,6 +54,9 @@ func (f *storeFlags) withStore(do func(c *cobra.Command, client *etcd.Client, ar
 			return err
 		}
 		defer client.Close()
+		if err := client.Answers(c.Context()); err != nil {
+			return f.explain(c.Context(), err)
+		}
 		return f.explain(c.Context(), do(c, client, args))
 	}
 }

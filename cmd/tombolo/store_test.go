@@ -116,3 +116,18 @@ func TestStoreThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("no error: %v", err)
 	}
 }
+
+// TestStoreOutOfReach holds that no command waits for ever for a store, and that each
+// says where it looked for it.
+func TestStoreOutOfReach(t *testing.T) {
+	nowhere := "http://" + etcdtest.Address(t)
+	for _, args := range [][]string{{"ls"}, {"watch"}, {"snapshot", filepath.Join(t.TempDir(), "snapshot.db")}} {
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel()
+			_, err := run(t, append([]string{"store", "--etcd-endpoints", nowhere}, args...)...)
+			if err == nil || !strings.Contains(err.Error(), nowhere) || !strings.Contains(err.Error(), "connection refused") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

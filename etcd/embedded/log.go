@@ -17,7 +17,24 @@ func zapLogger(log *slog.Logger) *zap.Logger {
 // core is a zapcore.Core over slog.
 type core struct{ log *slog.Logger }
 
-func level(l zapcore.Level) slog.Level {
+// usual are lines that every new store writes, and what they are worth.
+var usual = map[string]slog.Level{
+	// Until the first write is on disk; it tries again every few seconds.
+	"failed to update storage version": slog.LevelInfo,
+	// While it is made and listens to nobody.
+	"Running http and grpc server on single port. This is not recommended for production.": slog.LevelDebug,
+	// Of tokens for passwords, which nobody has here.
+	"simple token is not cryptographically signed": slog.LevelDebug,
+}
+
+func level(e zapcore.Entry) slog.Level {
+	if l, ok := usual[e.Message]; ok {
+		return l
+	}
+	return levelOf(e.Level)
+}
+
+func levelOf(l zapcore.Level) slog.Level {
 	switch {
 	case l >= zapcore.ErrorLevel:
 		return slog.LevelError
@@ -29,7 +46,7 @@ func level(l zapcore.Level) slog.Level {
 
 // Enabled implements zapcore.Core.
 func (c core) Enabled(l zapcore.Level) bool {
-	return c.log.Enabled(context.Background(), level(l))
+	return c.log.Enabled(context.Background(), levelOf(l))
 }
 
 // With implements zapcore.Core.
@@ -39,7 +56,7 @@ func (c core) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
+	if c.log.Enabled(context.Background(), level(e)) {
 		return checked.AddCore(e, c)
 	}
 	return checked
@@ -47,7 +64,7 @@ func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Che
 
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(context.Background(), level(e.Level), e.Message, attrs(fields)...)
+	c.log.Log(context.Background(), level(e), e.Message, attrs(fields)...)
 	return nil
 }
 
