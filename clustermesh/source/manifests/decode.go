@@ -4,7 +4,6 @@ import (
 	"bytes"
 	gojson "encoding/json"
 	"errors"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -49,7 +48,7 @@ func decode(text []byte) []document {
 	start := firstLine(text)
 	data, err := toJSON(text)
 	if err != nil {
-		line, reason := syntaxError(err, start)
+		line, reason := syntaxError(err, start, lastLine(text))
 		return []document{{line: start, mistakes: []mistake{{line, reason}}}}
 	}
 	if string(data) == "null" {
@@ -66,22 +65,6 @@ func toJSON(text []byte) ([]byte, error) {
 		return t, nil
 	}
 	return yaml.YAMLToJSONStrict(text)
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): `)
-
-// syntaxError takes the line out of a YAML parser's message.
-func syntaxError(err error, start int) (line int, reason string) {
-	reason = strings.TrimPrefix(err.Error(), "yaml: ")
-	reason = strings.TrimSpace(strings.TrimPrefix(reason, "unmarshal errors:"))
-	line = start
-	if m := yamlLine.FindStringSubmatchIndex(reason); m != nil {
-		if n, err := strconv.Atoi(reason[m[2]:m[3]]); err == nil && n > 0 {
-			line = n - 1
-			reason = reason[:m[0]] + reason[m[1]:]
-		}
-	}
-	return line, reason
 }
 
 // reading is the reading of one chunk.
@@ -111,6 +94,10 @@ func (r *reading) object(data []byte, path []string, otherwise typeName) {
 		return
 	}
 	kind, ok := kinds[name]
+	if err := mistyped(name); !ok && err != nil {
+		r.wrong(d, path, err)
+		return
+	}
 	if !ok {
 		d.skipped = name.String()
 		r.documents = append(r.documents, d)

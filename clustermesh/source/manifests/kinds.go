@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,34 @@ var kinds = map[typeName]reader{
 	{v1alpha1.APIVersion, "BGPPeer"}:                     read(source.BGPPeer, translate.One(translate.BGPPeer)),
 	{v1alpha1.APIVersion, "BGPAdvertisement"}:            read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),
 	{v1alpha1.APIVersion, "AddressPool"}:                 read(source.AddressPool, translate.One(translate.AddressPool)),
+}
+
+// mistyped returns what is wrong with a type that looks as if it were meant to be one
+// of kinds; nil is that it is somebody else's.
+func mistyped(name typeName) error {
+	var ours []string
+	for known := range kinds {
+		switch {
+		case known.group() != name.group():
+		case known.kind == name.kind:
+			return fieldError([]string{"apiVersion"}, fmt.Sprintf("%q: %s is read as %s", name.apiVersion, name.kind, known.apiVersion))
+		default:
+			ours = append(ours, known.kind)
+		}
+	}
+	if name.group() != v1alpha1.Group {
+		return nil
+	}
+	slices.Sort(ours)
+	return fieldError([]string{"kind"}, fmt.Sprintf("%q is no kind of %s, which are %s", name.kind, v1alpha1.APIVersion, strings.Join(ours, ", ")))
+}
+
+// group returns the API group, which is empty for Kubernetes' core.
+func (n typeName) group() string {
+	if group, _, ok := strings.Cut(n.apiVersion, "/"); ok {
+		return group
+	}
+	return ""
 }
 
 // reader reads one kind.
