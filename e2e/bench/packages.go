@@ -25,6 +25,7 @@ type inPackage struct {
 
 var mirror = inPackage{"./clustermesh/mirror", "BenchmarkMirror", "3x", map[string]metric{
 	"s/copy":        {"mirror_10000_services", "s", 2},
+	"s/key-by-key":  {"mirror_10000_services_key_by_key", "s", 0},
 	"s/burst":       {"mirror_burst_1000", "s", 0.3},
 	"ms/change":     {"mirror_change_median", "ms", 3},
 	"ms/change-p99": {"mirror_change_p99", "ms", 0},
