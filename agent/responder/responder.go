@@ -44,8 +44,9 @@ type Responder struct {
 
 	// What follows is owned by Run.
 
-	view *view.View
-	want desired
+	view    *view.View
+	want    desired
+	sources sources
 	// failed is what went wrong last, by what was done.
 	failed map[string]error
 	// uplinks are those that were attached to last, and names are their names.
@@ -70,7 +71,7 @@ var errUnknown = errors.New("not attached: the nodes of the mesh are not all kno
 
 // New returns a Responder that does nothing until Run.
 func New(c Config, kernel *bpf.Responder, log *slog.Logger) *Responder {
-	r := &Responder{config: c, kernel: kernel, log: log, view: view.New(c.Node), failed: map[string]error{}}
+	r := &Responder{config: c, kernel: kernel, log: log, view: view.New(c.Node), sources: sources{}, failed: map[string]error{}}
 	r.snapshot.Store(&Snapshot{Problem: errUnknown})
 	return r
 }
@@ -113,13 +114,14 @@ func (r *Responder) Run(ctx context.Context, batches <-chan view.Batch) error {
 // again.
 func (r *Responder) settle() time.Duration {
 	r.want = desire(r.view, r.config.Node)
+	r.sources.note(r.view)
 	r.try("clock", r.kernel.SetClock())
 	r.try("askers", r.setAskers())
 	if n := r.want.node; n != nil {
 		r.try("local", r.kernel.SetLocal(n.Addresses, n.PodCIDRs))
 	}
 	// What is attached serves the older maps until these are filled.
-	if r.kernel.Restored() || r.want.complete && r.want.node != nil {
+	if r.kernel.Restored() || r.want.enough && r.want.node != nil {
 		r.try("uplinks", r.attach())
 	} else {
 		r.try("uplinks", errUnknown)
@@ -136,7 +138,7 @@ func (r *Responder) setAskers() error {
 	if err != nil {
 		return err
 	}
-	allowed := r.want.allowed(already)
+	allowed := r.want.allowed(already, r.sources, r.view)
 	r.askers = len(allowed)
 	slices.SortFunc(already, netip.Addr.Compare)
 	if slices.Equal(already, allowed) {
@@ -210,7 +212,7 @@ func (r *Responder) publish() {
 			s.Problem = errors.Join(s.Problem, fmt.Errorf("answering probes: %w", err))
 		}
 	}
-	if r.want.node == nil && s.Problem == nil && r.want.complete {
+	if r.want.node == nil && s.Problem == nil && r.want.enough {
 		s.Problem = fmt.Errorf("answering probes: the cluster has no node %s: give --node-name, or add the Node", r.config.Node)
 	}
 	r.snapshot.Store(s)
