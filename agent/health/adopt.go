@@ -57,11 +57,6 @@ func (h *Health) adopt(s survey) {
 	h.renumber(before.ids)
 	h.machine.SetFresh(m.fresh)
 	h.machine.SetTargets(time.Now(), m.targets)
-	for cluster := range before.remembered {
-		if _, still := m.remembered[cluster]; !still {
-			h.catchUp(cluster)
-		}
-	}
 }
 
 // open opens sockets for the node's own addresses.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +97,8 @@ type Health struct {
 	surveys  chan *inquiry
 	news     chan Event
 	heard    chan func(*Machine)
+	// records are to be written, the last that there are.
+	records chan []Record
 
 	// What follows is owned by Run.
 
@@ -119,13 +122,18 @@ type Health struct {
 	told      []order
 	ordered   map[Name]loadbalancer.Health
 	overrides []Override
+	// owed are those of whom it is unsaid that they are up: see unsaid; caughtUp is
+	// when that was last looked at.
+	owed     map[Name]struct{}
+	caughtUp time.Time
 	// members are those of the pool; inquiries are ours, by number, and answers
 	// those that we owe.
 	members   []string
 	inquiries map[uint64]*inquiry
 	answers   []answer
-	// dirty: the records on disk are old; saved is when they were written.
-	dirty    bool
+	// saveBy is when the records on disk are too old; zero while they are as they
+	// should be. saved is when they were last written.
+	saveBy   time.Time
 	saved    time.Time
 	shown    time.Time
 	wasBlind clustermesh.Families
@@ -135,9 +143,11 @@ type Health struct {
 // settling is how long a node that is new may need to answer for the first time.
 const settling = 10 * time.Second
 
-// saveEvery and showEvery bound how often what changes all the time is written.
+// saveEvery and showEvery bound how often what changes all the time is written;
+// saveDown how often what an agent that is killed must not forget is.
 const (
 	saveEvery = time.Second
+	saveDown  = 20 * time.Millisecond
 	showEvery = 500 * time.Millisecond
 )
 
@@ -145,8 +155,8 @@ const (
 func New(c Config, d Deps) *Health {
 	h := &Health{
 		config: c, deps: d,
-		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)),
-		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{},
+		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)), records: make(chan []Record, 1),
+		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}, owed: map[Name]struct{}{},
 	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
 	return h
@@ -166,9 +176,11 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	orders, done := make(chan order), make(chan struct{})
-	go func() { defer close(done); h.deliver(ctx, orders) }()
-	defer func() { cancel(); <-done; h.probes.close() }()
+	orders := make(chan order)
+	var shells sync.WaitGroup
+	shells.Go(func() { h.deliver(ctx, orders) })
+	shells.Go(func() { h.record(ctx) })
+	defer func() { cancel(); shells.Wait(); h.probes.close() }()
 	h.load()
 	h.recollect(ctx)
 	var received <-chan Message
@@ -189,6 +201,7 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		case <-ctx.Done():
 			h.keptAt = time.Time{}
 			h.keep(time.Now())
+			shells.Wait() // who writes records too
 			return h.save()
 		case b := <-batches:
 			h.take(ctx, b)
@@ -253,18 +266,23 @@ func (h *Health) step(heard []Message) {
 	for _, c := range out.Changes {
 		h.changed(c, in.Now)
 	}
-	h.dirty = h.dirty || out.Learned
+	if out.Learned {
+		h.saveWithin(saveEvery)
+	}
 	h.look(in.Now)
 	h.keep(in.Now)
-	if h.dirty && in.Now.Sub(h.saved) >= saveEvery {
-		if err := h.save(); err != nil {
-			h.deps.Log.Warn("what is known of the mesh's nodes is not kept for a restart", "error", err)
-		}
+	h.catchUp(in.Now)
+	if !h.saveBy.IsZero() && !in.Now.Before(h.saveBy) {
+		h.saveBy, h.saved = time.Time{}, in.Now
+		h.saveSoon()
 	}
 	if len(out.Changes) > 0 || in.Now.Sub(h.shown) >= showEvery {
 		h.show(in.Now)
 	}
 	h.wake = out.Wake
+	if !h.saveBy.IsZero() && h.saveBy.Before(h.wake) {
+		h.wake = h.saveBy
+	}
 }
 
 // useEvery is how often it is looked which nodes services use.
@@ -290,10 +308,16 @@ func (h *Health) use(now time.Time) {
 
 // changed hands a verdict on, and writes it down if it is news.
 func (h *Health) changed(c Change, now time.Time) {
-	h.dirty = true
 	who := Name{c.Cluster, c.Node}
 	if b := bits(c.Verdict); b != 0 || c.Override || !h.unsaid(who) {
 		h.order(who, b)
+	} else {
+		h.owed[who] = struct{}{}
+	}
+	if c.AddressDown|c.PodsDown|c.WasIn != 0 {
+		h.saveWithin(saveDown)
+	} else {
+		h.saveWithin(saveEvery)
 	}
 	quiet := func(s clustermesh.VerdictState) bool {
 		return s == clustermesh.VerdictUp || s == clustermesh.VerdictSuspect || s == ""

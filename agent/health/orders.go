@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"time"
 
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/clustermesh"
@@ -81,19 +82,34 @@ func (h *Health) renumber(before map[string]uint16) {
 }
 
 // unsaid reports whether that somebody is up is not to be said: the balancer may know
-// from a process before this one that it is down, and who is known by memory alone is
-// up again only if it was we who called it down, and saw it come back.
+// from a process before this one that it is down, of which the record may be lost. So
+// it has to answer this one first; and who is known by memory alone is up again only if
+// it was we who called it down, and saw it come back.
 func (h *Health) unsaid(who Name) bool {
+	if _, said := h.ordered[who]; said {
+		return false
+	}
 	_, remembered := h.mesh.remembered[who.Cluster]
-	_, said := h.ordered[who]
-	return remembered && !said
+	return remembered || !h.machine.Proven(who)
 }
 
-// catchUp says of a cluster that the store has listed what was unsaid.
-func (h *Health) catchUp(cluster string) {
-	for _, v := range h.machine.Verdicts() {
-		who := Name{v.Cluster, v.Node}
-		if _, said := h.ordered[who]; v.Cluster == cluster && !said {
+// catchUpEvery is how often it is looked whether what was unsaid may be said.
+const catchUpEvery = 200 * time.Millisecond
+
+// catchUp says what was unsaid of those who have answered meanwhile, and are listed.
+func (h *Health) catchUp(now time.Time) {
+	if len(h.owed) == 0 || now.Sub(h.caughtUp) < catchUpEvery {
+		return
+	}
+	h.caughtUp = now
+	for who := range h.owed {
+		v, judged := h.machine.Verdict(who)
+		_, said := h.ordered[who]
+		switch {
+		case said, !judged:
+			delete(h.owed, who)
+		case !h.unsaid(who):
+			delete(h.owed, who)
 			h.order(who, bits(v))
 		}
 	}

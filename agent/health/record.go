@@ -21,7 +21,7 @@ type Record struct {
 
 // Records returns what is worth to be kept, by name.
 func (m *Machine) Records() []Record {
-	var out []Record
+	out := []Record{}
 	for _, n := range m.nodes {
 		if !n.everAnswered() {
 			continue
@@ -93,4 +93,30 @@ func (m *Machine) recall(n *node) {
 			t.fell = m.now
 		}
 	}
+}
+
+// Proven reports whether what is asked of a node has all answered since the machine
+// began, so that nothing that was known before speaks against it; of a cluster,
+// something in each family. Who is not asked has nothing to prove.
+func (m *Machine) Proven(who Name) bool {
+	if who.Node != "" {
+		n := m.nodes[who]
+		return n == nil || who == m.self || !slices.ContainsFunc(kindsOf(n), func(k Kind) bool { return !n.track[k].heard })
+	}
+	var asked, heard [families]bool
+	if c := m.clusters[who.Cluster]; c != nil && who.Cluster != m.self.Cluster {
+		for _, n := range c.nodes {
+			for _, k := range kindsOf(n) {
+				asked[k.family()] = true
+				heard[k.family()] = heard[k.family()] || n.track[k].heard
+			}
+		}
+	}
+	return asked == heard
+}
+
+// kindsOf returns the kinds that are asked of a node.
+func kindsOf(n *node) []Kind {
+	asked, _ := n.asked()
+	return asked
 }

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"context"
 	"path/filepath"
 	"time"
 
@@ -36,11 +37,42 @@ func (h *Health) recall(s survey) {
 	}
 }
 
+// saveWithin has the records written when the last ones are that old.
+func (h *Health) saveWithin(d time.Duration) {
+	if by := h.saved.Add(d); h.saveBy.IsZero() || by.Before(h.saveBy) {
+		h.saveBy = by
+	}
+}
+
+// saveSoon has the records written as they are now: a slow disk holds up nobody.
+func (h *Health) saveSoon() {
+	select {
+	case <-h.records: // older ones, not begun
+	default:
+	}
+	h.records <- h.machine.Records() // for which there is room
+}
+
+// record writes records until ctx ends.
+func (h *Health) record(ctx context.Context) {
+	for {
+		select {
+		case all := <-h.records:
+			if err := h.write(all); err != nil {
+				h.deps.Log.Warn("what is known of the mesh's nodes is not kept for a restart", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // save keeps what must be known after a restart.
 func (h *Health) save() error {
 	if h.machine == nil {
 		return nil
 	}
-	h.dirty, h.saved = false, time.Now()
-	return kept.Write(h.path("health.json"), h.machine.Records())
+	return h.write(h.machine.Records())
 }
+
+func (h *Health) write(all []Record) error { return kept.Write(h.path("health.json"), all) }

@@ -223,6 +223,17 @@ func byHand(v clustermesh.Verdict, state clustermesh.VerdictState) clustermesh.V
 	return v
 }
 
+// Verdict returns what was last said of somebody; false when nothing was.
+func (m *Machine) Verdict(who Name) (clustermesh.Verdict, bool) {
+	var s said
+	if n := m.nodes[who]; n != nil {
+		s = n.said
+	} else if c := m.clusters[who.Cluster]; c != nil && who.Node == "" {
+		s = c.said
+	}
+	return s.verdict, s.verdict.State != ""
+}
+
 // Verdicts returns all verdicts, clusters before their nodes, by name.
 func (m *Machine) Verdicts() []clustermesh.Verdict {
 	var out []clustermesh.Verdict

@@ -43,10 +43,10 @@ type node struct {
 
 // track is what is known of one kind of a node's addresses.
 type track struct {
-	// monitored: it answered once.
-	monitored bool
-	last      time.Time
-	silences  int
+	// monitored: it answered once; heard: since this machine began.
+	monitored, heard bool
+	last             time.Time
+	silences         int
 	// rtt and vary are the usual time of a reply, and by how much it differs.
 	rtt, vary time.Duration
 	// down since when, with which life it was last seen before, and since when it
@@ -295,7 +295,7 @@ func (m *Machine) answered(r Reply) {
 		t.back = r.Arrived
 		m.touch(n.Name)
 	}
-	t.monitored, t.last, t.silences, t.life = true, r.Arrived, 0, r.Life
+	t.monitored, t.heard, t.last, t.silences, t.life = true, true, r.Arrived, 0, r.Life
 	m.sight(n, r.Life)
 	n.streak[f.kind.family()] = 0
 	if n.burst != nil && r.Arrived.After(n.burst.began) {
