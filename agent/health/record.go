@@ -1,6 +1,7 @@
 package health
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -17,6 +18,8 @@ type Record struct {
 	Down      [kinds]time.Time
 	Falls     [kinds]int
 	Life      [kinds]Life
+	// Ask is the address at which it was asked; zero where an older version wrote it.
+	Ask [kinds]netip.Addr
 }
 
 // Records returns what is worth to be kept, by name.
@@ -26,7 +29,7 @@ func (m *Machine) Records() []Record {
 		if !n.everAnswered() {
 			continue
 		}
-		r := Record{Name: n.Name, Kinds: int(kinds)}
+		r := Record{Name: n.Name, Kinds: int(kinds), Ask: n.Ask}
 		for k := range kinds {
 			t := &n.track[k]
 			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k] = t.monitored, t.down, t.falls, t.before
@@ -86,6 +89,9 @@ func (m *Machine) recall(n *node) {
 	for k := range kinds {
 		t := &n.track[k]
 		t.monitored, t.down, t.falls, t.before = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k]
+		if r.Ask[k].IsValid() && r.Ask[k] != n.Ask[k] {
+			*t = t.elsewhere(n.Ask[k])
+		}
 		if t.monitored && t.down.IsZero() {
 			t.last = m.now // as if: silence counts from now
 		}

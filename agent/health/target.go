@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -61,18 +62,42 @@ func (m *Machine) meet(t Target, now time.Time) *node {
 }
 
 // readdress takes in by which addresses a node is asked from now on. What is not
-// asked any more is not monitored, and so not down either.
+// asked any more is not monitored, and so not down either; nor is what is asked at
+// another address, where nobody answered yet. But what is down stays so until it
+// answers there.
 func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
+	old := n.Ask
 	n.Ask, n.due = ask, now
-	for k, a := range ask {
-		if !a.IsValid() {
-			n.track[k] = track{}
+	for k := range kinds {
+		if old[k] == ask[k] {
+			continue
+		}
+		m.recant(n, k)
+		n.track[k] = n.track[k].elsewhere(ask[k])
+		n.streak[k.family()] = 0
+		if n.burst != nil {
+			n.burst.asks[k] = false
 		}
 	}
 	if !n.everAnswered() {
 		m.endBurst(n)
 		n.suspect, n.streak = time.Time{}, [families]int{}
 	}
+}
+
+// elsewhere is what is known of a kind that is asked at another address from now on.
+func (t track) elsewhere(a netip.Addr) track {
+	if !a.IsValid() || t.down.IsZero() {
+		return track{}
+	}
+	return track{monitored: t.monitored, down: t.down, fell: t.fell, falls: t.falls, before: t.before, lent: t.lent}
+}
+
+// recant forgets the probes of a kind that are under way: the address that they ask is
+// not the node's any more.
+func (m *Machine) recant(n *node, k Kind) {
+	n.waiting = slices.DeleteFunc(n.waiting, func(f *flight) bool { return f.kind == k })
+	maps.DeleteFunc(m.flights, func(_ uint64, f *flight) bool { return f.node == n && f.kind == k })
 }
 
 // part forgets a node that exists no more.

@@ -1,0 +1,115 @@
+package health
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/clustermesh"
+)
+
+// move gives a node other addresses, those of a node that is silent until then, and
+// returns that one.
+func (w *world) move(who Name, by ...Kind) *agentModel {
+	other := &agentModel{name: Name{who.Cluster, who.Node + "-new"}, dead: true}
+	w.agents[other.name] = other
+	w.targets = slices.Clone(w.targets)
+	for i := range w.targets {
+		if w.targets[i].Name == who {
+			for _, k := range by {
+				a := netip.AddrFrom4([4]byte{10, 99, byte(k), 1})
+				w.targets[i].Ask[k], w.byAddr[a] = a, place{other.name, k}
+			}
+		}
+	}
+	return other
+}
+
+// A node that was made anew under its name has other addresses, at which nobody
+// answered yet: it is not monitored there, and falls when it was and dies. So it is
+// when the agent that watches starts anew meanwhile.
+func TestReaddress(t *testing.T) {
+	for name, restart := range map[string]bool{"at once": false, "over a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 3, 3, 3)
+			w.settle()
+			a, b := w.agents[node1("a", 1)], node1("b", 1)
+			fresh := w.move(b, Address, Pods)
+			if restart {
+				w.restart(a)
+			} else {
+				a.machine.SetTargets(w.now, w.targets)
+				w.step(a)
+			}
+			expect := func(want clustermesh.VerdictState) {
+				t.Helper()
+				w.run(3 * time.Second)
+				if got := w.state(a.name, b); got != want {
+					t.Errorf("at %v it is %v, want %v", w.since(), got, want)
+				}
+			}
+			expect(clustermesh.VerdictUnmonitored)
+			fresh.dead = false
+			expect(clustermesh.VerdictUp)
+			fresh.dead = true
+			expect(clustermesh.VerdictDown)
+		})
+	}
+}
+
+// Only one kind has another address: the other goes on as before. Replies from the
+// address before are none from this one.
+func TestReaddressKind(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	a, b := w.agents[node1("a", 1)], node1("b", 1)
+	w.move(b, Address)
+	a.machine.SetTargets(w.now, w.targets)
+	w.step(a)
+	w.run(3 * time.Second)
+	n := a.machine.nodes[b]
+	if n.track[Address].monitored || !n.track[Pods].monitored || n.anyDown() {
+		t.Errorf("tracks %+v", n.track)
+	}
+	w.agents[b].dead = true
+	w.run(time.Second)
+	if n.track[Pods].down.IsZero() || !n.track[Address].down.IsZero() {
+		t.Errorf("its pods are silent: tracks %+v", n.track)
+	}
+}
+
+// What is down stays down until it answers at its new address.
+func TestReaddressDown(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	a, b := w.agents[node1("a", 1)], node1("b", 1)
+	w.agents[b].dead = true
+	w.run(time.Second)
+	fresh := w.move(b, Address, Pods)
+	w.restart(a)
+	w.run(3 * time.Second)
+	if got := w.state(a.name, b); got != clustermesh.VerdictDown {
+		t.Errorf("it is %v", got)
+	}
+	fresh.dead = false
+	w.run(5 * time.Second)
+	if got := w.state(a.name, b); got != clustermesh.VerdictUp {
+		t.Errorf("it answers and is %v", got)
+	}
+}
+
+// restart gives an agent a new machine, with what the one before kept.
+func (w *world) restart(a *agentModel) {
+	kept := a.machine.Records()
+	a.machine, a.inbox = NewMachine(DefaultKnobs(), a.name), Input{}
+	a.machine.SetMembers(w.membersOf(a.name.Cluster))
+	a.machine.Remember(kept)
+	fresh := map[string]bool{}
+	for _, t := range w.targets {
+		fresh[t.Cluster] = true
+	}
+	a.machine.SetFresh(fresh)
+	a.machine.SetTargets(w.now, w.targets)
+	w.step(a)
+}
