@@ -113,3 +113,32 @@ func (w *world) restart(a *agentModel) {
 	a.machine.SetTargets(w.now, w.targets)
 	w.step(a)
 }
+
+// Who fell often has to stand long also after a restart of the agent.
+func TestFallsOverRestart(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
+	for range 3 {
+		b.dead = true
+		w.run(1500 * time.Millisecond)
+		b.dead = false
+		w.run(20 * time.Second)
+	}
+	stands := func() time.Duration { return a.machine.nodes[b.name].track[Address].stand(DefaultKnobs()) }
+	before := stands()
+	w.restart(a)
+	w.run(3 * time.Second)
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	if got := stands(); got != 2*before {
+		t.Errorf("it stood %v before a restart, and at the next fall %v", before, got)
+	}
+	b.dead = false
+	w.run(DefaultKnobs().Forgive + time.Minute)
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	if got := stands(); got != DefaultKnobs().MinUp {
+		t.Errorf("after %v without a fall it stands %v", DefaultKnobs().Forgive, got)
+	}
+}

@@ -18,8 +18,10 @@ type Record struct {
 	Down      [kinds]time.Time
 	Falls     [kinds]int
 	Life      [kinds]Life
-	// Ask is the address at which it was asked; zero where an older version wrote it.
-	Ask [kinds]netip.Addr
+	// Fell is when it fell last, Ask the address at which it was asked; zero where an
+	// older version wrote it.
+	Fell [kinds]time.Time
+	Ask  [kinds]netip.Addr
 }
 
 // Records returns what is worth to be kept, by name.
@@ -32,7 +34,7 @@ func (m *Machine) Records() []Record {
 		r := Record{Name: n.Name, Kinds: int(kinds), Ask: n.Ask}
 		for k := range kinds {
 			t := &n.track[k]
-			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k] = t.monitored, t.down, t.falls, t.before
+			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k], r.Fell[k] = t.monitored, t.down, t.falls, t.before, t.fell
 		}
 		out = append(out, r)
 	}
@@ -88,15 +90,15 @@ func (m *Machine) recall(n *node) {
 	delete(m.memory, n.Name)
 	for k := range kinds {
 		t := &n.track[k]
-		t.monitored, t.down, t.falls, t.before = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k]
+		t.monitored, t.down, t.falls, t.before, t.fell = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k], r.Fell[k]
+		if t.falls > 0 && (t.fell.IsZero() || t.fell.After(m.now)) {
+			t.fell = m.now // as if, also where the clock was set back
+		}
 		if r.Ask[k].IsValid() && r.Ask[k] != n.Ask[k] {
 			*t = t.elsewhere(n.Ask[k])
 		}
 		if t.monitored && t.down.IsZero() {
 			t.last = m.now // as if: silence counts from now
-		}
-		if !t.down.IsZero() {
-			t.fell = m.now
 		}
 	}
 }
