@@ -28,6 +28,8 @@ type checker struct {
 	// deaf says why this agent does not listen where it should.
 	deaf func() []string
 	pool *gossip.Pool // nil where this agent does not gossip
+	// judged says what failover thinks of the nodes.
+	judged func() *Failover
 
 	// What follows is owned by run.
 
@@ -43,7 +45,7 @@ const answerTTL = time.Minute
 
 func newChecker(c Config, log *slog.Logger, p *parts, pool *gossip.Pool) *checker {
 	return &checker{
-		pool: pool,
+		pool: pool, judged: p.judge.Snapshot,
 		deaf: func() []string {
 			out := slices.Clone(p.census.Snapshot().Problems)
 			if pool != nil && pool.Snapshot().Problem != "" {
@@ -167,7 +169,24 @@ func (c *checker) measure(ctx context.Context, mesh check.Mesh) ([]*check.Path, 
 	if err != nil {
 		return nil, err
 	}
-	return m.Run(ctx)
+	paths, err := m.Run(ctx)
+	heard(paths, c.judged())
+	return paths, err
+}
+
+// heard notes on which paths failover heard a node once.
+func heard(paths []*check.Path, s *Failover) {
+	in := map[[2]string]clustermesh.Families{}
+	for _, v := range s.Verdicts {
+		in[[2]string{v.Cluster, v.Node}] = v.HeardIn
+	}
+	for _, p := range paths {
+		family := clustermesh.IPv6
+		if p.Family() == clustermesh.IPv4.String() {
+			family = clustermesh.IPv4
+		}
+		p.Heard = in[[2]string{p.Cluster, p.Node}].Has(family)
+	}
 }
 
 // atOnce bounds the doors that are tried at a time.

@@ -59,7 +59,7 @@ func (j *judge) address() bool {
 		j.wrong("no-responder", "probes arrive, and its kernel does not answer them",
 			fmt.Sprintf("run tombolo status on it: its agent must have run, attached to this uplink (--uplinks), with --probe-port %d, and its cluster must have this one as a ClusterPeer; or a NAT on the way makes a stranger of this node", j.port))
 	case j.path.Pinged:
-		j.wrong("port-closed", fmt.Sprintf("UDP port %d is closed: probes are not answered, ping is; so its death is not noticed here", j.port),
+		j.wrong("port-closed", fmt.Sprintf("UDP port %d is closed: probes are not answered, ping is; %s", j.port, j.consequence()),
 			fmt.Sprintf("let UDP to and from port %d pass between the nodes of both clusters, and to their pods' prefixes, in every firewall on the way and on both nodes", j.port))
 	case j.path.Legs[PodsToAddress].Answered:
 		j.wrong("no-way-back", "this node's pods are answered, and this node is not: there is no way back to its address",
@@ -88,12 +88,20 @@ func (j *judge) stopped(l Leg, what string) bool {
 	case r.Kind == Loop:
 		j.wrong("no-route", fmt.Sprintf("packets to %s go in circles, as %v says", what, r.From), advertise)
 	case r.Kind == Prohibited:
-		j.wrong("port-closed", fmt.Sprintf("%v refuses to let UDP port %d pass to %s", r.From, j.port, what),
+		j.wrong("port-closed", fmt.Sprintf("%v refuses to let UDP port %d pass to %s; probes are not answered, %s", r.From, j.port, what, j.consequence()),
 			fmt.Sprintf("let UDP to and from port %d pass there", j.port))
 	default:
 		return false
 	}
 	return true
+}
+
+// consequence says what failover makes of a node that does not answer, though it lives.
+func (j *judge) consequence() string {
+	if j.path.Heard {
+		return "they were before, so that failover takes it for dead and moves connections away from it"
+	}
+	return "they never were, so that its death is not noticed here"
 }
 
 const advertise = "let its speaker advertise its networks to the routers (tombolo bgp routes on it, podCIDRs in a BGPAdvertisement), or add a route"

@@ -22,7 +22,7 @@ var (
 
 // seen makes a path of a text: a leg "aa" (address to address), "ap", "pa" or "pp"
 // and what became of it: yes, no, dropped, port (unreachable), route, prohibited,
-// loop, forbidden, unrouted, nat; and ping, size=PASSES/DEVICE[!] (! is told),
+// loop, forbidden, unrouted, nat; and ping, heard, size=PASSES/DEVICE[!] (! is told),
 // clock=DURATION.
 func seen(t *testing.T, text string) *Path {
 	t.Helper()
@@ -36,6 +36,8 @@ func seen(t *testing.T, text string) *Path {
 			p.Legs[way] = leg(t, way, value)
 		case what == "ping":
 			p.Pinged = true
+		case what == "heard":
+			p.Heard = true
 		case what == "size":
 			if strings.HasSuffix(value, "!") {
 				p.Size.ToldBy = router
@@ -94,7 +96,8 @@ func TestJudge(t *testing.T) {
 		{"", ""},
 
 		// The address.
-		{"aa=no ap=no ping", "wrong port-closed: UDP port 7947 is closed"},
+		{"aa=no ap=no ping", "wrong port-closed: UDP port 7947 is closed: probes are not answered, ping is; they never were, so that its death is not noticed here"},
+		{"aa=no ap=no ping heard", "wrong port-closed: UDP port 7947 is closed: probes are not answered, ping is; they were before, so that failover takes it for dead"},
 		{"aa=no ap=no", "wrong silent: neither probes nor ping"},
 		{"aa=no ap=no pa=yes pp=yes", "wrong no-way-back: this node's pods are answered, and this node is not"},
 		{"aa=port ap=port ping", "wrong no-responder: probes arrive, and its kernel does not answer"},
@@ -103,7 +106,8 @@ func TestJudge(t *testing.T) {
 		{"aa=unrouted ap=unrouted", "wrong no-route: this node has no route to its address (network is unreachable)"},
 		{"aa=route ap=route", "wrong no-route: 172.20.2.254 has no way on to its address"},
 		{"aa=loop ap=loop", "wrong no-route: packets to its address go in circles, as 172.20.2.254 says"},
-		{"aa=prohibited ap=no ping", "wrong port-closed: 172.20.2.254 refuses to let UDP port 7947 pass"},
+		{"aa=prohibited ap=no ping", "wrong port-closed: 172.20.2.254 refuses to let UDP port 7947 pass to its address; probes are not answered, they never were"},
+		{"aa=prohibited ap=no ping heard", "wrong port-closed: 172.20.2.254 refuses to let UDP port 7947 pass to its address; probes are not answered, they were before"},
 
 		// The pods' prefixes.
 		{"aa=yes ap=no pa=yes pp=no", "wrong pods-silent: its address answers, its pods' prefix does not"},

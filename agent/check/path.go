@@ -84,7 +84,9 @@ type Path struct {
 	Legs [ways]Leg
 	// Pinged: its address was silent, and answered an echo request.
 	Pinged bool
-	Size   Size
+	// Heard: the node answered failover here once, in this family.
+	Heard bool
+	Size  Size
 	// RTT is the way to its address and back. Clock is by how much its clock is ahead
 	// of ours, by half the RTT at most wrong; it counts only if Timed.
 	RTT, Clock time.Duration

@@ -43,6 +43,8 @@ type Verdict struct {
 	// that is not known.
 	Watched bool          `json:"watched,omitempty"`
 	RTT     time.Duration `json:"rtt,omitempty"`
+	// HeardIn are the families in which it ever answered.
+	HeardIn clustermesh.Families `json:"heardIn,omitempty"`
 }
 
 // Snapshot returns what is thought now.
@@ -71,6 +73,7 @@ func (h *Health) show(now time.Time) {
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {
+				shown.HeardIn = n.heardIn()
 				if shown.Watched, shown.RTT = n.watched, n.rtt(); n.watched {
 					s.Watched++
 				}

@@ -3,6 +3,8 @@ package health
 import (
 	"slices"
 	"time"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // node is what is known of one.
@@ -155,6 +157,16 @@ func (n *node) anyDown() bool {
 }
 
 func (n *node) everAnswered() bool { return n.monitors(0) || n.monitors(1) }
+
+// heardIn returns the families in which it ever answered.
+func (n *node) heardIn() (in clustermesh.Families) {
+	for f := range families {
+		if n.monitors(f) {
+			in |= f.set()
+		}
+	}
+	return in
+}
 
 // last is when it answered last in a family.
 func (n *node) last(f family) time.Time {
