@@ -71,6 +71,10 @@ func concerns(s *Failover, now time.Time) []string {
 		}
 		out = append(out, "this node hears nobody"+by+" since "+s.Blind.UTC().Format(time.RFC3339)+": its verdicts"+by+" stay as they are")
 	}
+	if !s.Starved.IsZero() {
+		out = append(out, fmt.Sprintf("this node judges nobody since %s: its agent gets too little time, and was never on time for a second (%d pauses since it started); give it CPU, see who takes it",
+			s.Starved.UTC().Format(time.RFC3339), s.Stalls))
+	}
 	if r := s.Remembered; r != nil {
 		out = append(out, fmt.Sprintf("etcd has not listed the nodes of %s since the agent started: they are judged as remembered, which is %v old (%s)",
 			strings.Join(r.Clusters, ", "), coarse(now.Sub(r.Since)), r.Since.UTC().Format(time.RFC3339)))
@@ -112,6 +116,8 @@ func failoverSamples(s *Failover) []control.Sample {
 		{Name: "tombolo_verdict_blind", Help: "1 while this node hears nobody and judges nobody.", Value: truth(!s.Blind.IsZero())},
 		{Name: "tombolo_verdict_remembered", Help: "1 while some nodes are judged as they are remembered from before the agent started.", Value: truth(s.Remembered != nil)},
 		{Name: "tombolo_verdict_watched_nodes", Help: "Nodes that this one watches.", Value: float64(s.Watched)},
+		{Name: "tombolo_verdict_starved", Help: "1 while this agent gets too little time to judge anybody.", Value: truth(!s.Starved.IsZero())},
+		{Name: "tombolo_verdict_stalls_total", Counter: true, Help: "Pauses of this agent after which all that it waited for was void.", Value: float64(s.Stalls)},
 	}
 	states := []clustermesh.VerdictState{
 		clustermesh.VerdictUp, clustermesh.VerdictSuspect, clustermesh.VerdictDown, clustermesh.VerdictDraining, clustermesh.VerdictUnmonitored,

@@ -39,6 +39,7 @@ func TestConcerns(t *testing.T) {
 		{"blind by one family", Failover{Blind: now, BlindIn: clustermesh.IPv6, Sees: clustermesh.IPv4}, []string{"this node hears nobody by IPv6 since"}},
 		{"remembered", Failover{Remembered: &health.Remembered{Since: now.Add(-200 * time.Second), Clusters: []string{"east", "west"}}},
 			[]string{"etcd has not listed the nodes of east, west since the agent started: they are judged as remembered, which is 3m0s old (1970-01-12T13:43:20Z)"}},
+		{"starved", Failover{Starved: now.Add(-time.Minute), Stalls: 7}, []string{"this node judges nobody since 1970-01-12T13:45:40Z: its agent gets too little time, and was never on time for a second (7 pauses"}},
 		{"no sockets", Failover{Problem: "no permission"}, []string{"other nodes cannot be judged: no permission"}},
 	} {
 		got := concerns(&c.s, now)

@@ -151,6 +151,7 @@ type Machine struct {
 	overrides map[Name]clustermesh.VerdictState
 	memory    map[Name]Record
 	touched   map[Name]struct{}
+	pace      pace
 	// spread is to be gossiped with the next Output.
 	spread [][]byte
 	// left are changes about whom is gone, for the next Output.
@@ -210,6 +211,7 @@ func (m *Machine) Step(in Input) Output {
 	}
 	stalled := !m.wake.IsZero() && in.Now.Sub(m.wake) > m.knobs.Stall
 	m.now = in.Now
+	m.pace.step(m.now, stalled)
 	m.refill(elapsed)
 	for _, id := range in.Unsent {
 		m.unsent(id)

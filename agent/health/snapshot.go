@@ -22,6 +22,10 @@ type Snapshot struct {
 	// was asked to be where the budget does not suffice.
 	Interval time.Duration `json:"interval"`
 	Watched  int           `json:"watched"`
+	// Stalls counts how often the agent came so late that all that it waited for was
+	// void; Starved is since when that keeps it from judging anybody, zero when not.
+	Stalls  uint64    `json:"stalls"`
+	Starved time.Time `json:"starved,omitzero"`
 	// Alone: without gossip, this node watches all others itself.
 	Alone bool `json:"alone,omitempty"`
 	// Unread counts what others gossip and this version does not understand.
@@ -70,6 +74,7 @@ func (h *Health) show(now time.Time) {
 	if m := h.machine; m != nil {
 		s.Blind, s.BlindIn = m.Blind()
 		s.Sees, s.Interval, s.Alone, s.Unread = m.Sees(), m.interval, m.alone(), m.unread
+		s.Stalls, s.Starved = m.Stalls(), m.Starved()
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {
