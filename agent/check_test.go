@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"tombolo.io/tombolo/agent/check"
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/internal/etcdtest"
 )
@@ -44,6 +46,30 @@ func TestAgentAnswersChecks(t *testing.T) {
 			if f.Code == "mount" {
 				t.Errorf("found %+v", f)
 			}
+		}
+	}
+}
+
+// Failover heard a node in the families in which it answered once.
+func TestHeard(t *testing.T) {
+	path := func(cluster, node, address string) *check.Path {
+		return &check.Path{Peer: check.Peer{Cluster: cluster, Node: node, Address: netip.MustParseAddr(address)}}
+	}
+	verdict := func(cluster, node string, in clustermesh.Families) health.Verdict {
+		return health.Verdict{Verdict: clustermesh.Verdict{Cluster: cluster, Node: node}, HeardIn: in}
+	}
+	s := &Failover{Verdicts: []health.Verdict{verdict("west", "", 0), verdict("west", "w1", clustermesh.IPv4), verdict("west", "w2", clustermesh.AllFamilies), verdict("west", "w3", 0)}}
+	for _, c := range []struct {
+		path *check.Path
+		want bool
+	}{
+		{path("west", "w1", "172.20.2.1"), true}, {path("west", "w1", "fd00::1"), false},
+		{path("west", "w2", "172.20.2.2"), true}, {path("west", "w2", "fd00::2"), true},
+		{path("west", "w3", "172.20.2.3"), false}, {path("east", "w1", "172.20.1.1"), false},
+	} {
+		heard([]*check.Path{c.path}, s)
+		if c.path.Heard != c.want {
+			t.Errorf("%s/%s at %v: %v, want %v", c.path.Cluster, c.path.Node, c.path.Address, c.path.Heard, c.want)
 		}
 	}
 }
