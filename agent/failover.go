@@ -75,6 +75,10 @@ func concerns(s *Failover, now time.Time) []string {
 		out = append(out, fmt.Sprintf("this node judges nobody since %s: its agent gets too little time, and was never on time for a second (%d pauses since it started); give it CPU, see who takes it",
 			s.Starved.UTC().Format(time.RFC3339), s.Stalls))
 	}
+	if s.Interval > s.Wanted && s.Expected > promised {
+		out = append(out, fmt.Sprintf("it takes up to %v to find a node dead: %d are watched here, each asked every %v instead of %v; a larger --probe-budget asks more often",
+			s.Expected.Round(10*time.Millisecond), s.Watched, s.Interval.Round(time.Millisecond), s.Wanted))
+	}
 	if r := s.Remembered; r != nil {
 		out = append(out, fmt.Sprintf("etcd has not listed the nodes of %s since the agent started: they are judged as remembered, which is %v old (%s)",
 			strings.Join(r.Clusters, ", "), coarse(now.Sub(r.Since)), r.Since.UTC().Format(time.RFC3339)))
@@ -102,6 +106,9 @@ func concerns(s *Failover, now time.Time) []string {
 	return append(out, listed(len(listable), func(i int) string { return listable[i] })...)
 }
 
+// promised is how long it may take to find a node dead before that is a concern.
+const promised = time.Second
+
 // coarse rounds an age, so that a line that names it is not another one at each look.
 func coarse(age time.Duration) time.Duration {
 	if age < time.Minute {
@@ -116,6 +123,8 @@ func failoverSamples(s *Failover) []control.Sample {
 		{Name: "tombolo_verdict_blind", Help: "1 while this node hears nobody and judges nobody.", Value: truth(!s.Blind.IsZero())},
 		{Name: "tombolo_verdict_remembered", Help: "1 while some nodes are judged as they are remembered from before the agent started.", Value: truth(s.Remembered != nil)},
 		{Name: "tombolo_verdict_watched_nodes", Help: "Nodes that this one watches.", Value: float64(s.Watched)},
+		{Name: "tombolo_verdict_interval_seconds", Help: "Time between two probes to a watched node in a family.", Value: s.Interval.Seconds()},
+		{Name: "tombolo_verdict_expected_seconds", Help: "Time that it takes at most until a watched node that dies is down.", Value: s.Expected.Seconds()},
 		{Name: "tombolo_verdict_starved", Help: "1 while this agent gets too little time to judge anybody.", Value: truth(!s.Starved.IsZero())},
 		{Name: "tombolo_verdict_stalls_total", Counter: true, Help: "Pauses of this agent after which all that it waited for was void.", Value: float64(s.Stalls)},
 	}

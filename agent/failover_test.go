@@ -40,6 +40,10 @@ func TestConcerns(t *testing.T) {
 		{"remembered", Failover{Remembered: &health.Remembered{Since: now.Add(-200 * time.Second), Clusters: []string{"east", "west"}}},
 			[]string{"etcd has not listed the nodes of east, west since the agent started: they are judged as remembered, which is 3m0s old (1970-01-12T13:43:20Z)"}},
 		{"starved", Failover{Starved: now.Add(-time.Minute), Stalls: 7}, []string{"this node judges nobody since 1970-01-12T13:45:40Z: its agent gets too little time, and was never on time for a second (7 pauses"}},
+		{"slower", Failover{Wanted: 50 * time.Millisecond, Interval: 180 * time.Millisecond, Expected: 975 * time.Millisecond}, nil},
+		{"slow by wish", Failover{Wanted: time.Second, Interval: time.Second, Expected: 3435 * time.Millisecond}, nil},
+		{"slow", Failover{Wanted: 50 * time.Millisecond, Interval: 305 * time.Millisecond, Watched: 305, Expected: 1350 * time.Millisecond},
+			[]string{"it takes up to 1.35s to find a node dead: 305 are watched here, each asked every 305ms instead of 50ms"}},
 		{"no sockets", Failover{Problem: "no permission"}, []string{"other nodes cannot be judged: no permission"}},
 	} {
 		got := concerns(&c.s, now)

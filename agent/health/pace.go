@@ -46,3 +46,11 @@ func (m *Machine) Starved() time.Time {
 	}
 	return m.pace.fit
 }
+
+// Expected is how long it takes at most, on a path whose replies are usual, until a
+// node that this one watches and that dies is down: a silence more than are needed may
+// have begun before it.
+func (m *Machine) Expected() time.Duration {
+	k := m.knobs
+	return silences*m.interval + k.MinTimeout + time.Duration(k.Burst-1)*k.Gap + max(tail, k.MinTimeout)
+}

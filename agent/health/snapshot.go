@@ -22,6 +22,10 @@ type Snapshot struct {
 	// was asked to be where the budget does not suffice.
 	Interval time.Duration `json:"interval"`
 	Watched  int           `json:"watched"`
+	// Wanted is the interval that was asked for, Expected how long it takes at most
+	// until a watched node that dies is down.
+	Wanted   time.Duration `json:"wanted"`
+	Expected time.Duration `json:"expected"`
 	// Stalls counts how often the agent came so late that all that it waited for was
 	// void; Starved is since when that keeps it from judging anybody, zero when not.
 	Stalls  uint64    `json:"stalls"`
@@ -74,7 +78,7 @@ func (h *Health) show(now time.Time) {
 	if m := h.machine; m != nil {
 		s.Blind, s.BlindIn = m.Blind()
 		s.Sees, s.Interval, s.Alone, s.Unread = m.Sees(), m.interval, m.alone(), m.unread
-		s.Stalls, s.Starved = m.Stalls(), m.Starved()
+		s.Wanted, s.Expected, s.Stalls, s.Starved = m.knobs.Interval, m.Expected(), m.Stalls(), m.Starved()
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {

@@ -37,7 +37,11 @@ drain.`,
 			if err := control.NewClient(runDir, agent.Role).Get(c.Context(), "/verdicts", &s); err != nil {
 				return err
 			}
-			return o.print(c.OutOrStdout(), s, func(bool) table { return verdictTable(&s, time.Now()) })
+			if err := o.print(c.OutOrStdout(), s, func(bool) table { return verdictTable(&s, time.Now()) }); err != nil || o.format != "table" {
+				return err
+			}
+			_, err := fmt.Fprint(c.OutOrStdout(), expectation(&s))
+			return err
 		},
 	}
 	o.add(c)
@@ -80,6 +84,20 @@ func verdictArgs(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// expectation says how soon who dies is found dead from here; nothing while nobody is
+// watched.
+func expectation(s *health.Snapshot) string {
+	if s.Watched == 0 {
+		return ""
+	}
+	asked := s.Interval.Round(time.Millisecond).String()
+	if s.Interval > s.Wanted {
+		asked += fmt.Sprintf(", and not every %v, which --probe-budget does not allow", s.Wanted)
+	}
+	return fmt.Sprintf("\nA node that dies is found dead within %v: %d are watched from here, each asked every %s.\n",
+		s.Expected.Round(10*time.Millisecond), s.Watched, asked)
 }
 
 func verdictTable(s *health.Snapshot, now time.Time) table {
