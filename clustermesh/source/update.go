@@ -62,6 +62,9 @@ type Status struct {
 	// Skipped counts, by apiVersion and kind, objects of kinds that no source
 	// delivers.
 	Skipped map[string]int `json:"skipped,omitempty"`
+	// Remarks are what objects say that means nothing to the mesh: a slip, most likely.
+	// They are taken all the same.
+	Remarks []Problem `json:"remarks,omitempty"`
 }
 
 // Problem is something that its owner should mend. While it lasts, what was

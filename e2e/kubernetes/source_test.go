@@ -63,6 +63,7 @@ spec: {address: 192.168.1.254, asn: 64512, localASN: 64513, holdTime: 9s}
 	t.Run("objects change and go", func(t *testing.T) { changes(r.of(t), all) })
 	t.Run("it means the same as in a directory", func(t *testing.T) { same(r.of(t)) })
 	t.Run("what is wrong is an event", func(t *testing.T) { faults(r.of(t), s, all) })
+	t.Run("what means nothing is an event", func(t *testing.T) { strays(r.of(t), s, all) })
 	t.Run("a storm leaves nothing behind", func(t *testing.T) { storm(r.of(t), s, all) })
 	t.Run("objects say how they stand", func(t *testing.T) { standings(r.of(t), all) })
 	t.Run("services of all clusters", func(t *testing.T) { multicluster(r.of(t), s, all) })
@@ -152,6 +153,35 @@ func faults(r *rig, s *server, all []string) {
 	r.apply(serviceYAML("web", global, "10.1.0.1"))
 	r.wants("mended", all...)
 	r.until("and forgotten", func() bool { return len(s.Status().Source.Problems) == 0 })
+}
+
+// strays shows that what means nothing is said, and does no harm.
+func strays(r *rig, s *server, all []string) {
+	r.apply(serviceYAML("cart", global+`, tombolo.io/wieght: "7", service.cilium.io/lb-algorithm: maglev`, "10.1.0.3"))
+	r.kube.Kubectl("", "annotate", "node", "n1", "tombolo.io/weight=7")
+	r.kube.Kubectl("", "annotate", "namespace", "shop", "tombolo.io/global=true")
+	r.wants("they are taken", append(serviceKeys("cart"), all...)...)
+	on := func(object, want string) {
+		r.Helper()
+		r.until("an event on "+object, func() bool {
+			return strings.Contains(r.kube.Kubectl("", "events", "-n", "default", "--for", object, "-o", "json")+r.kube.Kubectl("", "events", "-n", "shop", "--for", object, "-o", "json"), want)
+		})
+	}
+	on("service/cart", `metadata.annotations[\"tombolo.io/wieght\"]: is not known; tombolo.io/weight was meant? those of a Service are`)
+	on("node/n1", `means nothing on a Node`)
+	on("namespace/shop", `means nothing on a Namespace`)
+	if got := r.events("cart"); len(got) != 1 || !strings.HasPrefix(got[0], "Warning UnknownAnnotation 1 true") {
+		r.Errorf("events: %v", got)
+	}
+	if n := len(s.Status().Source.Remarks); n != 3 {
+		r.Errorf("there are %d remarks", n)
+	}
+	r.kube.Kubectl("", "annotate", "node", "n1", "tombolo.io/weight-")
+	r.kube.Kubectl("", "annotate", "namespace", "shop", "tombolo.io/global-")
+	r.kube.Kubectl("", "-n", "shop", "delete", "service/cart", "endpointslice/cart-1")
+	r.wants("gone", all...)
+	r.until("and forgotten", func() bool { return len(s.Status().Source.Remarks) == 0 })
+	r.well(s)
 }
 
 // storm makes a thousand services, each with a slice that the controller makes,

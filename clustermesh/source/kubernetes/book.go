@@ -29,6 +29,8 @@ type book struct {
 	first   bool
 	// faults are the objects that cannot be taken as they are.
 	faults map[source.Key]fault
+	// strays are what objects say under our domain that means nothing.
+	strays map[source.Key]fault
 	// unknown are those of them of which nothing was delivered, and whole kinds.
 	unknown map[source.Key]struct{}
 	// reported: faults, or what is held back, changed since this was last reset.
@@ -68,7 +70,7 @@ type shelf struct {
 
 func newBook(rule source.Shrink) *book {
 	b := &book{rule: rule, shelves: map[source.Kind]*shelf{}, pending: map[source.Key]struct{}{}, first: true,
-		faults: map[source.Key]fault{}, unknown: map[source.Key]struct{}{}}
+		faults: map[source.Key]fault{}, strays: map[source.Key]fault{}, unknown: map[source.Key]struct{}{}}
 	for _, k := range kinds {
 		b.shelves[k.Kind] = &shelf{
 			held: map[source.Key][]source.Object{}, missing: map[source.Key]struct{}{}, guard: source.Guard{Rule: rule},
@@ -84,6 +86,7 @@ func (b *book) put(k source.Kind, e *entry) {
 		b.store = string(e.UID)
 	}
 	b.found(s, key)
+	b.stray(key, fault{e.UID, e.ResourceVersion, e.strays})
 	was, had := s.held[key]
 	if len(e.mistakes) > 0 {
 		b.blame(key, fault{e.UID, e.ResourceVersion, e.mistakes}, had)
@@ -113,6 +116,7 @@ func (b *book) found(s *shelf, key source.Key) {
 func (b *book) gone(key source.Key) {
 	s := b.shelves[key.Kind]
 	b.found(s, key)
+	b.stray(key, fault{})
 	b.absolve(key)
 	if _, had := s.held[key]; had {
 		delete(s.held, key)
@@ -159,6 +163,19 @@ func (b *book) blame(key source.Key, f fault, had bool) {
 	b.faults[key] = f
 	b.reported = b.reported || !known || !slices.Equal(old.mistakes, f.mistakes)
 	b.doubt(key, !had)
+}
+
+// stray takes note of what an object says that means nothing.
+func (b *book) stray(key source.Key, f fault) {
+	old, had := b.strays[key]
+	if !had && len(f.mistakes) == 0 || slices.Equal(old.mistakes, f.mistakes) && old.uid == f.uid {
+		return
+	}
+	if b.reported = true; len(f.mistakes) == 0 {
+		delete(b.strays, key)
+	} else {
+		b.strays[key] = f
+	}
 }
 
 func (b *book) absolve(key source.Key) {
@@ -272,6 +289,7 @@ func (b *book) release(s *shelf) {
 			delete(s.held, key)
 			b.pending[key] = struct{}{}
 		}
+		b.stray(key, fault{})
 		b.absolve(key)
 		b.doubt(key, false)
 		b.reported = true
@@ -340,8 +358,15 @@ func (b *book) held() (out []source.Held) {
 }
 
 // problems returns what is wrong, sorted.
-func (b *book) problems() (out []source.Problem) {
-	for key, f := range b.faults {
+func (b *book) problems() []source.Problem {
+	return listed(b.faults)
+}
+
+// remarks returns what means nothing, sorted.
+func (b *book) remarks() []source.Problem { return listed(b.strays) }
+
+func listed(all map[source.Key]fault) (out []source.Problem) {
+	for key, f := range all {
 		for _, m := range f.mistakes {
 			out = append(out, source.Problem{Object: key.String(), Reason: m.text})
 		}

@@ -18,13 +18,16 @@ type entry struct {
 	objects []source.Object
 	// mistakes are why there are no objects, each a sentence about a field.
 	mistakes []mistake
+	// strays are what it says under our domain that means nothing.
+	strays []mistake
 }
 
 // mistake is one in one object.
 type mistake struct {
-	// annotation: it is in the value of one.
-	annotation bool
-	text       string
+	// annotation: it is in the value of one. stray: it is one that means nothing, and
+	// the object is taken all the same.
+	annotation, stray bool
+	text              string
 }
 
 // key names the object.
@@ -55,6 +58,9 @@ func (r *reader) read(o any) (*entry, error) {
 	if e.objects, err = r.translate(object); err != nil {
 		e.objects, e.mistakes = nil, mistakes(err)
 	}
+	for _, f := range translate.Strays(r.Kind, m.GetAnnotations(), m.GetLabels()) {
+		e.strays = append(e.strays, mistake{stray: true, text: f.Error()})
+	}
 	for _, noun := range e.objects {
 		r.intern(noun)
 	}
@@ -71,7 +77,7 @@ func name(m metav1.Object) *entry {
 func mistakes(err error) (out []mistake) {
 	for _, f := range translate.Mistakes(err) {
 		annotation := len(f.Path) > 1 && f.Path[1] == "annotations"
-		out = append(out, mistake{annotation, f.Error()})
+		out = append(out, mistake{annotation: annotation, text: f.Error()})
 	}
 	if len(out) == 0 {
 		out = []mistake{{text: err.Error()}}

@@ -38,6 +38,7 @@ const (
 // The reasons of events, as kubectl shows them.
 const (
 	reasonAnnotation = "InvalidAnnotation"
+	reasonStray      = "UnknownAnnotation"
 	reasonObject     = "NotTaken"
 )
 
@@ -48,7 +49,8 @@ type note struct {
 	mistake mistake
 }
 
-// notes writes Events on the objects that cannot be taken as they are. The same
+// notes writes Events on the objects that cannot be taken as they are, or say what
+// means nothing. The same
 // mistake in the same object is one Event, whoever writes it and how often.
 type notes struct {
 	config Config
@@ -75,11 +77,13 @@ func newNotes(c Config, api *client, log *slog.Logger) *notes {
 }
 
 // set says what is wrong now. It never blocks.
-func (n *notes) set(faults map[source.Key]fault) {
+func (n *notes) set(faults ...map[source.Key]fault) {
 	all := map[note]string{}
-	for key, f := range faults {
-		for _, m := range f.mistakes {
-			all[note{key, f.uid, m}] = f.version
+	for _, some := range faults {
+		for key, f := range some {
+			for _, m := range f.mistakes {
+				all[note{key, f.uid, m}] = f.version
+			}
 		}
 	}
 	select {
@@ -159,8 +163,12 @@ func (n *notes) event(w note, version string, now time.Time) *corev1.Event {
 	if namespace == "" {
 		namespace = metav1.NamespaceDefault
 	}
-	if w.mistake.annotation {
+	message := w.mistake.text + "; until this is mended, what was known of the object stays"
+	switch {
+	case w.mistake.annotation:
 		reason = reasonAnnotation
+	case w.mistake.stray:
+		reason, message = reasonStray, w.mistake.text
 	}
 	k := kindOf(w.object.Kind)
 	return &corev1.Event{
@@ -169,7 +177,7 @@ func (n *notes) event(w note, version string, now time.Time) *corev1.Event {
 			APIVersion: k.apiVersion(), Kind: string(w.object.Kind), Namespace: w.object.Namespace, Name: w.object.Name,
 			UID: w.uid, ResourceVersion: version,
 		},
-		Type: corev1.EventTypeWarning, Reason: reason, Message: w.mistake.text + "; until this is mended, what was known of the object stays",
+		Type: corev1.EventTypeWarning, Reason: reason, Message: message,
 		Source: corev1.EventSource{Component: "tombolo", Host: n.config.Node}, ReportingController: "tombolo.io/apiserver", ReportingInstance: n.config.Node,
 		FirstTimestamp: metav1.NewTime(now), LastTimestamp: metav1.NewTime(now), Count: 1,
 	}

@@ -94,7 +94,7 @@ func TestInterner(t *testing.T) {
 
 // The same mistake in the same object has the same name, whoever tells it.
 func TestEventOfNote(t *testing.T) {
-	w := note{source.Key{Kind: source.Service, Namespace: "shop", Name: "web"}, "u", mistake{true, "is wrong"}}
+	w := note{source.Key{Kind: source.Service, Namespace: "shop", Name: "web"}, "u", mistake{annotation: true, text: "is wrong"}}
 	a, b := newNotes(Config{Node: "n1"}, nil, nil), newNotes(Config{Node: "n2"}, nil, nil)
 	first, second := a.event(w, "1", time.Unix(1, 0)), b.event(w, "2", time.Unix(2, 0))
 	if first.Name != second.Name || first.Namespace != "shop" || first.Reason != reasonAnnotation || first.InvolvedObject.Kind != "Service" || first.InvolvedObject.APIVersion != "v1" {
@@ -104,7 +104,7 @@ func TestEventOfNote(t *testing.T) {
 	if third := a.event(w, "1", time.Unix(1, 0)); third.Name == first.Name {
 		t.Error("another object of the same name has the same event")
 	}
-	w = note{source.Key{Kind: source.BGPPeer, Name: "tor"}, "u", mistake{false, "is wrong"}}
+	w = note{source.Key{Kind: source.BGPPeer, Name: "tor"}, "u", mistake{text: "is wrong"}}
 	if e := a.event(w, "1", time.Unix(1, 0)); e.Namespace != "default" || e.Reason != reasonObject || e.InvolvedObject.APIVersion != "tombolo.io/v1alpha1" {
 		t.Errorf("%+v", e)
 	}

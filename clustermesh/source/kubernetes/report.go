@@ -73,10 +73,11 @@ func (s *Source) publish(now time.Time) (changed bool) {
 		s.logReach(old.Err, st.Err)
 	}
 	if s.book.reported || len(missing) != s.absent {
-		st.Held, st.Problems = s.book.held(), slices.Concat(missing, s.book.problems())
+		s.logRemarks(s.book.remarks(), st.Remarks)
+		st.Held, st.Problems, st.Remarks = s.book.held(), slices.Concat(missing, s.book.problems()), s.book.remarks()
 		s.logHeld(st.Held)
 		s.logProblems(st.Problems)
-		s.notes.set(s.book.faults)
+		s.notes.set(s.book.faults, s.book.strays)
 		s.book.reported, s.absent, changed = false, len(missing), true
 	}
 	s.status.Store(&st)
@@ -106,6 +107,19 @@ func (s *Source) logHeld(now []source.Held) {
 		}
 	}
 	s.held = held
+}
+
+// logRemarks logs what objects say that means nothing, once.
+func (s *Source) logRemarks(now, before []source.Problem) {
+	said := make(map[source.Problem]bool, len(before))
+	for _, p := range before {
+		said[p] = true
+	}
+	for _, p := range now {
+		if !said[p] {
+			s.log.Warn("object says what means nothing to the mesh", "object", p.Object, "reason", p.Reason)
+		}
+	}
 }
 
 func (s *Source) logProblems(now []source.Problem) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	gojson "encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,8 @@ type document struct {
 	// objects are what it means; nothing when there are mistakes.
 	objects  []source.Object
 	mistakes []mistake
+	// strays are what it says under our domain that means nothing.
+	strays []mistake
 	// skipped names a kind that is not ours.
 	skipped string
 }
@@ -104,12 +107,25 @@ func (r *reading) object(data []byte, path []string, otherwise typeName) {
 		return
 	}
 	d.key = keyOf(kind.kind, h.Metadata)
+	d.strays = r.strays(kind.kind, path, h.Metadata)
 	var err error
 	if d.objects, err = kind.read(data); err != nil {
 		r.wrong(d, path, err)
 		return
 	}
 	r.documents = append(r.documents, d)
+}
+
+// strays returns what an object says under our domain that means nothing.
+func (r *reading) strays(kind source.Kind, path []string, metadata []byte) (out []mistake) {
+	var m metav1.ObjectMeta
+	if json.UnmarshalCaseSensitivePreserveInts(metadata, &m) != nil {
+		return nil // it is told elsewhere
+	}
+	for _, f := range translate.Strays(kind, m.Annotations, m.Labels) {
+		out = append(out, mistake{r.line(slices.Concat(path, f.Path)), f.Error()})
+	}
+	return out
 }
 
 // listOf says whether a type is a list, and what its items are unless they say

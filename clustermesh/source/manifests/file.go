@@ -23,6 +23,7 @@ type file struct {
 	// blind: and neither is known from before what it was.
 	broken, blind bool
 	problems      []source.Problem
+	remarks       []source.Problem
 	skipped       map[string]int
 	// chunks are the documents of each chunk, by the sum of its text, so that
 	// a change of a big file decodes only what changed.
@@ -76,6 +77,9 @@ func newFile(name string) *file {
 // add takes in a document whose chunk begins at base.
 func (f *file) add(d document, base int) {
 	line := base + d.line
+	for _, m := range d.strays {
+		f.remarks = append(f.remarks, source.Problem{Place: f.place(base + m.line), Object: d.key.String(), Reason: m.reason})
+	}
 	switch {
 	case d.skipped != "":
 		f.skipped[d.skipped]++

@@ -32,7 +32,8 @@ func (s *Source) publish() (news bool) {
 	st := s.Status()
 	st.Synced, st.Objects = s.synced, len(s.set.delivered)
 	if s.set.reported {
-		st.Problems, st.Skipped = s.set.problems(), s.set.skipped()
+		s.logRemarks(s.set.remarks(), st.Remarks)
+		st.Problems, st.Remarks, st.Skipped = s.set.problems(), s.set.remarks(), s.set.skipped()
 		s.logProblems(st.Problems)
 		s.logSkipped(st.Skipped)
 		s.set.reported, s.news = false, true
@@ -55,6 +56,19 @@ func (s *Source) logProblems(now []source.Problem) {
 		}
 	}
 	s.known = current
+}
+
+// logRemarks logs what objects say that means nothing, once.
+func (s *Source) logRemarks(now, before []source.Problem) {
+	said := make(map[source.Problem]bool, len(before))
+	for _, p := range before {
+		said[p] = true
+	}
+	for _, p := range now {
+		if !said[p] {
+			s.log.Warn("manifest says what means nothing to the mesh", "at", p.Place, "object", p.Object, "reason", p.Reason)
+		}
+	}
 }
 
 func (s *Source) logSkipped(now map[string]int) {

@@ -67,7 +67,7 @@ func (s *set) account(f *file, by int) {
 	if f.blind {
 		s.blind += by
 	}
-	s.reported = s.reported || len(f.problems) > 0 || len(f.skipped) > 0
+	s.reported = s.reported || len(f.problems) > 0 || len(f.remarks) > 0 || len(f.skipped) > 0
 }
 
 // doubtful returns, sorted, the objects that may exist and were never known: a
@@ -180,10 +180,22 @@ func (s *set) problems() []source.Problem {
 	for _, p := range s.conflicts {
 		out = append(out, p...)
 	}
-	slices.SortFunc(out, func(a, b source.Problem) int {
+	return sorted(out)
+}
+
+// remarks returns all that means nothing, sorted by place.
+func (s *set) remarks() (out []source.Problem) {
+	for _, f := range s.files {
+		out = append(out, f.remarks...)
+	}
+	return sorted(out)
+}
+
+func sorted(all []source.Problem) []source.Problem {
+	slices.SortFunc(all, func(a, b source.Problem) int {
 		return cmp.Or(comparePlaces(a.Place, b.Place), cmp.Compare(a.Reason, b.Reason))
 	})
-	return out
+	return all
 }
 
 // skipped returns how many documents of each kind that is not ours there are.

@@ -51,10 +51,16 @@ func (c *checker) addressRequest(s *corev1.Service) clustermesh.AddressRequest {
 			r.Addresses = append(r.Addresses, a)
 		}
 	}
-	if key, list := firstOf(s.Annotations, annotationSharingKey); len(list) > 0 {
-		r.SharingKey = strings.TrimSpace(s.Annotations[key])
+	sharing, list := firstOf(s.Annotations, annotationSharingKey)
+	if len(list) > 0 {
+		r.SharingKey = strings.TrimSpace(s.Annotations[sharing])
 	}
-	_, r.SharingNamespaces = firstOf(s.Annotations, annotationSharingNamespaces)
+	with, namespaces := firstOf(s.Annotations, annotationSharingNamespaces)
+	r.SharingNamespaces = namespaces
+	c.annotated = map[string]string{"request.addresses": key, "request.sharing key": sharing, "request.sharing namespaces": with}
+	if key == "" {
+		delete(c.annotated, "request.addresses") // they are those of spec.loadBalancerIP
+	}
 	return r
 }
 

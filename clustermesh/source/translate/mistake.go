@@ -61,7 +61,11 @@ func Mistakes(err error) []*FieldError {
 }
 
 // checker collects the mistakes of one object while it is read.
-type checker struct{ errs []error }
+type checker struct {
+	errs []error
+	// annotated names the annotations that fields of the noun come from.
+	annotated map[string]string
+}
 
 func (c *checker) err() error { return errors.Join(c.errs...) }
 
@@ -90,6 +94,11 @@ func (c *checker) valid(o clustermesh.Object) {
 		return
 	}
 	for _, p := range invalid.Problems {
+		field, _, _ := strings.Cut(p.Field, "[")
+		if key, ok := c.annotated[field]; ok {
+			c.wrongAt([]string{"metadata", "annotations", key}, "%s %s", p.Value, p.Reason)
+			continue
+		}
 		// Its fields are often named as in the object, and then lead to their line.
 		c.wrong(strings.NewReplacer("[", ".", "]", "").Replace(p.Field), "%s %s", p.Value, p.Reason)
 	}

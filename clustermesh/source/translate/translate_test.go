@@ -209,6 +209,13 @@ spec.ipFamilies[0]: "ipv4" is not IPv4 or IPv6
 spec.ipFamilyPolicy: "Both" is not SingleStack, PreferDualStack or RequireDualStack
 metadata.annotations["tombolo.io/load-balancer-ips"]: "192.0.2.1,nonsense" is not a list of IP addresses, such as 192.0.2.1,2001:db8::1`,
 		},
+		{name: "mistakes about sharing", yaml: `
+metadata: {name: web, namespace: shop, annotations: {lbipam.cilium.io/sharing-key: "a b", tombolo.io/load-balancer-sharing-namespaces: Ops}}
+spec: {type: LoadBalancer}`,
+			mistakes: `
+metadata.annotations["lbipam.cilium.io/sharing-key"]: "a b" must be at most 253 printable ASCII characters without spaces
+metadata.annotations["tombolo.io/load-balancer-sharing-namespaces"]: "Ops" must be an RFC 1123 label: 1 to 63 of a-z, 0-9 and -, no - at its ends`,
+		},
 		{name: "addresses of a load balancer count only for one", yaml: `
 metadata: {name: web, namespace: shop}
 status: {loadBalancer: {ingress: [{ip: 192.0.2.10}]}}`,
