@@ -124,6 +124,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindDrains:     reader(readDrain),
 	KindSeal:       reader(readSeal),
 	KindGossip:     reader(readKeyring),
+	KindOrigin:     reader(readOrigin),
 	KindPools:      reader(readPool),
 	KindAddresses:  reader(readAddress),
 	KindExports:    reader(readExport),
@@ -194,6 +195,9 @@ func (*Seal) Kind() Kind { return KindSeal }
 func (*Keyring) Kind() Kind { return KindGossip }
 
 // Kind implements Object.
+func (*Origin) Kind() Kind { return KindOrigin }
+
+// Kind implements Object.
 func (*Pool) Kind() Kind { return KindPools }
 
 // Kind implements Object.
@@ -223,6 +227,7 @@ func (p *BGPPeer) keyName() string          { return p.Name }
 func (a *BGPAdvertisement) keyName() string { return a.Name }
 func (d *Drain) keyName() string            { return string(d.What) + "/" + d.Name }
 func (*Keyring) keyName() string            { return "" }
+func (*Origin) keyName() string             { return "" }
 func (p *Pool) keyName() string             { return p.Name }
 func (a *Address) keyName() string          { return a.Address.String() }
 func (e *ServiceExport) keyName() string    { return e.Service.Name.String() }

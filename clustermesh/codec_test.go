@@ -36,7 +36,7 @@ func samples() map[string]Object {
 		"tombolo/v1/export/services/shop/cart": &Service{
 			Name: ServiceName{"shop", "cart"}, Type: LoadBalancer,
 			Ports:      []ServicePort{{"http", TCP, 80, 30080, "kubernetes.io/h2c"}, {"dns", UDP, 80, 30080, ""}, {"sig", SCTP, 9, 0, ""}},
-			ClusterIPs: addrs("10.96.0.10", "fd96::10"), LoadBalancerIPs: addrs("198.51.100.7"), LoadBalancerClass: "tombolo.io/bgp",
+			ClusterIPs: addrs("10.96.0.10", "fd96::10"), LoadBalancerIPs: addrs("198.51.100.7"), LoadBalancerClass: "tombolo.io/bgp", LoadBalancerOthers: true,
 			ExternalPolicy: TrafficLocal, InternalPolicy: TrafficLocal, Global: true, Shared: true, Affinity: AffinityRemote,
 			Priority: 255, Weight: 65535, SessionAffinity: 3 * time.Hour, PublishNotReady: true, TableSize: 1021,
 			Distribution: PreferSameNode, Overprovisioning: 250, Outliers: OutlierDetection{5, 10 * time.Second, time.Minute, 20},
@@ -100,7 +100,8 @@ func samples() map[string]Object {
 				{Service: ServiceName{"ops", "cart"}, Since: at(1700000061, 0)},
 			},
 		},
-		"tombolo/v1/private/seal": &Seal{Seed: bytes.Repeat([]byte{9}, 32)},
+		"tombolo/v1/private/origin": &Origin{UID: "7c1"},
+		"tombolo/v1/private/seal":   &Seal{Seed: bytes.Repeat([]byte{9}, 32)},
 		"tombolo/v1/private/gossip": &Keyring{
 			Keys: []GossipKey{{GossipSecret{1, 2}, at(1700000000, 7)}, {GossipSecret{31: 3}, at(1700000060, 0)}}, Use: 1,
 		},

@@ -27,7 +27,7 @@ const (
 // Kind is the table that a key belongs to, as it is written in the key.
 type Kind string
 
-// The kinds. KindCluster, KindState, KindSeal and KindGossip are single keys, not tables.
+// The kinds. KindCluster, KindState, KindSeal, KindGossip and KindOrigin are single keys, not tables.
 const (
 	KindCluster    Kind = "cluster"
 	KindState      Kind = "state"
@@ -43,6 +43,7 @@ const (
 	KindBGPAdverts Kind = "bgp/advertisements"
 	KindDrains     Kind = "drains"
 	KindGossip     Kind = "gossip"
+	KindOrigin     Kind = "origin"
 	KindPools      Kind = "pools"
 	KindAddresses  Kind = "addresses"
 	KindExports    Kind = "exports"
@@ -83,6 +84,7 @@ var layout = map[Kind]place{
 	KindBGPPeers:   {1, []Area{Private}},
 	KindBGPAdverts: {1, []Area{Private}},
 	KindGossip:     {0, []Area{Private}},
+	KindOrigin:     {0, []Area{Private}},
 	KindAsked:      {1, []Area{Status}},
 	KindAnswers:    {1, []Area{Status}},
 }
@@ -142,7 +144,7 @@ func (k Key) Prefix() string {
 // for what needs none: markers themselves, single keys and status.
 func (k Key) Marker() (Key, bool) {
 	switch k.Kind {
-	case KindCluster, KindState, KindSeal, KindGossip, KindSynced, KindProcess, KindAsked, KindAnswers:
+	case KindCluster, KindState, KindSeal, KindGossip, KindOrigin, KindSynced, KindProcess, KindAsked, KindAnswers:
 		return Key{}, false
 	}
 	return Key{Area: k.Area, Cluster: k.Cluster, Kind: KindSynced, Name: string(k.Kind)}, true

@@ -20,6 +20,7 @@ func TestParseKey(t *testing.T) {
 		"tombolo/v1/private/pools/a.b":                  {Private, "", KindPools, "a.b"},
 		"tombolo/v1/mirror/west/addresses/fd00::1":      {Mirror, "west", KindAddresses, "fd00::1"},
 		"tombolo/v1/private/gossip":                     {Private, "", KindGossip, ""},
+		"tombolo/v1/private/origin":                     {Private, "", KindOrigin, ""},
 		"tombolo/v1/private/bgp/peers/tor":              {Private, "", KindBGPPeers, "tor"},
 		"tombolo/v1/private/bgp/advertisements/x":       {Private, "", KindBGPAdverts, "x"},
 		"tombolo/v1/private/synced/bgp/peers":           {Private, "", KindSynced, "bgp/peers"},

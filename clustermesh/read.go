@@ -67,6 +67,8 @@ func readCluster(c *checker, m *meshpb.Cluster) *Cluster {
 	}
 }
 
+func readOrigin(_ *checker, m *meshpb.Origin) *Origin { return &Origin{UID: m.GetUid()} }
+
 func readSeal(_ *checker, m *meshpb.Seal) *Seal { return &Seal{Seed: m.GetSeed()} }
 
 func readNode(c *checker, m *meshpb.Node) *Node {
@@ -84,26 +86,27 @@ func readNode(c *checker, m *meshpb.Node) *Node {
 
 func readService(c *checker, m *meshpb.Service) *Service {
 	s := &Service{
-		Name:              ServiceName{m.GetNamespace(), m.GetName()},
-		Type:              narrow[ServiceType](c, "type", m.GetType()),
-		ClusterIPs:        each(m.GetClusterIps(), readAddr),
-		LoadBalancerIPs:   each(m.GetLoadBalancerIps(), readAddr),
-		LoadBalancerClass: m.GetLoadBalancerClass(),
-		ExternalPolicy:    narrow[TrafficPolicy](c, "external policy", m.GetExternalPolicy()),
-		InternalPolicy:    narrow[TrafficPolicy](c, "internal policy", m.GetInternalPolicy()),
-		Global:            m.GetGlobal(),
-		Shared:            m.GetShared(),
-		Affinity:          narrow[Affinity](c, "affinity", m.GetAffinity()),
-		Priority:          narrow[uint8](c, "priority", m.GetPriority()),
-		Weight:            narrow[uint16](c, "weight", m.GetWeight()),
-		SessionAffinity:   readDuration(c, "session affinity", m.GetSessionAffinity()),
-		PublishNotReady:   m.GetPublishNotReady(),
-		Distribution:      narrow[Distribution](c, "distribution", m.GetDistribution()),
-		Overprovisioning:  narrow[uint16](c, "overprovisioning", m.GetOverprovisioning()),
-		TableSize:         m.GetTableSize(),
-		Labels:            m.GetLabels(),
-		Created:           readTime(c, "created", m.GetCreated()),
-		Headless:          m.GetHeadless(),
+		Name:               ServiceName{m.GetNamespace(), m.GetName()},
+		Type:               narrow[ServiceType](c, "type", m.GetType()),
+		ClusterIPs:         each(m.GetClusterIps(), readAddr),
+		LoadBalancerIPs:    each(m.GetLoadBalancerIps(), readAddr),
+		LoadBalancerClass:  m.GetLoadBalancerClass(),
+		LoadBalancerOthers: m.GetLoadBalancerOthers(),
+		ExternalPolicy:     narrow[TrafficPolicy](c, "external policy", m.GetExternalPolicy()),
+		InternalPolicy:     narrow[TrafficPolicy](c, "internal policy", m.GetInternalPolicy()),
+		Global:             m.GetGlobal(),
+		Shared:             m.GetShared(),
+		Affinity:           narrow[Affinity](c, "affinity", m.GetAffinity()),
+		Priority:           narrow[uint8](c, "priority", m.GetPriority()),
+		Weight:             narrow[uint16](c, "weight", m.GetWeight()),
+		SessionAffinity:    readDuration(c, "session affinity", m.GetSessionAffinity()),
+		PublishNotReady:    m.GetPublishNotReady(),
+		Distribution:       narrow[Distribution](c, "distribution", m.GetDistribution()),
+		Overprovisioning:   narrow[uint16](c, "overprovisioning", m.GetOverprovisioning()),
+		TableSize:          m.GetTableSize(),
+		Labels:             m.GetLabels(),
+		Created:            readTime(c, "created", m.GetCreated()),
+		Headless:           m.GetHeadless(),
 	}
 	if o := m.GetOutliers(); o != nil {
 		c.enter("outliers", -1)

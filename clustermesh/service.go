@@ -98,6 +98,9 @@ type Service struct {
 	Request AddressRequest
 	// LoadBalancerClass is spec.loadBalancerClass.
 	LoadBalancerClass string
+	// LoadBalancerOthers: LoadBalancerIPs are those of another implementation, which
+	// wrote them to a service that names no class. It is left to have the service.
+	LoadBalancerOthers bool
 	// ExternalPolicy and InternalPolicy are the traffic policies.
 	ExternalPolicy, InternalPolicy TrafficPolicy
 	// Distribution is this cluster's own wish for its clients.

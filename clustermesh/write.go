@@ -64,6 +64,8 @@ func writeCluster(c *Cluster) *meshpb.Cluster {
 	}
 }
 
+func (o *Origin) message() proto.Message { return &meshpb.Origin{Uid: o.UID} }
+
 func (s *Seal) message() proto.Message { return &meshpb.Seal{Seed: s.Seed} }
 
 func (n *Node) message() proto.Message {
@@ -84,30 +86,31 @@ func (s *Service) message() proto.Message { return writeService(s) }
 
 func writeService(s *Service) *meshpb.Service {
 	return &meshpb.Service{
-		Namespace:         s.Name.Namespace,
-		Name:              s.Name.Name,
-		Type:              meshpb.ServiceType(s.Type),
-		Ports:             each(s.Ports, writeServicePort),
-		ClusterIps:        writeAddrs(s.ClusterIPs),
-		LoadBalancerIps:   writeAddrs(s.LoadBalancerIPs),
-		LoadBalancerClass: s.LoadBalancerClass,
-		ExternalPolicy:    meshpb.TrafficPolicy(s.ExternalPolicy),
-		InternalPolicy:    meshpb.TrafficPolicy(s.InternalPolicy),
-		Global:            s.Global,
-		Shared:            s.Shared,
-		Affinity:          meshpb.Affinity(s.Affinity),
-		Priority:          uint32(s.Priority),
-		Weight:            uint32(s.Weight),
-		SessionAffinity:   writeDuration(s.SessionAffinity),
-		PublishNotReady:   s.PublishNotReady,
-		Distribution:      meshpb.Distribution(s.Distribution),
-		Overprovisioning:  uint32(s.Overprovisioning),
-		Outliers:          writeOutliers(s.Outliers),
-		Request:           writeRequest(&s.Request),
-		TableSize:         s.TableSize,
-		Labels:            s.Labels,
-		Created:           writeTime(s.Created),
-		Headless:          s.Headless,
+		Namespace:          s.Name.Namespace,
+		Name:               s.Name.Name,
+		Type:               meshpb.ServiceType(s.Type),
+		Ports:              each(s.Ports, writeServicePort),
+		ClusterIps:         writeAddrs(s.ClusterIPs),
+		LoadBalancerIps:    writeAddrs(s.LoadBalancerIPs),
+		LoadBalancerClass:  s.LoadBalancerClass,
+		LoadBalancerOthers: s.LoadBalancerOthers,
+		ExternalPolicy:     meshpb.TrafficPolicy(s.ExternalPolicy),
+		InternalPolicy:     meshpb.TrafficPolicy(s.InternalPolicy),
+		Global:             s.Global,
+		Shared:             s.Shared,
+		Affinity:           meshpb.Affinity(s.Affinity),
+		Priority:           uint32(s.Priority),
+		Weight:             uint32(s.Weight),
+		SessionAffinity:    writeDuration(s.SessionAffinity),
+		PublishNotReady:    s.PublishNotReady,
+		Distribution:       meshpb.Distribution(s.Distribution),
+		Overprovisioning:   uint32(s.Overprovisioning),
+		Outliers:           writeOutliers(s.Outliers),
+		Request:            writeRequest(&s.Request),
+		TableSize:          s.TableSize,
+		Labels:             s.Labels,
+		Created:            writeTime(s.Created),
+		Headless:           s.Headless,
 	}
 }
 

@@ -21,6 +21,8 @@ type catalog struct {
 	// unknown are the objects that may exist and are not here, kinds as a whole
 	// included.
 	unknown map[source.Key]struct{}
+	// origin names the store of which the objects are, see source.Update.
+	origin string
 	// cordonDrains: a node that is cordoned is drained.
 	cordonDrains bool
 	// local counts the endpoints of each service in this cluster, remote those
@@ -58,6 +60,7 @@ func (c *catalog) apply(u source.Update) []source.Key {
 	for _, k := range u.Synced {
 		delete(c.unsynced, k)
 	}
+	c.origin = u.Origin
 	c.unknown = make(map[source.Key]struct{}, len(u.Unknown))
 	for _, k := range u.Unknown {
 		c.unknown[k] = struct{}{}

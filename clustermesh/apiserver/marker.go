@@ -9,10 +9,12 @@ import (
 // tidy sweeps, if that may be, and marks the tables of which nothing is left to
 // sweep.
 func (t *term) tidy(now time.Time) error {
+	t.sweep.foreign, t.sweep.unsure = t.foreign()
 	for key := range t.sweep.pass(t.catalog, t.census, now) {
 		t.gone(key, false, now)
 		t.swept(key, now)
 	}
+	t.settleOrigin()
 	t.orphans(now)
 	t.allocate(now)
 	t.introduce()

@@ -153,7 +153,7 @@ func (r *rig) keys() []string {
 	var out []string
 	for k := range r.have {
 		if strings.HasPrefix(k, "export/") || strings.HasPrefix(k, "private/") || strings.HasPrefix(k, "mirror/") {
-			if !strings.Contains(k, "/synced/") && k != "export/cluster" && k != "private/seal" && k != "private/gossip" {
+			if !strings.Contains(k, "/synced/") && k != "export/cluster" && k != "private/seal" && k != "private/gossip" && k != "private/origin" {
 				out = append(out, k)
 			}
 		}

@@ -17,6 +17,10 @@ type sweep struct {
 	// counts are theirs by table.
 	counts census
 	guard  source.Guard
+	// foreign says why the source is not the one of which the keys were stored, empty
+	// if it is; unsure: that is not known yet. See term.foreign.
+	foreign string
+	unsure  bool
 	// reason says why the keys still wait, empty when they do not; at is when
 	// they go if nothing changes, zero for never.
 	reason string
@@ -55,6 +59,10 @@ func (s *sweep) pass(c *catalog, stay census, now time.Time) map[string]struct{}
 		s.reason = "the source has not delivered everything yet"
 		return nil
 	}
+	if s.unsure {
+		s.reason = s.foreign
+		return nil
+	}
 	sure := map[string]struct{}{}
 	for key := range s.keys {
 		if !c.doubts(key) {
@@ -68,10 +76,13 @@ func (s *sweep) pass(c *catalog, stay census, now time.Time) map[string]struct{}
 		s.guard.Judge(false, now) // nothing would go: a hold of before is over
 		return nil
 	}
-	suspect := s.suspect(stay)
+	suspect := s.foreign
+	if much := s.suspect(stay); suspect == "" && much != "" {
+		suspect = much + " would go at once"
+	}
 	ok, at := s.guard.Judge(suspect != "", now)
 	if !ok {
-		s.reason, s.at = suspect+" would go at once; "+source.Outcome(at), at
+		s.reason, s.at = suspect+"; "+source.Outcome(at), at
 		return nil
 	}
 	for key := range sure {

@@ -27,6 +27,8 @@ type term struct {
 	identities    *identities
 	// seal is the cluster's, nil until it is known or made.
 	seal *clustermesh.Seal
+	// origin is the stored one, empty while there is none.
+	origin string
 	// gossip are the keys of the agents' gossip, rotation how far their exchange is.
 	gossip    *clustermesh.Keyring
 	rotation  rotation
@@ -93,6 +95,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Private) + string(clustermesh.KindAddresses) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindSeal),
 		prefix(clustermesh.Private) + string(clustermesh.KindGossip),
+		prefix(clustermesh.Private) + string(clustermesh.KindOrigin),
 	} {
 		if _, err := c.List(ctx, p, t.remember); err != nil {
 			return fmt.Errorf("learning what was given out: %w", err)
@@ -137,6 +140,8 @@ func (t *term) remember(kv etcd.KV) error {
 		t.seal = o
 	case *clustermesh.Keyring:
 		t.gossip = o
+	case *clustermesh.Origin:
+		t.origin = o.UID
 	case *clustermesh.Address:
 		t.addresses.learn(kv.Key, o)
 	case *clustermesh.Drain:
@@ -167,7 +172,7 @@ func (t *term) pass(now time.Time) error {
 }
 
 // single are the kinds that no source brings.
-var single = []clustermesh.Kind{clustermesh.KindSynced, clustermesh.KindCluster, clustermesh.KindSeal, clustermesh.KindGossip}
+var single = []clustermesh.Kind{clustermesh.KindSynced, clustermesh.KindCluster, clustermesh.KindSeal, clustermesh.KindGossip, clustermesh.KindOrigin}
 
 // unwanted finds what is stored below a prefix and nobody wants.
 func (t *term) unwanted(prefix string) {

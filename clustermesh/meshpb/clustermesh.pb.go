@@ -481,6 +481,52 @@ func (x *Cluster) GetSeal() []byte {
 	return nil
 }
 
+// Origin names the store of the Kubernetes API of which the cluster's objects are.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The UID of its namespace kube-system.
+	Uid           string `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_clustermesh_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Origin) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
 // Seal is by what a cluster's agents prove to others whose they are.
 type Seal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,7 +538,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +550,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +563,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+	return file_clustermesh_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Seal) GetSeed() []byte {
@@ -545,7 +591,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +603,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +616,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{3}
+	return file_clustermesh_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Node) GetName() string {
@@ -663,15 +709,17 @@ type Service struct {
 	// Absent is off.
 	Outliers *OutlierDetection `protobuf:"bytes,22,opt,name=outliers,proto3" json:"outliers,omitempty"`
 	// Absent asks for nothing in particular.
-	Request       *AddressRequest `protobuf:"bytes,23,opt,name=request,proto3" json:"request,omitempty"`
-	Headless      bool            `protobuf:"varint,24,opt,name=headless,proto3" json:"headless,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Request  *AddressRequest `protobuf:"bytes,23,opt,name=request,proto3" json:"request,omitempty"`
+	Headless bool            `protobuf:"varint,24,opt,name=headless,proto3" json:"headless,omitempty"`
+	// load_balancer_ips are those of another implementation, which has the service.
+	LoadBalancerOthers bool `protobuf:"varint,25,opt,name=load_balancer_others,json=loadBalancerOthers,proto3" json:"load_balancer_others,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +731,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +744,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{4}
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Service) GetNamespace() string {
@@ -867,6 +915,13 @@ func (x *Service) GetHeadless() bool {
 	return false
 }
 
+func (x *Service) GetLoadBalancerOthers() bool {
+	if x != nil {
+		return x.LoadBalancerOthers
+	}
+	return false
+}
+
 // ServiceExport is a service that a cluster offers to all of its cluster set.
 type ServiceExport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -883,7 +938,7 @@ type ServiceExport struct {
 
 func (x *ServiceExport) Reset() {
 	*x = ServiceExport{}
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +950,7 @@ func (x *ServiceExport) String() string {
 func (*ServiceExport) ProtoMessage() {}
 
 func (x *ServiceExport) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +963,7 @@ func (x *ServiceExport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceExport.ProtoReflect.Descriptor instead.
 func (*ServiceExport) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+	return file_clustermesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ServiceExport) GetService() *Service {
@@ -961,7 +1016,7 @@ type AddressRequest struct {
 
 func (x *AddressRequest) Reset() {
 	*x = AddressRequest{}
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1028,7 @@ func (x *AddressRequest) String() string {
 func (*AddressRequest) ProtoMessage() {}
 
 func (x *AddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1041,7 @@ func (x *AddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
 func (*AddressRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AddressRequest) GetAddresses() [][]byte {
@@ -1041,7 +1096,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1108,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1121,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Pool) GetName() string {
@@ -1136,7 +1191,7 @@ type AddrRange struct {
 
 func (x *AddrRange) Reset() {
 	*x = AddrRange{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1203,7 @@ func (x *AddrRange) String() string {
 func (*AddrRange) ProtoMessage() {}
 
 func (x *AddrRange) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1216,7 @@ func (x *AddrRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddrRange.ProtoReflect.Descriptor instead.
 func (*AddrRange) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AddrRange) GetFirst() []byte {
@@ -1193,7 +1248,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1260,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1273,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Address) GetAddress() []byte {
@@ -1282,7 +1337,7 @@ type AddressClaim struct {
 
 func (x *AddressClaim) Reset() {
 	*x = AddressClaim{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1349,7 @@ func (x *AddressClaim) String() string {
 func (*AddressClaim) ProtoMessage() {}
 
 func (x *AddressClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1362,7 @@ func (x *AddressClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
 func (*AddressClaim) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AddressClaim) GetNamespace() string {
@@ -1392,7 +1447,7 @@ type ClaimedPort struct {
 
 func (x *ClaimedPort) Reset() {
 	*x = ClaimedPort{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1459,7 @@ func (x *ClaimedPort) String() string {
 func (*ClaimedPort) ProtoMessage() {}
 
 func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1472,7 @@ func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedPort.ProtoReflect.Descriptor instead.
 func (*ClaimedPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ClaimedPort) GetProtocol() uint32 {
@@ -1447,7 +1502,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1514,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1527,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -1518,7 +1573,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1585,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1598,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ServicePort) GetName() string {
@@ -1595,7 +1650,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +1662,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +1675,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -1671,7 +1726,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1738,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1751,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1737,7 +1792,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1749,7 +1804,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1762,7 +1817,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1832,7 +1887,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1899,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1912,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1888,7 +1943,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1955,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +1968,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -1963,7 +2018,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2030,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2043,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Synced) GetSource() string {
@@ -2027,7 +2082,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2094,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2107,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -2123,7 +2178,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2190,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2203,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -2242,7 +2297,7 @@ type BGPSession struct {
 
 func (x *BGPSession) Reset() {
 	*x = BGPSession{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2309,7 @@ func (x *BGPSession) String() string {
 func (*BGPSession) ProtoMessage() {}
 
 func (x *BGPSession) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2322,7 @@ func (x *BGPSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
 func (*BGPSession) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BGPSession) GetPeer() string {
@@ -2311,7 +2366,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2378,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2336,7 +2391,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -2381,7 +2436,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2448,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2461,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Peer) GetName() string {
@@ -2455,7 +2510,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2522,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2535,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -2509,7 +2564,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2576,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2589,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Requirement) GetKey() string {
@@ -2581,7 +2636,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2648,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2661,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -2724,7 +2779,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2791,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2804,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{28}
+	return file_clustermesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2827,7 +2882,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +2894,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +2907,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{29}
+	return file_clustermesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2931,7 +2986,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +2998,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3011,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{30}
+	return file_clustermesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -2985,7 +3040,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +3052,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +3065,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{31}
+	return file_clustermesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -3037,7 +3092,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3104,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3117,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{32}
+	return file_clustermesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -3088,7 +3143,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3155,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3168,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{33}
+	return file_clustermesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -3185,7 +3240,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3252,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3265,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{34}
+	return file_clustermesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -3306,7 +3361,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3318,7 +3373,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3331,7 +3386,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{35}
+	return file_clustermesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Finding) GetLevel() string {
@@ -3401,6 +3456,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x14\n" +
 	"\x05peers\x18\a \x03(\tR\x05peers\x12\x12\n" +
 	"\x04seal\x18\b \x01(\fR\x04seal\"\x1a\n" +
+	"\x06Origin\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1a\n" +
 	"\x04Seal\x12\x12\n" +
 	"\x04seed\x18\x01 \x01(\fR\x04seed\"\x83\x03\n" +
 	"\x04Node\x12\x12\n" +
@@ -3416,7 +3473,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcf\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\n" +
+	"\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
@@ -3444,7 +3502,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x10overprovisioning\x18\x15 \x01(\rR\x10overprovisioning\x12D\n" +
 	"\boutliers\x18\x16 \x01(\v2(.tombolo.clustermesh.v1.OutlierDetectionR\boutliers\x12@\n" +
 	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x12\x1a\n" +
-	"\bheadless\x18\x18 \x01(\bR\bheadless\x1a9\n" +
+	"\bheadless\x18\x18 \x01(\bR\bheadless\x120\n" +
+	"\x14load_balancer_others\x18\x19 \x01(\bR\x12loadBalancerOthers\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x03\n" +
@@ -3710,7 +3769,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -3720,111 +3779,112 @@ var file_clustermesh_proto_goTypes = []any{
 	(Family)(0),                   // 5: tombolo.clustermesh.v1.Family
 	(*Prefix)(nil),                // 6: tombolo.clustermesh.v1.Prefix
 	(*Cluster)(nil),               // 7: tombolo.clustermesh.v1.Cluster
-	(*Seal)(nil),                  // 8: tombolo.clustermesh.v1.Seal
-	(*Node)(nil),                  // 9: tombolo.clustermesh.v1.Node
-	(*Service)(nil),               // 10: tombolo.clustermesh.v1.Service
-	(*ServiceExport)(nil),         // 11: tombolo.clustermesh.v1.ServiceExport
-	(*AddressRequest)(nil),        // 12: tombolo.clustermesh.v1.AddressRequest
-	(*Pool)(nil),                  // 13: tombolo.clustermesh.v1.Pool
-	(*AddrRange)(nil),             // 14: tombolo.clustermesh.v1.AddrRange
-	(*Address)(nil),               // 15: tombolo.clustermesh.v1.Address
-	(*AddressClaim)(nil),          // 16: tombolo.clustermesh.v1.AddressClaim
-	(*ClaimedPort)(nil),           // 17: tombolo.clustermesh.v1.ClaimedPort
-	(*OutlierDetection)(nil),      // 18: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 19: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 20: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 21: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 22: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 23: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 24: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 25: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 26: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 27: tombolo.clustermesh.v1.ProcessStatus
-	(*BGPSession)(nil),            // 28: tombolo.clustermesh.v1.BGPSession
-	(*DrainCount)(nil),            // 29: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 30: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 31: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 32: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 33: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 34: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 35: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 36: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 37: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 38: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 39: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 40: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 41: tombolo.clustermesh.v1.Finding
-	nil,                           // 42: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 43: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 44: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	nil,                           // 45: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	nil,                           // 46: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 47: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(*Origin)(nil),                // 8: tombolo.clustermesh.v1.Origin
+	(*Seal)(nil),                  // 9: tombolo.clustermesh.v1.Seal
+	(*Node)(nil),                  // 10: tombolo.clustermesh.v1.Node
+	(*Service)(nil),               // 11: tombolo.clustermesh.v1.Service
+	(*ServiceExport)(nil),         // 12: tombolo.clustermesh.v1.ServiceExport
+	(*AddressRequest)(nil),        // 13: tombolo.clustermesh.v1.AddressRequest
+	(*Pool)(nil),                  // 14: tombolo.clustermesh.v1.Pool
+	(*AddrRange)(nil),             // 15: tombolo.clustermesh.v1.AddrRange
+	(*Address)(nil),               // 16: tombolo.clustermesh.v1.Address
+	(*AddressClaim)(nil),          // 17: tombolo.clustermesh.v1.AddressClaim
+	(*ClaimedPort)(nil),           // 18: tombolo.clustermesh.v1.ClaimedPort
+	(*OutlierDetection)(nil),      // 19: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 20: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 21: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 22: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 23: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 24: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 25: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 26: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 27: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 28: tombolo.clustermesh.v1.ProcessStatus
+	(*BGPSession)(nil),            // 29: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 30: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 31: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 32: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 33: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 34: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 35: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 36: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 37: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 38: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 39: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 40: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 41: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 42: tombolo.clustermesh.v1.Finding
+	nil,                           // 43: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 44: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 45: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	nil,                           // 46: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	nil,                           // 47: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 48: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	6,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	42, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	43, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	19, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	20, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	48, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	43, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	49, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	49, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	44, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	50, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	18, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	12, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
-	10, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
-	49, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
-	44, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	45, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	49, // 20: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
-	14, // 21: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
-	31, // 22: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	31, // 23: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	19, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	13, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
+	11, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
+	50, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
+	45, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	46, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	50, // 20: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	15, // 21: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	32, // 22: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	32, // 23: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 24: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
-	16, // 25: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
-	49, // 26: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
-	49, // 27: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
-	49, // 28: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
-	17, // 29: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
-	48, // 30: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	48, // 31: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	21, // 32: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	22, // 33: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	46, // 34: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	49, // 35: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	17, // 25: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	50, // 26: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	50, // 27: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	50, // 28: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	18, // 29: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	49, // 30: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	49, // 31: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	22, // 32: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	23, // 33: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	47, // 34: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	50, // 35: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	7,  // 36: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	49, // 37: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	23, // 38: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	29, // 39: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	28, // 40: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	47, // 41: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	32, // 42: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	48, // 43: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	48, // 44: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	48, // 45: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	48, // 46: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	31, // 47: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	50, // 37: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	24, // 38: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	30, // 39: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	29, // 40: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	48, // 41: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	33, // 42: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	49, // 43: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	49, // 44: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	49, // 45: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	49, // 46: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	32, // 47: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	5,  // 48: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	31, // 49: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	31, // 50: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	49, // 51: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	49, // 52: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	49, // 53: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	48, // 54: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	37, // 55: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	49, // 56: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	40, // 57: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	41, // 58: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	48, // 59: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	48, // 60: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	32, // 49: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	32, // 50: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	50, // 51: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	50, // 52: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	50, // 53: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	49, // 54: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	38, // 55: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	50, // 56: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	41, // 57: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	42, // 58: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	49, // 59: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	49, // 60: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
 	61, // [61:61] is the sub-list for method output_type
 	61, // [61:61] is the sub-list for method input_type
 	61, // [61:61] is the sub-list for extension type_name
@@ -3843,7 +3903,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

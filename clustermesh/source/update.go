@@ -30,7 +30,13 @@ type Update struct {
 	// that they are gone. A Key without a name stands for all objects of its kind,
 	// one without a kind for all there may be.
 	Unknown []Key
+	// Origin names the store of which all that was delivered is, UnknownOrigin while
+	// the source has one and does not know which; empty for a source without.
+	Origin string
 }
+
+// UnknownOrigin is the origin that a source does not know yet.
+const UnknownOrigin = "unknown"
 
 // Source delivers the objects of a cluster.
 type Source interface {
@@ -56,15 +62,15 @@ type Status struct {
 	Objects int `json:"objects"`
 	// Problems are the objects that could not be taken as they are written.
 	Problems []Problem `json:"problems,omitempty"`
+	// Remarks are what objects say that means nothing to the mesh: a slip, most likely.
+	// They are taken all the same.
+	Remarks []Problem `json:"remarks,omitempty"`
 	// Held are objects that a list of the source lacks and that stay for now,
 	// because the list is not believed.
 	Held []Held `json:"held,omitempty"`
 	// Skipped counts, by apiVersion and kind, objects of kinds that no source
 	// delivers.
 	Skipped map[string]int `json:"skipped,omitempty"`
-	// Remarks are what objects say that means nothing to the mesh: a slip, most likely.
-	// They are taken all the same.
-	Remarks []Problem `json:"remarks,omitempty"`
 }
 
 // Problem is something that its owner should mend. While it lasts, what was

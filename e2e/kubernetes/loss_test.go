@@ -173,3 +173,41 @@ func TestHold(t *testing.T) {
 	r.wants("the others go", nodeKeys(0, 1)...)
 	r.well(s)
 }
+
+// What an API server stored is held also when it starts anew while the API has another
+// store, however little that lacks.
+func TestHoldAfterRestart(t *testing.T) {
+	r := newRig(t, kubetest.Config{})
+	r.allow()
+	r.install()
+	r.apply(namespaceYAML + nodesYAML(0, 3))
+	s := r.serve("n0", source.Shrink{})
+	r.wants("stored", nodeKeys(0, 3)...)
+	r.until("so is of which store they are", func() bool { return r.stored()["private/origin"] != "" })
+	of := r.stored()["private/origin"]
+	r.well(s)
+	s.stop()
+	r.kube.Kubectl("", "delete", "node", "n2")
+	s = r.serve("n0", source.Shrink{})
+	r.wants("what went while nobody looked goes", nodeKeys(0, 2)...)
+	s.stop()
+	r.kube.Lose()
+	r.allow()
+	r.install()
+	r.apply(namespaceYAML + nodesYAML(0, 1))
+	for range 2 { // one hold does not make the store another
+		s = r.serve("n0", source.Shrink{})
+		r.degraded(s, "1 stored keys that nobody wants stay: the API has another store than the one of which all this was stored", "allow it with --allow-shrink")
+		r.wants("it stays", nodeKeys(0, 2)...)
+		s.stop()
+	}
+	s = r.serve("n0", source.Shrink{Hold: time.Second})
+	r.wants("it goes", nodeKeys(0, 1)...)
+	r.until("the other store is believed", func() bool { return r.stored()["private/origin"] != of })
+	r.well(s)
+	s.stop()
+	r.kube.Kubectl("", "delete", "node", "n0")
+	s = r.serve("n0", source.Shrink{})
+	r.wants("and is the one of before from now on")
+	r.well(s)
+}

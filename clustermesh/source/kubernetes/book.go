@@ -36,6 +36,8 @@ type book struct {
 	// reported: faults, or what is held back, changed since this was last reset.
 	// doubted: unknown did since it was last delivered.
 	reported, doubted bool
+	// origin is the one that was delivered last.
+	origin string
 }
 
 // fault is what is wrong with an object.
@@ -308,7 +310,25 @@ func (b *book) complete() bool {
 }
 
 // ready says whether there is something to deliver.
-func (b *book) ready() bool { return b.first || len(b.pending) > 0 || b.doubted }
+func (b *book) ready() bool {
+	return b.first || len(b.pending) > 0 || b.doubted || b.origin != b.believed()
+}
+
+// believed returns the store of which all kinds are that were read; while they are of
+// several, the one that was delivered last.
+func (b *book) believed() string {
+	one := ""
+	for _, s := range b.shelves {
+		switch {
+		case s.absent || s.store == one:
+		case one != "" || s.store == "":
+			return cmp.Or(b.origin, source.UnknownOrigin)
+		default:
+			one = s.store
+		}
+	}
+	return cmp.Or(one, b.origin, source.UnknownOrigin)
+}
 
 // update returns what is to be delivered, and takes it for delivered.
 func (b *book) update() source.Update {
@@ -320,7 +340,8 @@ func (b *book) update() source.Update {
 		u.Changes = append(u.Changes, source.Change{Key: key, Objects: b.shelves[key.Kind].held[key]})
 	}
 	clear(b.pending)
-	b.doubted = false
+	b.origin, b.doubted = b.believed(), false
+	u.Origin = b.origin
 	return u
 }
 

@@ -432,3 +432,43 @@ func TestKindThatIsNotThere(t *testing.T) {
 		t.Error("what was read once is unknown again")
 	}
 }
+
+// Of which store all is that was delivered: not known before it was asked, and another
+// one only when nothing is left of the one before.
+func TestOrigin(t *testing.T) {
+	b := newBook(source.Shrink{})
+	for _, k := range kinds {
+		b.replace(k.Kind, nil)
+	}
+	if got := b.update().Origin; got != source.UnknownOrigin {
+		t.Errorf("before it was asked it is of %q", got)
+	}
+	if b.verified("first"); !b.ready() || b.update().Origin != "first" {
+		t.Error("the answer is not delivered")
+	}
+	if b.ready() {
+		t.Error("it is delivered again")
+	}
+	p := newPaper(t, source.Shrink{Hold: 10 * time.Second}, nodes(0, 3))
+	p.list(nodes(0, 2))
+	p.verified("second")
+	p.at(1)
+	for range 2 { // one list may be a cache's of before
+		for _, k := range kinds {
+			if k.Kind != source.Node {
+				p.replace(k.Kind, nil)
+			}
+		}
+		p.replace(source.Namespace, []*entry{system("second")})
+		p.verified("second")
+		p.at(2)
+	}
+	if p.origin != "first" {
+		t.Errorf("while nodes of another store stay it is of %q", p.origin)
+	}
+	p.at(11)
+	p.wants("they go", nodes(0, 2))
+	if p.origin != "second" {
+		t.Errorf("then it is of %q", p.origin)
+	}
+}
