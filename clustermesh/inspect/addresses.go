@@ -23,6 +23,8 @@ type Pool struct {
 	Ranges []string `json:"ranges"`
 	// Selects says that it is not for all services.
 	Selects bool `json:"selects,omitempty"`
+
+	stored *clustermesh.Pool
 }
 
 // Address is a claim of a service on an address of a pool, or of the one that gave
@@ -61,7 +63,7 @@ func Pools(ctx context.Context, c *etcd.Client) ([]Pool, error) {
 	var out []Pool
 	for _, state := range alloc.Pools() {
 		p := byName[state.Name]
-		one := Pool{PoolState: state, Scope: "cluster", AutoAssign: p.AutoAssign, AvoidBuggy: p.AvoidBuggy,
+		one := Pool{PoolState: state, stored: p, Scope: "cluster", AutoAssign: p.AutoAssign, AvoidBuggy: p.AvoidBuggy,
 			Selects: !p.ServiceSelector.Everything() || !p.NamespaceSelector.Everything()}
 		if p.Scope == clustermesh.PoolMesh {
 			one.Scope = "mesh"

@@ -51,7 +51,7 @@ func pools(ctx context.Context, c *etcd.Client) ([]standing.Pool, error) {
 		if size < p.IPv4 {
 			size = math.MaxUint64
 		}
-		out = append(out, standing.Pool{Name: p.Name, Conflict: p.Conflict, Size: size, Used: uint64(p.Used)})
+		out = append(out, standing.Pool{Pool: p.stored, Conflict: p.Conflict, Size: size, Used: uint64(p.Used)})
 	}
 	return out, err
 }

@@ -16,7 +16,7 @@ var stored = Condition{Accepted, True, "Accepted", "it is taken as it is written
 
 // bgpPeer says how many of the nodes that are to peer with a router do.
 func (m *Mesh) bgpPeer(p *clustermesh.BGPPeer) Object {
-	out := Object{Kind: BGPPeer, Name: p.Name}
+	out := Object{Kind: BGPPeer, Name: p.Name, Stored: p}
 	speakers := map[string]*clustermesh.ProcessStatus{}
 	for _, s := range m.Speakers {
 		speakers[s.Node] = s
@@ -101,5 +101,5 @@ func (m *Mesh) advertisement(a *clustermesh.BGPAdvertisement) Object {
 			c.Message += fmt.Sprintf(" and %d more", more)
 		}
 	}
-	return Object{Kind: BGPAdvertisement, Name: a.Name, Conditions: []Condition{c}}
+	return Object{Kind: BGPAdvertisement, Name: a.Name, Stored: a, Conditions: []Condition{c}}
 }

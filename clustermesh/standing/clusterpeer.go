@@ -5,7 +5,7 @@ import "tombolo.io/tombolo/clustermesh"
 // clusterPeer says how another cluster stands: whether it may take part, and
 // whether what it shares is mirrored.
 func (m *Mesh) clusterPeer(p *clustermesh.Peer) Object {
-	out := Object{Kind: ClusterPeer, Name: p.Name}
+	out := Object{Kind: ClusterPeer, Name: p.Name, Stored: p}
 	cluster := m.Clusters[p.Name]
 	state := m.Mirrors[p.Name]
 	if state == nil {

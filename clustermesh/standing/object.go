@@ -1,6 +1,7 @@
 package standing
 
 import (
+	"bytes"
 	"cmp"
 	"net/netip"
 	"slices"
@@ -36,6 +37,19 @@ type Object struct {
 	// free, and those that it could still give out.
 	Allocated int64 `json:"allocated,omitempty"`
 	Available int64 `json:"available,omitempty"`
+	// Stored is the object as the store has it: what was judged.
+	Stored clustermesh.Object `json:"-"`
+}
+
+// Of says whether it was judged by what an object means now, and not by what it meant
+// before or what another of the name did.
+func (o *Object) Of(now clustermesh.Object) bool {
+	if o == nil || o.Stored == nil || now == nil {
+		return false
+	}
+	a, errA := clustermesh.Encode(o.Stored)
+	b, errB := clustermesh.Encode(now)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // Condition returns the condition of a type; the zero value when it has none.

@@ -5,11 +5,13 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // Pool is how a pool of load-balancer addresses stands.
 type Pool struct {
-	Name string
+	*clustermesh.Pool
 	// Conflict names an older pool with which it overlaps; empty when it does not.
 	Conflict string
 	// Size is how many addresses it can give out, at most MaxUint64, and Used how
@@ -19,7 +21,7 @@ type Pool struct {
 
 // addressPool says whether a pool and another have addresses in common.
 func (m *Mesh) addressPool(p *Pool) Object {
-	out := Object{Kind: AddressPool, Name: p.Name, Allocated: saturated(p.Used)}
+	out := Object{Kind: AddressPool, Name: p.Name, Stored: p.Pool, Allocated: saturated(p.Used)}
 	if p.Size > p.Used {
 		out.Available = saturated(p.Size - p.Used)
 	}

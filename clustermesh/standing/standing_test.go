@@ -139,13 +139,15 @@ func TestConditionOfAType(t *testing.T) {
 	}
 }
 
+func named(name string) *clustermesh.Pool { return &clustermesh.Pool{Name: name} }
+
 func TestAddressPool(t *testing.T) {
 	m := &Mesh{Pools: []Pool{
-		{Name: "alone", Size: 254, Used: 4},
-		{Name: "full", Size: 2, Used: 2},
-		{Name: "new", Conflict: "old", Size: 10},
-		{Name: "old", Size: math.MaxUint64, Used: 1},
-		{Name: "shrunk", Size: 1, Used: 3},
+		{Pool: named("alone"), Size: 254, Used: 4},
+		{Pool: named("full"), Size: 2, Used: 2},
+		{Pool: named("new"), Conflict: "old", Size: 10},
+		{Pool: named("old"), Size: math.MaxUint64, Used: 1},
+		{Pool: named("shrunk"), Size: 1, Used: 3},
 	}}
 	all := Of(m)
 	want := `AddressPool alone Accepted=True Accepted: it is taken as it is written

@@ -68,6 +68,27 @@ func standings(r *rig, all []string) {
 	r.kube.Kubectl("", "wait", "--for=condition=Ready", "--timeout=30s", "bgppeer/tor")
 	r.kube.Kubectl("", "patch", "bgppeer/tor", "--type=merge", "-p", `{"spec": {"asn": 64999}}`)
 	r.until("the status is of the new spec", func() bool { return condition("bgppeer/tor", "Accepted", "observedGeneration") == "2" })
+	transitions(r)
 	r.kube.Kubectl(objectsYAML, "delete", "-f", "-")
 	r.wants("and they go", all...)
+}
+
+// transitions compares what is told of the life of tor with its events.
+func transitions(r *rig) {
+	r.Helper()
+	for _, want := range []string{
+		"Normal Accepted 1 it is taken as it is written",
+		"Warning NoSpeaker 1 no speaker runs on the 3 nodes",
+		"Warning NotEstablished 1 established on 0 of 1 nodes",
+		"Normal Established 1 established on 1 of 1 nodes",
+	} {
+		r.until("an event on the router: "+want, func() bool {
+			all := r.kube.Kubectl("", "-n", "default", "get", "events", "--field-selector", "involvedObject.kind=BGPPeer,involvedObject.name=tor",
+				"-o", `jsonpath={range .items[*]}{.type} {.reason} {.count} {.message}{"\n"}{end}`)
+			return strings.Contains(all, want) && strings.Count(all, "\n") == 4
+		})
+	}
+	if got := r.kube.Kubectl("", "-n", "default", "get", "events", "--field-selector", "involvedObject.kind=AddressPool", "-o", "jsonpath={.items[*].reason}"); got != "Accepted" {
+		r.Errorf("events on pools: %s", got)
+	}
 }

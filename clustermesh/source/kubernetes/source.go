@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/events"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/imports"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/status"
 	"tombolo.io/tombolo/clustermesh/standing"
@@ -32,10 +33,11 @@ type Source struct {
 	asked bool
 	askAt time.Time
 	notes *notes
-	// teller writes how our objects stand, and imports what all clusters offer
-	// together.
-	teller  *status.Writer
-	imports *imports.Writer
+	// happened are the events to be, teller writes how our objects stand, and imports what
+	// all clusters offer together.
+	happened *events.Writer
+	teller   *status.Writer
+	imports  *imports.Writer
 }
 
 // retryIdentity is the wait before the store is asked again which it is.
@@ -58,8 +60,9 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 	s := &Source{config: c, log: log, client: api, book: newBook(c.Shrink), refusals: map[source.Kind]refusal{},
 		known: map[source.Problem]bool{}, held: map[source.Kind]bool{}}
 	s.notes = newNotes(c, api, log)
-	s.teller = status.New(api.dynamic, c.Leads, log)
 	s.imports = imports.New(api.dynamic, c.Leads, log)
+	s.happened = events.New(api.core, c.Node, log)
+	s.teller = status.New(api.dynamic, c.Leads, s.happened.Tell, log)
 	s.status.Store(&source.Status{From: "the Kubernetes API at " + api.host})
 	return s, nil
 }
@@ -91,6 +94,7 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 		all.Go(func() { f.run(ctx) })
 	}
 	all.Go(func() { s.notes.run(ctx) })
+	all.Go(func() { s.happened.Run(ctx) })
 	all.Go(func() { s.teller.Run(ctx) })
 	all.Go(func() { s.imports.Run(ctx) })
 	s.loop(ctx, heard, out)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"tombolo.io/tombolo/api/v1alpha1"
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source/translate"
 	"tombolo.io/tombolo/clustermesh/standing"
 )
@@ -19,8 +20,9 @@ import (
 // kind is one of our kinds that have a status.
 type kind struct {
 	name, resource string
-	// check says what is wrong with an object as it is written now.
-	check func(map[string]any) error
+	// translate returns what an object means to the mesh as it is written now, or what
+	// is wrong with it.
+	translate func(map[string]any) (clustermesh.Object, error)
 	// conditions are the types that the kind has.
 	conditions []string
 	// facts are what its status says beside conditions.
@@ -28,21 +30,30 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{standing.ClusterPeer, "clusterpeers", checks(translate.ClusterPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, clusterFacts},
-	{standing.BGPPeer, "bgppeers", checks(translate.BGPPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, sessionFacts},
-	{standing.BGPAdvertisement, "bgpadvertisements", checks(translate.BGPAdvertisement), []string{v1alpha1.Accepted}, noFacts},
-	{standing.AddressPool, "addresspools", checks(translate.AddressPool), []string{v1alpha1.Accepted, v1alpha1.Conflicted}, poolFacts},
+	{standing.ClusterPeer, "clusterpeers", translator(translate.ClusterPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, clusterFacts},
+	{standing.BGPPeer, "bgppeers", translator(translate.BGPPeer), []string{v1alpha1.Accepted, v1alpha1.Ready}, sessionFacts},
+	{standing.BGPAdvertisement, "bgpadvertisements", translator(translate.BGPAdvertisement), []string{v1alpha1.Accepted}, noFacts},
+	{standing.AddressPool, "addresspools", translator(translate.AddressPool), []string{v1alpha1.Accepted, v1alpha1.Conflicted}, poolFacts},
 }
 
-// checks makes translators alike.
-func checks[O, N any](translate func(*O) (*N, error)) func(map[string]any) error {
-	return func(u map[string]any) error {
+// noun is a pointer to one of the mesh's nouns.
+type noun[N any] interface {
+	*N
+	clustermesh.Object
+}
+
+// translator makes translators alike.
+func translator[O, N any, P noun[N]](translate func(*O) (P, error)) func(map[string]any) (clustermesh.Object, error) {
+	return func(u map[string]any) (clustermesh.Object, error) {
 		o := new(O)
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u, o); err != nil {
-			return fmt.Errorf("reading the object: %w", err)
+			return nil, fmt.Errorf("reading the object: %w", err)
 		}
-		_, err := translate(o)
-		return err
+		out, err := translate(o)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
 	}
 }
 
@@ -75,21 +86,30 @@ func noFacts(*standing.Object) map[string]any { return map[string]any{} }
 
 // status returns the status that an object should have, given how it stands;
 // nil when the store does not have it. It keeps the time of a condition that
-// holds on.
+// holds on. A condition is of the generation that was judged: of the object's own
+// only when the store has what that says.
 func (k kind) status(object *unstructured.Unstructured, told *standing.Object, now time.Time) map[string]any {
 	out := map[string]any{}
 	if told != nil {
 		out = k.facts(told)
 	}
 	before := conditions(object)
-	wrong := k.check(object.Object)
+	desired, wrong := k.translate(object.Object)
 	var all []any
 	for _, typ := range k.conditions {
+		was := conditionOf(before, typ)
+		judged := told.Of(desired)
+		if was == nil && !judged {
+			told = nil // it may be about another object of the name
+		}
 		c := wanted(typ, told, wrong)
 		c.ObservedGeneration = object.GetGeneration()
+		if told != nil && !judged && c.Reason != invalid {
+			c.ObservedGeneration = was.ObservedGeneration // of the spec that the store has
+		}
 		c.LastTransitionTime = metav1.NewTime(now.UTC().Truncate(time.Second))
-		if i := slices.IndexFunc(before, func(b metav1.Condition) bool { return b.Type == typ && b.Status == c.Status }); i >= 0 {
-			c.LastTransitionTime = before[i].LastTransitionTime
+		if was != nil && was.Status == c.Status {
+			c.LastTransitionTime = was.LastTransitionTime
 		}
 		all = append(all, map[string]any{
 			"type": c.Type, "status": string(c.Status), "reason": c.Reason, "message": c.Message,
@@ -100,17 +120,32 @@ func (k kind) status(object *unstructured.Unstructured, told *standing.Object, n
 	return out
 }
 
+// Reasons of conditions that are not those of package standing.
+const (
+	invalid = "Invalid"
+	pending = "Pending"
+)
+
 // wanted returns a condition of an object, without its time.
 func wanted(typ string, told *standing.Object, wrong error) metav1.Condition {
 	switch {
 	case typ == v1alpha1.Accepted && wrong != nil:
-		return metav1.Condition{Type: typ, Status: metav1.ConditionFalse, Reason: "Invalid",
+		return metav1.Condition{Type: typ, Status: metav1.ConditionFalse, Reason: invalid,
 			Message: line(wrong) + "; until this is mended, what was known of the object stays"}
 	case told == nil:
-		return metav1.Condition{Type: typ, Status: metav1.ConditionUnknown, Reason: "Pending", Message: "the API server did not take it yet"}
+		return metav1.Condition{Type: typ, Status: metav1.ConditionUnknown, Reason: pending, Message: "the API server did not take it yet"}
 	}
 	c := told.Condition(typ)
 	return metav1.Condition{Type: typ, Status: metav1.ConditionStatus(c.State), Reason: c.Reason, Message: c.Message}
+}
+
+// conditionOf returns the condition of a type, nil when there is none.
+func conditionOf(all []metav1.Condition, typ string) *metav1.Condition {
+	i := slices.IndexFunc(all, func(c metav1.Condition) bool { return c.Type == typ })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
 }
 
 // line returns all mistakes on one line.

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/standing"
 )
 
@@ -51,6 +52,19 @@ var up = &standing.Object{Kind: "BGPPeer", Name: "tor", Nodes: 2, Established: 2
 	{Type: "Ready", State: standing.True, Reason: "Established", Message: "2 of 2"},
 }}
 
+// stored is what the store has of an object, or of one with another number.
+func stored(t *testing.T, k kind, text string, other bool) clustermesh.Object {
+	t.Helper()
+	if other {
+		text = strings.NewReplacer(`"asn": 1,`, `"asn": 7,`, `"asn": 23456,`, `"asn": 7,`).Replace(text)
+	}
+	noun, err := k.translate(object(t, text).Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return noun
+}
+
 func TestStatus(t *testing.T) {
 	now := time.Date(2026, 11, 26, 8, 0, 0, 5, time.UTC)
 	before := `{"conditions": [
@@ -60,23 +74,36 @@ func TestStatus(t *testing.T) {
 	for _, c := range []struct {
 		name, object string
 		told         *standing.Object
-		want         string
+		// other: the store has another spec than the object.
+		other bool
+		want  string
 	}{
-		{"for the first time", fmt.Sprintf(tor, "{}"), up, `
+		{"for the first time", fmt.Sprintf(tor, "{}"), up, false, `
 Accepted=True Accepted 3 2026-11-26T08:00:00Z: it is taken
 Ready=True Established 3 2026-11-26T08:00:00Z: 2 of 2`},
-		{"what holds on keeps its time", fmt.Sprintf(tor, before), up, `
+		{"what holds on keeps its time", fmt.Sprintf(tor, before), up, false, `
 Accepted=True Accepted 3 2026-01-01T00:00:00Z: it is taken
 Ready=True Established 3 2026-11-26T08:00:00Z: 2 of 2`},
-		{"not stored yet", fmt.Sprintf(tor, before), nil, `
+		{"not stored yet", fmt.Sprintf(tor, before), nil, false, `
 Accepted=Unknown Pending 3 2026-11-26T08:00:00Z: the API server did not take it yet
 Ready=Unknown Pending 3 2026-11-26T08:00:00Z: the API server did not take it yet`},
-		{"a mistake, while it stands as before", broken, up, `
+		{"a mistake, while it stands as before", broken, up, true, `
 Accepted=False Invalid 3 2026-11-26T08:00:00Z: spec.asn: 23456 is reserved; private ones are 64512 to 65534 and 4200000000 to 4294967294; until this is mended, what was known of the object stays
-Ready=True Established 3 2026-11-26T08:00:00Z: 2 of 2`},
+Ready=True Established 1 2026-11-26T08:00:00Z: 2 of 2`},
+		{"the store has the spec of before", fmt.Sprintf(tor, before), up, true, `
+Accepted=True Accepted 1 2026-01-01T00:00:00Z: it is taken
+Ready=True Established 1 2026-11-26T08:00:00Z: 2 of 2`},
+		{"the store has that of another of the name", fmt.Sprintf(tor, "{}"), up, true, `
+Accepted=Unknown Pending 3 2026-11-26T08:00:00Z: the API server did not take it yet
+Ready=Unknown Pending 3 2026-11-26T08:00:00Z: the API server did not take it yet`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := kindNamed(t, "BGPPeer").status(object(t, c.object), c.told, now)
+			k, o := kindNamed(t, "BGPPeer"), object(t, c.object)
+			if c.told != nil {
+				told := *c.told
+				c.told, told.Stored = &told, stored(t, k, c.object, c.other)
+			}
+			got := k.status(o, c.told, now)
 			if text := conditionsOf(got); text != strings.TrimSpace(c.want) {
 				t.Errorf("got\n%s\nwant%s", text, c.want)
 			}
@@ -92,15 +119,17 @@ Ready=True Established 3 2026-11-26T08:00:00Z: 2 of 2`},
 func TestStatusSettles(t *testing.T) {
 	k := kindNamed(t, "BGPPeer")
 	now := time.Now()
-	first, err := json.Marshal(k.status(object(t, fmt.Sprintf(tor, "{}")), up, now))
+	up := *up
+	up.Stored = stored(t, k, fmt.Sprintf(tor, "{}"), false)
+	first, err := json.Marshal(k.status(object(t, fmt.Sprintf(tor, "{}")), &up, now))
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := object(t, fmt.Sprintf(tor, first))
-	if again := k.status(o, up, now.Add(time.Hour)); !same(o.Object["status"], again) {
+	if again := k.status(o, &up, now.Add(time.Hour)); !same(o.Object["status"], again) {
 		t.Errorf("it is written again and again: %s, then %v", first, again)
 	}
-	down := *up
+	down := up
 	down.Established = 1
 	if again := k.status(o, &down, now); same(o.Object["status"], again) {
 		t.Error("a difference is not written")

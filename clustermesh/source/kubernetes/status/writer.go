@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"tombolo.io/tombolo/api/v1alpha1"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/events"
 	"tombolo.io/tombolo/clustermesh/standing"
 )
 
@@ -29,15 +30,18 @@ type Writer struct {
 	api  dynamic.Interface
 	log  *slog.Logger
 	told chan []standing.Object
+	// happened takes what is worth an event.
+	happened func(events.Event)
 	// leads says whether this process leads: nobody else writes.
 	leads func() bool
 	// failed is what was logged last of what cannot be written.
 	failed string
 }
 
-// New returns a writer that asks nothing before Run.
-func New(api dynamic.Interface, leads func() bool, log *slog.Logger) *Writer {
-	return &Writer{api: api, leads: leads, log: log, told: make(chan []standing.Object, 1)}
+// New returns a writer that asks nothing before Run. A condition that changes is told
+// when it is written.
+func New(api dynamic.Interface, leads func() bool, happened func(events.Event), log *slog.Logger) *Writer {
+	return &Writer{api: api, leads: leads, happened: happened, log: log, told: make(chan []standing.Object, 1)}
 }
 
 // Tell takes how the objects of the store stand now: all of them. It never
@@ -85,9 +89,12 @@ func (w *Writer) write(ctx context.Context, all []standing.Object) (failed error
 			if !w.leads() {
 				return failed
 			}
-			err := k.apply(ctx, api, o, known[[2]string{k.name, o.GetName()}], time.Now())
+			written, err := k.apply(ctx, api, o, known[[2]string{k.name, o.GetName()}], time.Now())
 			if err != nil && !apierrors.IsNotFound(err) {
 				failed = first(failed, fmt.Errorf("writing the status of %s %s: %w", k.name, o.GetName(), err))
+			}
+			for _, e := range k.transitions(o, written) {
+				w.happened(e)
 			}
 		}
 	}
@@ -101,11 +108,12 @@ func first(a, b error) error {
 	return b
 }
 
-// apply gives an object the status that it should have, unless it has that.
-func (k kind) apply(ctx context.Context, api dynamic.ResourceInterface, o *unstructured.Unstructured, told *standing.Object, now time.Time) error {
+// apply gives an object the status that it should have, unless it has that, and
+// returns the object as it is then; nil if nothing was written.
+func (k kind) apply(ctx context.Context, api dynamic.ResourceInterface, o *unstructured.Unstructured, told *standing.Object, now time.Time) (*unstructured.Unstructured, error) {
 	want := k.status(o, told, now)
 	if same(o.Object["status"], want) {
-		return nil
+		return nil, nil
 	}
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.APIVersion, "kind": k.name,
@@ -113,11 +121,14 @@ func (k kind) apply(ctx context.Context, api dynamic.ResourceInterface, o *unstr
 		"metadata": map[string]any{"name": o.GetName(), "uid": string(o.GetUID())}, "status": want,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	force := true
-	_, err = api.Patch(ctx, o.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager, Force: &force}, "status")
-	return err
+	out, err := api.Patch(ctx, o.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager, Force: &force}, "status")
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // same says whether a status is the one wanted. Numbers of both are int64.

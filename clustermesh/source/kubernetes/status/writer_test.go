@@ -2,7 +2,9 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +12,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/events"
 	"tombolo.io/tombolo/clustermesh/standing"
 	"tombolo.io/tombolo/internal/kubetest"
 )
@@ -31,6 +35,17 @@ metadata: {name: west}
 spec: {endpoints: ["https://192.0.2.9:2379"], tls: {caFile: /a, certFile: /b, keyFile: /c}}
 `
 
+// meaning returns what an object means to the mesh, as the store would have it.
+func meaning(t *testing.T, cluster *kubetest.Cluster, what string) clustermesh.Object {
+	t.Helper()
+	o := object(t, cluster.Kubectl("", "get", what, "-o", "json"))
+	noun, err := kindNamed(t, o.GetKind()).translate(o.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return noun
+}
+
 // The conditions of a real API: who leads writes them once, and anew when
 // something changed; `kubectl wait` sees them.
 func TestWriter(t *testing.T) {
@@ -47,15 +62,20 @@ func TestWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	var leads atomic.Bool
-	w := New(api, leads.Load, slog.New(slog.DiscardHandler))
+	var happened []string
+	tell := func(e events.Event) {
+		happened = append(happened, fmt.Sprint(e.Object.Name, " ", e.Warning, " ", e.Reason))
+	}
+	w := New(api, leads.Load, tell, slog.New(slog.DiscardHandler))
 	all := []standing.Object{
 		*up,
-		{Kind: standing.ClusterPeer, Name: "west", ClusterID: 2, Conditions: []standing.Condition{
+		{Kind: standing.ClusterPeer, Name: "west", ClusterID: 2, Stored: meaning(t, cluster, "cpeer/west"), Conditions: []standing.Condition{
 			{Type: standing.Accepted, State: standing.True, Reason: "Admitted"},
 			{Type: standing.Ready, State: standing.False, Reason: "Stale", Message: "connection refused"},
 		}},
 		{Kind: standing.BGPPeer, Name: "gone"},
 	}
+	all[0].Stored = meaning(t, cluster, "bgpp/tor")
 	get := func(what, path string) string {
 		return cluster.Kubectl("", "get", what, "-o", "jsonpath={"+path+"}")
 	}
@@ -91,7 +111,16 @@ func TestWriter(t *testing.T) {
 		t.Error("what did not change was written again")
 	}
 	since := get("bgpp/tor", `.status.conditions[?(@.type=="Ready")].lastTransitionTime`)
+	want := []string{"west false Admitted", "west true Stale", "tor false Accepted", "tor false Established"}
+	if !slices.Equal(happened, want) {
+		t.Errorf("events: %v, want %v", happened, want)
+	}
 	cluster.Kubectl("", "patch", "bgpp/tor", "--type=merge", "-p", `{"spec": {"asn": 64999}}`)
+	pass()
+	if got := get("bgpp/tor", `.status.conditions[?(@.type=="Ready")].observedGeneration`); got != "1" {
+		t.Errorf("the status is of generation %s before the store has the new spec", got)
+	}
+	all[0].Stored = meaning(t, cluster, "bgpp/tor")
 	pass()
 	if got := get("bgpp/tor", `.status.conditions[?(@.type=="Ready")].observedGeneration`); got != "2" {
 		t.Errorf("the status is of generation %s, want 2", got)
@@ -115,7 +144,7 @@ func TestWriterWithoutRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	w := New(api, func() bool { return true }, slog.New(slog.NewTextHandler(&log, nil)))
+	w := New(api, func() bool { return true }, func(events.Event) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 2 {
