@@ -36,7 +36,7 @@ func (s *Service) Exportable() bool { return s.Type != ExternalName }
 // cluster decides for its own clients, are left out.
 func (s *Service) Offer() Service {
 	out := *s
-	out.Type, out.ClusterIPs, out.LoadBalancerIPs, out.LoadBalancerClass = ClusterIP, nil, nil, ""
+	out.Type, out.ClusterIPs, out.LoadBalancerIPs, out.LoadBalancerClass, out.LoadBalancerOthers = ClusterIP, nil, nil, "", false
 	out.Request, out.ExternalPolicy, out.Affinity, out.Overprovisioning = AddressRequest{}, TrafficCluster, AffinityNone, 0
 	out.Outliers, out.TableSize, out.Labels = OutlierDetection{}, 0, nil
 	out.Ports = slices.Clone(s.Ports)

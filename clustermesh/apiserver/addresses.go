@@ -19,9 +19,9 @@ type AddressConfig struct {
 	Rest time.Duration
 	// Classless: services that name no loadBalancerClass have addresses from us too.
 	Classless bool
-	// ByHand: the statuses that the source delivers were written by people or by
-	// other controllers, so that the addresses in them are kept as they are. Otherwise
-	// they are what we wrote.
+	// ByHand: the statuses that the source delivers were written by people, so that the
+	// addresses in them are kept as they are. Otherwise they are what we wrote, but for
+	// services whose LoadBalancerOthers says more.
 	ByHand bool
 	// Named: while there is no pool, a service has the addresses that it names, and
 	// one without a class is ours. Otherwise somebody else may have an opinion.
@@ -69,6 +69,8 @@ func (a *addresses) serves(s *clustermesh.Service) bool {
 	switch {
 	case s.Type != clustermesh.LoadBalancer:
 		return false
+	case s.LoadBalancerOthers && len(s.LoadBalancerIPs) == 0: // theirs is a host name
+		return false
 	case s.LoadBalancerClass != "" || !a.config.Classless:
 		return s.LoadBalancerClass == LoadBalancerClass
 	case a.pools || a.config.Named:
@@ -93,6 +95,13 @@ func (a *addresses) asks(s *clustermesh.Service) ipam.Service {
 	for _, p := range s.Ports {
 		out.Ports = append(out.Ports, clustermesh.ClaimedPort{Protocol: p.Protocol, Port: p.Port})
 	}
+	if s.LoadBalancerOthers { // nobody else gets them, and it gets no more
+		out.Hand, out.Request = slices.Clone(s.LoadBalancerIPs), clustermesh.AddressRequest{}
+		for _, ip := range out.Hand {
+			out.Request.Families |= clustermesh.FamilyOf(ip)
+		}
+		return out
+	}
 	if !a.config.ByHand {
 		out.Has = s.LoadBalancerIPs
 		return out
@@ -114,7 +123,7 @@ func (a *addresses) grant(s *clustermesh.Service) {
 	if o, ok := a.alloc.Outcome(s.Name); ok {
 		s.LoadBalancerIPs = o.Addresses()
 	}
-	if a.config.ByHand && !a.settled {
+	if (a.config.ByHand || s.LoadBalancerOthers) && !a.settled {
 		for _, ip := range given {
 			if !slices.Contains(s.LoadBalancerIPs, ip) {
 				s.LoadBalancerIPs = append(s.LoadBalancerIPs, ip)
@@ -137,6 +146,7 @@ func (t *term) address(unit source.Key, full bool, now time.Time) {
 		switch {
 		case s != nil && t.addresses.serves(s):
 			alloc.Set(t.addresses.asks(s))
+			t.addresses.notices.look(s)
 		case s != nil || !full && !t.lingers(clustermesh.Export, name) && !t.lingers(clustermesh.Private, name):
 			alloc.Delete(name, now)
 		}

@@ -35,8 +35,34 @@ func named(ip string) string { return `tombolo.io/load-balancer-ips: "` + ip + `
 // byHand is the configuration of an API server that reads manifests.
 func byHand(c *Config) { c.Addresses = AddressConfig{Classless: true, ByHand: true, Named: true} }
 
-// byOthers is that of one that reads a Kubernetes in which others write statuses.
-func byOthers(c *Config) { c.Addresses = AddressConfig{Classless: true, ByHand: true} }
+// inKubernetes is that of one that reads a Kubernetes.
+func inKubernetes(c *Config) { c.Addresses = AddressConfig{Classless: true} }
+
+// othersWrite is a source whose services have their addresses from another implementation.
+type othersWrite struct{ source.Source }
+
+func (o othersWrite) Run(ctx context.Context, out chan<- source.Update) error {
+	in, done := make(chan source.Update), make(chan error, 1)
+	go func() { done <- o.Source.Run(ctx, in) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case u := <-in:
+			for _, c := range u.Changes {
+				for _, noun := range c.Objects {
+					if s, ok := noun.(*clustermesh.Service); ok {
+						s.LoadBalancerOthers = len(s.LoadBalancerIPs) > 0
+					}
+				}
+			}
+			select {
+			case out <- u:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
 
 // balanced returns the load-balancer addresses that are stored, by service.
 func (r *rig) balanced() map[string]string {
@@ -120,7 +146,8 @@ func TestAddressesOfOthers(t *testing.T) {
 	r := newRig(t)
 	asks := `metallb.io/loadBalancerIPs: "203.0.113.7"`
 	r.write("web.yaml", balancerYAML("web", asks, ""))
-	s := r.serve("n1", byOthers)
+	r.wrap = func(s source.Source) source.Source { return othersWrite{s} }
+	s := r.serve("n1", inKubernetes)
 	r.gets("nobody has answered", "web=")
 	r.well(s)
 	r.write("web.yaml", balancerYAML("web", asks, "{ip: 203.0.113.7}, {ip: 203.0.113.8}"))
@@ -348,8 +375,32 @@ func TestStatusesAreTold(t *testing.T) {
 	if c := b.Conditions[0]; c.Type != conditionAddresses || c.Status != "False" || c.Reason != "PoolFull" {
 		t.Errorf("b's condition is %+v", c)
 	}
-	if len(all.Events) != 2 || all.Events[0].Object.Name != "zebra" || all.Events[1].Object.Name != "b" || !all.Events[1].Warning {
-		t.Errorf("events: %+v", all.Events)
+	if a.Lacking || !b.Lacking {
+		t.Errorf("a lacks something: %v, b: %v", a.Lacking, b.Lacking)
+	}
+	said := func(change source.Object) source.Statuses {
+		t.Helper()
+		name := change.(*clustermesh.Service).Name
+		touched := l.catalog.apply(source.Update{Changes: []source.Change{{Key: serviceUnit(name), Objects: []source.Object{change}}}})
+		if err := errors.Join(l.term.take(touched, false, time.Now()), l.term.writer.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		l.keep(time.Now())
+		return <-s.told
+	}
+	gone := balancer("a")
+	gone.Type = clustermesh.ClusterIP
+	all = said(gone)
+	if a, ok := all.Services[gone.Name]; all.Whole || !ok || len(a.Addresses)+len(a.Conditions) > 0 {
+		t.Errorf("a service that left: %+v", all)
+	}
+	if b := all.Services[balancer("b").Name]; !slices.Equal(b.Addresses, []netip.Addr{netip.MustParseAddr("198.51.100.0")}) {
+		t.Errorf("what it gave back is the next one's: %+v", b)
+	}
+	theirs := balancer("b", "203.0.113.9")
+	theirs.LoadBalancerOthers = true
+	if b, ok := said(theirs).Services[theirs.Name]; !ok || len(b.Addresses)+len(b.Conditions) > 0 {
+		t.Errorf("one that another implementation has: %+v", b)
 	}
 	l.end()
 	<-s.stopped

@@ -30,23 +30,45 @@ type notices struct {
 	// told is what was last said of each service and pool, for the log to have
 	// what changes; fresh is what is to be said.
 	told  map[source.Key]string
-	fresh []source.Event
+	fresh []notice
+	// judged are the services of which something is said, renewed those that are others
+	// by now.
+	judged  map[clustermesh.ServiceName]source.Judged
+	renewed map[clustermesh.ServiceName]struct{}
 	// statuses are for the objects, once all is stored; nil for nothing new.
 	statuses *source.Statuses
 	// begun: the first look of the term is over.
 	begun bool
 }
 
-func newNotices() notices { return notices{told: map[source.Key]string{}} }
+// notice is what is to be said of an object, once.
+type notice struct {
+	object source.Key
+	// warning: its owner should look.
+	warning         bool
+	reason, message string
+}
+
+func newNotices() notices {
+	return notices{told: map[source.Key]string{}, judged: map[clustermesh.ServiceName]source.Judged{}, renewed: map[clustermesh.ServiceName]struct{}{}}
+}
 
 // take looks at services whose addresses or problems are others than before, and
 // at the pools.
 func (n *notices) take(t *term, services []clustermesh.ServiceName, now time.Time) {
 	alloc := t.addresses.alloc
+	if !n.begun {
+		n.status() // that there is nothing to say is to be told too
+	}
 	n.takePools(alloc.Pools())
 	for _, name := range services {
-		n.takeService(name, alloc, now)
+		delete(n.renewed, name)
+		n.takeService(t, name, now)
 	}
+	for name := range n.renewed {
+		n.takeService(t, name, now)
+	}
+	clear(n.renewed)
 	n.begun = true
 	if len(services) == 0 {
 		return
@@ -61,19 +83,27 @@ func (n *notices) take(t *term, services []clustermesh.ServiceName, now time.Tim
 	}
 }
 
-func (n *notices) takeService(name clustermesh.ServiceName, alloc *ipam.Allocator, now time.Time) {
-	e := source.Event{Object: serviceUnit(name), Reason: reasonGiven}
+func (n *notices) takeService(t *term, name clustermesh.ServiceName, now time.Time) {
+	alloc := t.addresses.alloc
+	e := notice{object: serviceUnit(name), reason: reasonGiven}
 	o, ok := alloc.Outcome(name)
 	if !ok {
-		delete(n.told, e.Object)
+		delete(n.told, e.object)
+		n.leaves(name)
 		return
 	}
-	n.service(name, o, now)
-	e.Message = textOf(o)
+	switch s := t.catalog.service(name); {
+	case s == nil: // it is not known, and what was said of it stays
+	case s.LoadBalancerOthers:
+		n.leaves(name)
+	default:
+		n.service(s, o, now)
+	}
+	e.message = textOf(o)
 	if p := o.Lacking(); p != nil {
-		e.Warning, e.Reason = true, string(p.Reason)
+		e.warning, e.reason = true, string(p.Reason)
 	} else if len(o.Problems) > 0 {
-		e.Reason = string(o.Problems[0].Reason)
+		e.reason = string(o.Problems[0].Reason)
 	}
 	n.say(e)
 }
@@ -83,10 +113,10 @@ func (n *notices) takePools(pools []ipam.PoolState) {
 		return
 	}
 	for _, p := range pools {
-		e := source.Event{Object: source.Key{Kind: source.AddressPool, Name: p.Name}, Reason: reasonNone, Message: "it overlaps with no older pool"}
+		e := notice{source.Key{Kind: source.AddressPool, Name: p.Name}, false, reasonNone, "it overlaps with no older pool"}
 		if p.Conflict != "" {
-			e.Warning, e.Reason, e.Message = true, "Overlaps", overlap(p)
-		} else if _, was := n.told[e.Object]; !was {
+			e.warning, e.reason, e.message = true, "Overlaps", overlap(p)
+		} else if _, was := n.told[e.object]; !was {
 			continue // as it should be
 		}
 		n.say(e)
@@ -114,29 +144,27 @@ func textOf(o *ipam.Outcome) string {
 	return strings.Join(parts, "; ")
 }
 
-// say notes an event, if it is a new one. What is in order at the beginning of a
-// term is known to whoever reads events and the log.
-func (n *notices) say(e source.Event) {
-	if n.told[e.Object] == e.Message {
+// say notes what is to be said, if it is new. What is in order at the beginning of a
+// term is known to whoever reads the log.
+func (n *notices) say(e notice) {
+	if n.told[e.object] == e.message {
 		return
 	}
-	n.told[e.Object] = e.Message
-	if !e.Warning && !n.begun || e.Message == "" {
+	n.told[e.object] = e.message
+	if !e.warning && !n.begun || e.message == "" {
 		return
 	}
 	n.fresh = append(n.fresh, e)
-	s := n.status()
-	s.Events = append(s.Events, e)
 }
 
 // log writes what is new.
 func (n *notices) log(l *slog.Logger) {
 	for _, e := range n.fresh {
 		level := slog.LevelInfo
-		if e.Warning {
+		if e.warning {
 			level = slog.LevelWarn
 		}
-		l.Log(context.Background(), level, "load-balancer addresses", "of", e.Object.String(), "reason", e.Reason, "message", e.Message)
+		l.Log(context.Background(), level, "load-balancer addresses", "of", e.object.String(), "reason", e.reason, "message", e.message)
 	}
 	n.fresh = nil
 }

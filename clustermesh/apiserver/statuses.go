@@ -38,18 +38,45 @@ func (n *notices) status() *source.Statuses {
 	return n.statuses
 }
 
-// service notes what a service should say.
-func (n *notices) service(name clustermesh.ServiceName, o *ipam.Outcome, now time.Time) {
+// service notes what a service should say. Why it has not all that it asks for is
+// the reason also where it can do without.
+func (n *notices) service(s *clustermesh.Service, o *ipam.Outcome, now time.Time) {
 	given := clustermesh.Condition{Type: conditionAddresses, Status: "True", Reason: reasonGiven, Message: textOf(o), LastTransitionTime: now}
-	if p := o.Lacking(); p != nil && !o.Ready {
-		given.Status, given.Reason = "False", string(p.Reason)
+	lacking := o.Lacking()
+	if lacking != nil {
+		given.Reason = string(lacking.Reason)
+		if !o.Ready {
+			given.Status = "False"
+		}
 	}
-	conflicted := clustermesh.Condition{Type: conditionConflicted, Status: "False", Reason: reasonNone, LastTransitionTime: now}
+	conflicted := clustermesh.Condition{Type: conditionConflicted, Status: "False", Reason: reasonNone, Message: "no other service claims its addresses", LastTransitionTime: now}
 	clash := func(p ipam.Problem) bool { return p.Reason == ipam.Conflict || p.Reason == ipam.Claimed }
 	if i := slices.IndexFunc(o.Problems, clash); i >= 0 {
 		conflicted.Status, conflicted.Reason, conflicted.Message = "True", string(o.Problems[i].Reason), o.Problems[i].Message
 	}
-	n.status().Services[name] = source.ServiceStatus{Addresses: o.Addresses(), Conditions: []clustermesh.Condition{given, conflicted}}
+	n.judged[s.Name] = judgedAs(s)
+	n.status().Services[s.Name] = source.ServiceStatus{
+		Addresses: o.Addresses(), Conditions: []clustermesh.Condition{given, conflicted}, Lacking: lacking != nil, Judged: judgedAs(s),
+	}
+}
+
+func judgedAs(s *clustermesh.Service) source.Judged {
+	return source.Judged{Class: s.LoadBalancerClass, Created: s.Created}
+}
+
+// look takes note of a service that is another one than what was said was about, even
+// if the same is to be said of it.
+func (n *notices) look(s *clustermesh.Service) {
+	if was, ok := n.judged[s.Name]; ok && was != judgedAs(s) {
+		n.renewed[s.Name] = struct{}{}
+	}
+}
+
+// leaves notes that a service is not for us to speak of: it is gone, wants no
+// addresses, or has them from others.
+func (n *notices) leaves(name clustermesh.ServiceName) {
+	delete(n.judged, name)
+	n.status().Services[name] = source.ServiceStatus{}
 }
 
 // tell hands the statuses of what is stored to the source, if it can write them.

@@ -59,6 +59,9 @@ func sameService(a, b *Service) bool { return reflect.DeepEqual(a, b) }
 // Set tells of a service that wants addresses, as it is now.
 func (al *Allocator) Set(in Service) {
 	s := al.service(in.Name)
+	if s.known && len(s.claims) > 0 && !slices.Contains(al.fresh, s) {
+		in.Has = s.Has // it counted once; by now it is what we wrote
+	}
 	if s.known && sameService(&s.Service, &in) {
 		return
 	}

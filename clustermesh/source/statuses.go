@@ -2,6 +2,7 @@ package source
 
 import (
 	"net/netip"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 )
@@ -12,21 +13,24 @@ type Statuses struct {
 	// Whole: they name all services of which something is to be said.
 	Whole    bool
 	Services map[clustermesh.ServiceName]ServiceStatus
-	// Events are what just happened to objects.
-	Events []Event
 }
 
-// ServiceStatus is what a service should say of its load-balancer addresses.
+// ServiceStatus is what a service should say of its load-balancer addresses. Without
+// any address or condition it is not, or no longer, for the API servers to say: what
+// they wrote before is to go.
 type ServiceStatus struct {
-	Addresses  []netip.Addr
+	Addresses []netip.Addr
+	// Conditions begin with that of its addresses.
 	Conditions []clustermesh.Condition
+	// Lacking: it lacks something that it asks for.
+	Lacking bool
+	// Judged is the object of which this is said: another one of the name, or of
+	// another class, is not to say it.
+	Judged Judged
 }
 
-// Event is something that happened to an object.
-type Event struct {
-	Object Key
-	// Warning: its owner should look.
-	Warning bool
-	// Reason is one word, Message a sentence.
-	Reason, Message string
+// Judged is what tells one service of type LoadBalancer from another of its name.
+type Judged struct {
+	Class   string
+	Created time.Time
 }

@@ -103,8 +103,8 @@ func (f *apiserverFlags) complete() error {
 	}
 	store.Cluster.Members, errs[3] = parseMembers(f.members)
 	f.config.Version = version
-	f.config.Addresses.ByHand = true // nobody writes ours into statuses yet (docs/ipam.md)
-	f.config.Addresses.Named = f.source == sourceManifests
+	byHand := f.source == sourceManifests // in Kubernetes statuses are ours to write
+	f.config.Addresses.ByHand, f.config.Addresses.Named = byHand, byHand
 	f.config.Addresses.File = f.addressesFile()
 	return errors.Join(errors.Join(errs[:]...), f.checkSource(), f.config.Validate())
 }

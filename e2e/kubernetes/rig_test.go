@@ -106,6 +106,7 @@ func (r *rig) serveFrom(node string, shrink source.Shrink, open func(leads func(
 			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, NodeCIDRs: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")},
 		},
 		Node: node, Shrink: shrink, Store: apiserver.Store{Endpoints: r.store.Config.Listen},
+		Addresses: apiserver.AddressConfig{Classless: true},
 	}
 	if err := cfg.Validate(); err != nil {
 		r.Fatal(err)

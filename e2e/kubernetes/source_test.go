@@ -67,6 +67,7 @@ spec: {address: 192.168.1.254, asn: 64512, localASN: 64513, holdTime: 9s}
 	t.Run("a storm leaves nothing behind", func(t *testing.T) { storm(r.of(t), s, all) })
 	t.Run("objects say how they stand", func(t *testing.T) { standings(r.of(t), all) })
 	t.Run("services of all clusters", func(t *testing.T) { multicluster(r.of(t), s, all) })
+	t.Run("a service has an address", func(t *testing.T) { addresses(r.of(t), all) })
 	t.Run("another leads", func(t *testing.T) { another(r.of(t), s, all) })
 	t.Run("the role is what is used", func(t *testing.T) { role(r.of(t)) })
 }

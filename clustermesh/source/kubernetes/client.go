@@ -41,8 +41,10 @@ func newScheme() *runtime.Scheme {
 type client struct {
 	host            string
 	core, discovery rest.Interface
-	metadata        metadata.Interface
-	dynamic         dynamic.Interface
+	// many is core for requests of which there may be one a service.
+	many     rest.Interface
+	metadata metadata.Interface
+	dynamic  dynamic.Interface
 }
 
 // newClient returns a client that has not asked anything yet.
@@ -53,6 +55,11 @@ func newClient(config *rest.Config) (*client, error) {
 	}
 	c := &client{host: config.Host}
 	if c.core, err = protobuf(config, shared, "/api", corev1.SchemeGroupVersion); err != nil {
+		return nil, err
+	}
+	busy := rest.CopyConfig(config)
+	busy.QPS, busy.Burst = manyPerSecond, manyPerSecond
+	if c.many, err = protobuf(busy, shared, "/api", corev1.SchemeGroupVersion); err != nil {
 		return nil, err
 	}
 	if c.discovery, err = protobuf(config, shared, "/apis", discoveryv1.SchemeGroupVersion); err != nil {

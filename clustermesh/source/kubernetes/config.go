@@ -44,6 +44,9 @@ func (c Config) Validate() error {
 const (
 	queriesPerSecond = 50
 	queriesAtOnce    = 100
+	// manyPerSecond are the writes to the statuses of services, when many have new
+	// addresses: 10,000 take half a minute.
+	manyPerSecond = 400
 )
 
 // rest returns how the API is reached.

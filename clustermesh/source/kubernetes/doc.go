@@ -17,5 +17,6 @@
 //
 // What is wrong with an object stands in Status, in the log, and in an Event on
 // the object, which the leader alone writes. So it does with the status of our
-// own kinds, see package status.
+// own kinds, see package status, and with that of services which have addresses
+// from a pool, see package balancer.
 package kubernetes

@@ -3,11 +3,14 @@ package kubernetes
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/balancer"
 	"tombolo.io/tombolo/clustermesh/source/translate"
 )
 
@@ -20,6 +23,8 @@ type entry struct {
 	mistakes []mistake
 	// strays are what it says under our domain that means nothing.
 	strays []mistake
+	// said is what the status of a Service says that has or had addresses of us.
+	said *balancer.Said
 }
 
 // mistake is one in one object.
@@ -33,6 +38,11 @@ type mistake struct {
 // key names the object.
 func (e *entry) key(k source.Kind) source.Key {
 	return source.Key{Kind: k, Namespace: e.Namespace, Name: e.Name}
+}
+
+// service names the Service.
+func (e *entry) service() clustermesh.ServiceName {
+	return clustermesh.ServiceName{Namespace: e.Namespace, Name: e.Name}
 }
 
 // reader makes entries of the objects of one kind. It belongs to one goroutine.
@@ -61,10 +71,26 @@ func (r *reader) read(o any) (*entry, error) {
 	for _, f := range translate.Strays(r.Kind, m.GetAnnotations(), m.GetLabels()) {
 		e.strays = append(e.strays, mistake{stray: true, text: f.Error()})
 	}
+	if s, ok := object.(*corev1.Service); ok {
+		e.balanced(s)
+	}
 	for _, noun := range e.objects {
 		r.intern(noun)
 	}
 	return e, nil
+}
+
+// balanced takes note of what the status of a Service says. One without a class
+// whose addresses another implementation has written is that one's.
+func (e *entry) balanced(s *corev1.Service) {
+	e.said = balancer.Read(s)
+	if e.said == nil {
+		return
+	}
+	e.said.Left = len(e.mistakes) > 0
+	for _, noun := range e.objects {
+		noun.(*clustermesh.Service).LoadBalancerOthers = e.said.Others && s.Spec.LoadBalancerClass == nil
+	}
 }
 
 // name returns an entry that only names its object.

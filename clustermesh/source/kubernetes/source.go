@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/kubernetes/balancer"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/events"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/imports"
 	"tombolo.io/tombolo/clustermesh/source/kubernetes/status"
@@ -33,11 +35,12 @@ type Source struct {
 	asked bool
 	askAt time.Time
 	notes *notes
-	// happened are the events to be, teller writes how our objects stand, and imports what
-	// all clusters offer together.
+	// happened are the events to be, teller writes how our objects stand, imports what
+	// all clusters offer together, and balancer which addresses services have.
 	happened *events.Writer
 	teller   *status.Writer
 	imports  *imports.Writer
+	balancer *balancer.Writer
 }
 
 // retryIdentity is the wait before the store is asked again which it is.
@@ -63,6 +66,7 @@ func New(c Config, log *slog.Logger) (*Source, error) {
 	s.imports = imports.New(api.dynamic, c.Leads, log)
 	s.happened = events.New(api.core, c.Node, log)
 	s.teller = status.New(api.dynamic, c.Leads, s.happened.Tell, log)
+	s.balancer = balancer.New(api.many, parameters, s.happened.Tell, log)
 	s.status.Store(&source.Status{From: "the Kubernetes API at " + api.host})
 	return s, nil
 }
@@ -81,6 +85,13 @@ func (s *Source) SetClusterSet(set source.ClusterSet) { s.imports.SetClusterSet(
 // StopClusterSet implements source.ClusterSetWriter.
 func (s *Source) StopClusterSet() { s.imports.StopClusterSet() }
 
+// SetStatuses has services say which addresses they have. With StopStatuses it
+// implements apiserver.StatusWriter.
+func (s *Source) SetStatuses(all source.Statuses) { s.balancer.Tell(all) }
+
+// StopStatuses has nothing more written of services.
+func (s *Source) StopStatuses() { s.balancer.Stop() }
+
 // Run reads the API and sends updates until ctx ends. It returns nil: an API
 // that cannot be read may come back.
 func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
@@ -97,6 +108,7 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 	all.Go(func() { s.happened.Run(ctx) })
 	all.Go(func() { s.teller.Run(ctx) })
 	all.Go(func() { s.imports.Run(ctx) })
+	all.Go(func() { s.balancer.Run(ctx) })
 	s.loop(ctx, heard, out)
 	return nil
 }
@@ -157,6 +169,27 @@ func (s *Source) take(n news) {
 		s.heed(kindOf(n.kind), *n.answer)
 	default:
 		s.book.replace(n.kind, n.list)
+	}
+	if n.kind == source.Service && n.answer == nil {
+		s.balance(n)
+	}
+}
+
+// balance tells the writer of addresses what services say.
+func (s *Source) balance(n news) {
+	switch {
+	case n.put != nil:
+		s.balancer.Saw(n.put.service(), n.put.said)
+	case n.gone != nil:
+		s.balancer.Saw(n.gone.service(), nil)
+	default:
+		all := map[clustermesh.ServiceName]*balancer.Said{}
+		for _, e := range n.list {
+			if e.said != nil {
+				all[e.service()] = e.said
+			}
+		}
+		s.balancer.Listed(all)
 	}
 }
 

@@ -25,8 +25,8 @@ var known = map[source.Kind][]string{
 // may be for Cilium.
 func Strays(kind source.Kind, annotations, labels map[string]string) []*FieldError {
 	keys, looked := known[kind]
-	if !looked {
-		return nil
+	if _, derived := labels[DerivedLabel]; derived || !looked {
+		return nil // what is derived, we wrote
 	}
 	var out []*FieldError
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {

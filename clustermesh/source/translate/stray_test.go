@@ -22,6 +22,7 @@ func TestStrays(t *testing.T) {
 		{"of Cilium, for Cilium", source.Service, some("service.cilium.io/lb-algorithm"), nil, ""},
 		{"of a node", source.Node, some("tombolo.io/weight"), nil, `metadata.annotations["tombolo.io/weight"]: means nothing on a Node, which has no annotations of ours`},
 		{"of a namespace", source.Namespace, some("tombolo.io/global"), nil, "means nothing on a Namespace"},
+		{"of what we made", source.Service, some("tombolo.io/content"), some("tombolo.io/imported"), ""},
 		{"of a pod", source.Pod, some("tombolo.io/not-ready"), nil, ""},
 		{"a label", source.Service, nil, some("tombolo.io/shared"), `metadata.labels["tombolo.io/shared"]: means nothing as a label: it is an annotation of a Service`},
 		{"somebody's own label", source.Node, nil, some("tombolo.io/speaker"), ""},
