@@ -12,71 +12,81 @@ import (
 // A kernel before 6.6 has no tcx. There a filter of a clsact qdisc runs the
 // program; the qdisc holds it, so nothing is pinned.
 
-// filterName tells our filters from others', and filterHandle lets them stand
-// beside others of the same priority.
+// The names tell our filters from others' and from each other, and the handles let them
+// stand beside others of the same priority.
 const (
-	filterName   = "tombolo-probe"
-	filterHandle = 0x746d626f
+	filterProbe  = "tombolo-probe"
+	filterPacket = "tombolo-packet"
 )
+
+var filterHandles = map[string]uint32{filterProbe: 0x746d626f, filterPacket: 0x746d6270}
+
+// parent is the side of the qdisc.
+func (t *tap) parent() uint32 {
+	if t.egress {
+		return netlink.HANDLE_MIN_EGRESS
+	}
+	return netlink.HANDLE_MIN_INGRESS
+}
 
 // attachFilter makes our filter on a device run this process's program. The
 // kernel replaces a filter at once.
-func (r *Responder) attachFilter(index int) error {
-	if err := r.findFilters(); err != nil {
+func (t *tap) attachFilter(index int) error {
+	if err := t.findFilters(); err != nil {
 		return err
 	}
 	qdisc := netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}
 	if err := netlink.QdiscAdd(&netlink.Clsact{QdiscAttrs: qdisc}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("adding a clsact qdisc: %w", err)
 	}
-	filter := ourFilter(index)
-	filter.Fd = r.program.FD()
+	filter := t.ourFilter(index)
+	filter.Fd = t.program.FD()
 	if err := netlink.FilterReplace(filter); err != nil {
 		return fmt.Errorf("adding a filter: %w", err)
 	}
-	r.filtered[index] = true
+	t.filtered[index] = true
 	return nil
 }
 
-func ourFilter(index int) *netlink.BpfFilter {
+func (t *tap) ourFilter(index int) *netlink.BpfFilter {
 	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: index,
-			Parent:    netlink.HANDLE_MIN_INGRESS,
-			Handle:    filterHandle,
+			Parent:    t.parent(),
+			Handle:    filterHandles[t.filter],
 			// First: another filter may keep what it takes for its own.
 			Priority: 1,
 			Protocol: unix.ETH_P_ALL,
 		},
 		Fd:           -1,
-		Name:         filterName,
+		Name:         t.filter,
 		DirectAction: true,
 	}
 }
 
 // leaveFilters removes our filters from all devices but those that are kept by
 // one, and their qdiscs where nobody else has a filter.
-func (r *Responder) leaveFilters(keep map[int]string) error {
-	if err := r.findFilters(); err != nil {
+func (t *tap) leaveFilters(keep map[int]string) error {
+	if err := t.findFilters(); err != nil {
 		return err
 	}
 	var errs []error
-	for index := range r.filtered {
+	for index := range t.filtered {
 		if keep[index] == hookClsact {
 			continue
 		}
-		if err := leaveFilter(index); err != nil {
+		if err := t.leaveFilter(index); err != nil {
 			errs = append(errs, fmt.Errorf("detaching from device %d: %w", index, err))
 			continue
 		}
-		delete(r.filtered, index)
+		delete(t.filtered, index)
 	}
 	return errors.Join(errs...)
 }
 
-func leaveFilter(index int) error {
+func (t *tap) leaveFilter(index int) error {
 	device := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	err := netlink.FilterDel(ourFilter(index))
+	err := netlink.FilterDel(t.ourFilter(index))
 	if gone(err) {
 		return nil // with its device, or its qdisc
 	}
@@ -103,8 +113,8 @@ func gone(err error) bool {
 }
 
 // findFilters looks once for the devices that have a filter of ours.
-func (r *Responder) findFilters() error {
-	if r.filtered != nil {
+func (t *tap) findFilters() error {
+	if t.filtered != nil {
 		return nil
 	}
 	devices, err := netlink.LinkList()
@@ -113,19 +123,19 @@ func (r *Responder) findFilters() error {
 	}
 	found := make(map[int]bool)
 	for _, d := range devices {
-		filters, err := netlink.FilterList(d, netlink.HANDLE_MIN_INGRESS)
+		filters, err := netlink.FilterList(d, t.parent())
 		if err != nil && !gone(err) {
 			return fmt.Errorf("listing the filters of %s: %w", d.Attrs().Name, err)
 		}
-		if slices.ContainsFunc(filters, isOurs) {
+		if slices.ContainsFunc(filters, t.isOurs) {
 			found[d.Attrs().Index] = true
 		}
 	}
-	r.filtered = found
+	t.filtered = found
 	return nil
 }
 
-func isOurs(f netlink.Filter) bool {
+func (t *tap) isOurs(f netlink.Filter) bool {
 	b, ok := f.(*netlink.BpfFilter)
-	return ok && b.Name == filterName && b.Handle == filterHandle
+	return ok && b.Name == t.filter && b.Handle == filterHandles[t.filter]
 }

@@ -58,6 +58,24 @@
 // are in the map, each so often; whatever the program does not understand goes
 // its way.
 //
+// # Packets from outside
+//
+// A packet for an address of a service comes in by an uplink, where from_uplink
+// (packet.c) reads its headers (include/packet.h). Its flow is looked up by its tuple
+// (include/conntrack.h); a flow that is not known begins, with a SYN or a datagram, by
+// the same tables as a connect(), but by a hash that all nodes share (include/select.h).
+// To a backend on this node it goes through the kernel with the client's address; to one
+// elsewhere from here, with the node's address and a port that one flow alone has
+// (include/nat.h), by the kernel's routes and neighbours (include/route.h). What the
+// backend answers comes back by from_uplink, or leaves by to_uplink, and is given the
+// frontend's address again (include/rewrite.h); so are the packets within ICMP errors.
+// What belongs to nothing is reset or dropped and counted (include/answer.h,
+// include/outcome.h).
+//
+// A flow is two entries that name each other, one for each direction: what does not
+// name its entry back is none, so that neither a reused element of the map nor an
+// eviction leads a packet into the flow of another.
+//
 // # Pins
 //
 // Maps are pinned under <bpffs>/tombolo/lb/<layout version>/<a or b>, links
@@ -70,7 +88,9 @@
 //
 // The responder's are under <bpffs>/tombolo/probe, with a layout version of
 // their own; on a kernel without tcx (before 6.6) a filter of a clsact qdisc
-// holds its program instead of a link.
+// holds its program instead of a link. Those of the packet path are under
+// <bpffs>/tombolo/packet: the links, and the maps of flows alone, by a version of their
+// own; what else it has is filled anew by each process before it attaches.
 //
 // Linux 6.1 or newer is needed.
 package bpf

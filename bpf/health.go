@@ -12,6 +12,9 @@ const (
 	// pods' prefix does not.
 	NodeDown = uint8(mapsHealthBitsHEALTH_NODE_DOWN) * everyFamily
 	PodsDown = uint8(mapsHealthBitsHEALTH_PODS_DOWN) * everyFamily
+	// ThisNode is no verdict: the number stands for the node itself, to whose pods
+	// packets go without a detour.
+	ThisNode = uint8(mapsHealthBitsHEALTH_SELF)
 )
 
 // everyFamily repeats a bit in the place of each family.
@@ -45,7 +48,7 @@ func (h *Health) Get(n uint32) uint8 { return uint8(h.mem.load(n)) }
 // Clear makes nothing known to be down.
 func (h *Health) Clear() {
 	for n := range h.Len() {
-		h.Set(n, 0)
+		h.Set(n, h.Get(n)&ThisNode)
 	}
 }
 

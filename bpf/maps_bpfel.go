@@ -163,6 +163,7 @@ const (
 	mapsHealthBitsHEALTH_PODS_DOWN mapsHealthBits = 2
 	mapsHealthBitsHEALTH_V4        mapsHealthBits = 3
 	mapsHealthBitsHEALTH_V6        mapsHealthBits = 12
+	mapsHealthBitsHEALTH_SELF      mapsHealthBits = 16
 )
 
 type mapsOpening struct {

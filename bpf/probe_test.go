@@ -111,7 +111,7 @@ func (r *Responder) run(t *testing.T, frame []byte, ctx *skb) (uint32, []byte) {
 	if ctx != nil {
 		opts.Context = ctx
 	}
-	verdict, err := r.program.Run(&opts)
+	verdict, err := r.tap.program.Run(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}

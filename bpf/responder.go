@@ -49,12 +49,9 @@ type Responder struct {
 	boot     BootID
 	restored bool
 	maps     mapSet
-	program  *ebpf.Program
+	tap      *tap
 	epoch    memory
 	clock    memory
-	// filtered are the devices that have, or may have, a filter of ours; nil
-	// until they were looked for.
-	filtered map[int]bool
 }
 
 // LoadResponder loads the program, and takes over the maps that are pinned, or
@@ -74,6 +71,8 @@ func LoadResponder(cfg ResponderConfig) (*Responder, error) {
 		cfg.Burst = DefaultProbeBurst
 	}
 	r := &Responder{cfg: cfg, root: responderRoot(cfg.BPFFS)}
+	r.tap = responderTap(r.root)
+	r.tap.clsact = cfg.Clsact
 	if err := r.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("loading the responder to probes: %w", err), r.Close())
 	}
@@ -109,7 +108,7 @@ func (r *Responder) load() (err error) {
 		return err
 	}
 	defer loaded.Close()
-	r.program = loaded.DetachProgram(responderProgAnswerProbe)
+	r.tap.program = loaded.DetachProgram(responderProgAnswerProbe)
 	return nil
 }
 
@@ -148,7 +147,7 @@ func (r *Responder) openMaps(specs map[string]*ebpf.MapSpec) error {
 // attachedTo says whether the programs that are attached, if any are, use the
 // maps of a folder.
 func (r *Responder) attachedTo(dir string) (bool, error) {
-	links, err := r.links()
+	links, err := r.tap.links()
 	if err != nil {
 		return false, err
 	}
@@ -311,12 +310,48 @@ func (r *Responder) Close() error {
 	if r.clock.bytes != nil {
 		errs = append(errs, r.clock.close())
 	}
-	if r.program != nil {
-		errs = append(errs, r.program.Close())
+	if r.tap.program != nil {
+		errs = append(errs, r.tap.program.Close())
 	}
 	errs = append(errs, r.maps.close())
 	if r.lock != nil {
 		errs = append(errs, r.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func responderRoot(bpffs string) string { return filepath.Join(pinsOf(bpffs).root, "probe") }
+
+func responderTap(root string) *tap { return &tap{root: root, filter: filterProbe} }
+
+// Attach makes this process's program the one that answers probes on these devices,
+// and on no other, as tap.attachAll does.
+func (r *Responder) Attach(devices []string) ([]Uplink, error) {
+	uplinks, err := r.tap.attachAll(devices)
+	r.restored = true
+	return uplinks, err
+}
+
+// UninstallResponder detaches the program from every device and removes what is
+// pinned. ErrInUse means that a process has it loaded.
+func UninstallResponder(bpffs string) error {
+	if err := checkBPFFS(bpffs); err != nil {
+		return err
+	}
+	root := responderRoot(bpffs)
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockDir(root)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := responderTap(root).leave(nil); err != nil {
+		return fmt.Errorf("detaching the responder to probes: %w", err)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		return fmt.Errorf("removing pins: %w", err)
+	}
+	return nil
 }

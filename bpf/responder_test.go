@@ -267,7 +267,7 @@ func TestResponderChangesHook(t *testing.T) {
 		r.SetEpoch(1)
 		got := u.attach(t, r, "eth0")
 		u.answers(t, got[0].Hook, 1)
-		links, err := r.links()
+		links, err := r.tap.links()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Uplink is a device at whose ingress probes are answered, or are not.
+// Uplink is a device at which a program of ours is attached, or is not.
 type Uplink struct {
 	Device string
 	// Hook is tcx or clsact; empty where it is not attached, and Err says why.
@@ -30,24 +30,51 @@ const (
 // nothing is attached there.
 var ErrNoEthernet = errors.New("not an Ethernet device")
 
-// Attach makes this process's program the one that answers probes on these
-// devices, and on no other; programs of others are left alone. Doing it again
-// attaches to what came back, and changes nothing else. The error is about the
-// devices that were to be left, those of uplinks are in each.
-func (r *Responder) Attach(devices []string) ([]Uplink, error) {
+// tap is a program at one side of devices, whatever the kernel has for that.
+type tap struct {
+	// root is where the links are pinned, in a folder of their own.
+	root    string
+	program *ebpf.Program
+	// egress is the side.
+	egress bool
+	// filter names it among the filters of a clsact qdisc.
+	filter string
+	// clsact: by a filter also where the kernel has tcx.
+	clsact bool
+	// filtered are the devices that have, or may have, a filter of this name; nil
+	// until they were looked for.
+	filtered map[int]bool
+}
+
+func (t *tap) hook() ebpf.AttachType {
+	if t.egress {
+		return ebpf.AttachTCXEgress
+	}
+	return ebpf.AttachTCXIngress
+}
+
+// attachAll makes the tap's program the one that runs on these devices, and on no
+// other; programs of others are left alone. Doing it again attaches to what came back,
+// and changes nothing else. The error is about the devices that were to be left, those
+// of uplinks are in each.
+func (t *tap) attachAll(devices []string) ([]Uplink, error) {
 	uplinks := make([]Uplink, 0, len(devices))
 	keep := make(map[int]string)
 	for _, name := range devices {
 		u := Uplink{Device: name}
 		var index int
 		if index, u.Err = etherIndex(name); u.Err == nil {
-			u.Hook, u.Err = r.attach(index)
+			u.Hook, u.Err = t.attach(index)
 			keep[index] = u.Hook
 		}
 		uplinks = append(uplinks, u)
 	}
-	r.restored = true
-	return uplinks, errors.Join(r.leaveLinks(keep), r.leaveFilters(keep))
+	return uplinks, t.leave(keep)
+}
+
+// leave detaches from all devices but those that are kept, by which hook.
+func (t *tap) leave(keep map[int]string) error {
+	return errors.Join(t.leaveLinks(keep), t.leaveFilters(keep))
 }
 
 func etherIndex(name string) (int, error) {
@@ -62,9 +89,9 @@ func etherIndex(name string) (int, error) {
 }
 
 // attach attaches to one device by whatever the kernel has.
-func (r *Responder) attach(index int) (hook string, err error) {
-	if !r.cfg.Clsact {
-		err := r.attachLink(index)
+func (t *tap) attach(index int) (hook string, err error) {
+	if !t.clsact {
+		err := t.attachLink(index)
 		if err == nil {
 			return hookTCX, nil
 		}
@@ -72,17 +99,17 @@ func (r *Responder) attach(index int) (hook string, err error) {
 			return "", err
 		}
 	}
-	if err := r.attachFilter(index); err != nil {
+	if err := t.attachFilter(index); err != nil {
 		return "", err
 	}
 	return hookClsact, nil
 }
 
-func (r *Responder) attachLink(index int) error {
-	path := r.link(index)
+func (t *tap) attachLink(index int) error {
+	path := t.link(index)
 	switch at, err := linkDevice(path); {
 	case err == nil && at == index:
-		return updateLink(path, r.program)
+		return updateLink(path, t.program)
 	case err == nil:
 		// The device is gone; another one has its number.
 		if err := os.Remove(path); err != nil {
@@ -96,7 +123,7 @@ func (r *Responder) attachLink(index int) error {
 	}
 	// Before all others: one of them may keep what it takes for its own.
 	l, err := link.AttachTCX(link.TCXOptions{
-		Interface: index, Program: r.program, Attach: ebpf.AttachTCXIngress, Anchor: link.Head(),
+		Interface: index, Program: t.program, Attach: t.hook(), Anchor: link.Head(),
 	})
 	if err != nil {
 		return err
@@ -109,8 +136,8 @@ func (r *Responder) attachLink(index int) error {
 }
 
 // leaveLinks detaches from all devices but those that are kept by a link.
-func (r *Responder) leaveLinks(keep map[int]string) error {
-	links, err := r.links()
+func (t *tap) leaveLinks(keep map[int]string) error {
+	links, err := t.links()
 	if err != nil {
 		return err
 	}
@@ -145,14 +172,13 @@ func linkDevice(path string) (int, error) {
 	return int(info.TCX().Ifindex), nil
 }
 
-func responderRoot(bpffs string) string { return filepath.Join(pinsOf(bpffs).root, "probe") }
-func (r *Responder) link(index int) string {
-	return filepath.Join(r.root, "links", strconv.Itoa(index))
+func (t *tap) link(index int) string {
+	return filepath.Join(t.root, "links", strconv.Itoa(index))
 }
 
 // links returns the pinned links by the index of their device.
-func (r *Responder) links() (map[int]string, error) {
-	return linksBelow(r.root)
+func (t *tap) links() (map[int]string, error) {
+	return linksBelow(t.root)
 }
 
 func linksBelow(root string) (map[int]string, error) {
@@ -169,28 +195,4 @@ func linksBelow(root string) (map[int]string, error) {
 		all[index] = filepath.Join(root, "links", e.Name())
 	}
 	return all, nil
-}
-
-// UninstallResponder detaches the program from every device and removes what is
-// pinned. ErrInUse means that a process has it loaded.
-func UninstallResponder(bpffs string) error {
-	if err := checkBPFFS(bpffs); err != nil {
-		return err
-	}
-	r := &Responder{root: responderRoot(bpffs)}
-	if _, err := os.Stat(r.root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	lock, err := lockDir(r.root)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := errors.Join(r.leaveLinks(nil), r.leaveFilters(nil)); err != nil {
-		return fmt.Errorf("detaching the responder to probes: %w", err)
-	}
-	if err := os.RemoveAll(r.root); err != nil {
-		return fmt.Errorf("removing pins: %w", err)
-	}
-	return nil
 }

@@ -74,6 +74,14 @@ static __always_inline __u32 head_cluster(__u64 head)
 	return head >> 48;
 }
 
+// backend_lost says whether our verdict about its node or its cluster holds a backend
+// down, whatever it is itself.
+static __always_inline bool backend_lost(const struct backend *b, __u64 head, bool v4)
+{
+	return cluster_down(head_cluster(head), v4) ||
+	       node_down(b->node, head_kind(head) == BACKEND_NODE ? HEALTH_NODE_DOWN : HEALTH_PODS_DOWN, v4);
+}
+
 // backend_standing judges one entry for a service and a family. The head was
 // loaded once by the caller.
 static __always_inline enum standing backend_standing(const struct backend *b, __u64 head, __u32 service, bool v4)
@@ -82,8 +90,7 @@ static __always_inline enum standing backend_standing(const struct backend *b, _
 
 	if (state == BACKEND_FREE || state == BACKEND_ENDED || b->service != service || address_is_v4(&b->address) != v4)
 		return STANDING_GONE;
-	if (state == BACKEND_DOWN || cluster_down(head_cluster(head), v4) ||
-	    node_down(b->node, head_kind(head) == BACKEND_NODE ? HEALTH_NODE_DOWN : HEALTH_PODS_DOWN, v4))
+	if (state == BACKEND_DOWN || backend_lost(b, head, v4))
 		return STANDING_DOWN;
 	return state == BACKEND_DRAINING ? STANDING_DRAINING : STANDING_READY;
 }

@@ -13,6 +13,7 @@ enum health_bits {
 	HEALTH_PODS_DOWN = 1 << 1, // of a node: its pods' prefix does not answer
 	HEALTH_V4 = 3 << 0,        // those above are about IPv4
 	HEALTH_V6 = 3 << 2,        // these, by HEALTH_V6_SHIFT higher, about IPv6
+	HEALTH_SELF = 1 << 4,      // no verdict: the node is this one
 };
 
 #define HEALTH_V6_SHIFT 2
@@ -45,4 +46,13 @@ static __always_inline bool node_down(__u32 node, __u64 bit, bool v4)
 	__u64 *h = bpf_map_lookup_elem(&node_health, &node);
 
 	return h && READ_ONCE(*h) >> (v4 ? 0 : HEALTH_V6_SHIFT) & bit;
+}
+
+// node_is_this says whether a node is the one that the program runs on. A number
+// without a name is none.
+static __always_inline bool node_is_this(__u32 node)
+{
+	__u64 *h = bpf_map_lookup_elem(&node_health, &node);
+
+	return h && node && READ_ONCE(*h) & HEALTH_SELF;
 }

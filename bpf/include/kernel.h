@@ -11,10 +11,12 @@
 
 // From errno.h, which drags the C library in.
 #define ERR_NOMEM 12
+#define ERR_EXIST 17
 #define ERR_REFUSED 111
 
 // From socket.h, likewise.
 #define AF_INET 2
+#define AF_INET6 10
 
 // READ_ONCE and WRITE_ONCE make one load or store of the full width. What user
 // space writes through a mapping is read in no other way.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Answers of the node itself: a packet is made its own answer, and goes back to
+// whoever handed it to us.
+#pragma once
+
+#include "rewrite.h"
+
+#define ANSWER_HOPS 64
+
+static __always_inline long answer_swap(struct __sk_buff *skb, struct packet *p)
+{
+	__u8 macs[2 * ETH_ALEN], swapped[2 * ETH_ALEN];
+	__s64 change = 0; // none: the sum of both is the same
+
+	if (packet_load(skb, 0, macs, sizeof(macs)))
+		return -1;
+	__builtin_memcpy(swapped, macs + ETH_ALEN, ETH_ALEN);
+	__builtin_memcpy(swapped + ETH_ALEN, macs, ETH_ALEN);
+	p->ip_to.source = p->ip.destination;
+	p->ip_to.destination = p->ip.source;
+	return packet_store(skb, 0, swapped, sizeof(swapped), 0) || rewrite_addresses(skb, p, &change) ||
+	       rewrite_hops(skb, p, ANSWER_HOPS);
+}
+
+// answer_ping makes an echo request its reply.
+static __noinline long answer_ping(struct __sk_buff *skb, struct packet *p)
+{
+	__u8 reply = p->v4 ? ICMP_ECHO_REPLY : ICMP6_ECHO_REPLY;
+	__u8 request = p->v4 ? ICMP_ECHO_REQUEST : ICMP6_ECHO_REQUEST;
+
+	return bpf_l4_csum_replace(skb, p->at + offsetof(struct icmp, checksum), bpf_htons(request << 8), bpf_htons(reply << 8), 2) ||
+	       packet_store(skb, p->at, &reply, sizeof(reply), 0) || answer_swap(skb, p);
+}
+
+// checksum_is_left says whether the kernel or a device is to complete a packet's
+// checksum, as of what a machine sent itself: then what is in the header is the sum of
+// the pseudo header, and a change of other bytes changes nothing.
+static __always_inline bool checksum_is_left(struct __sk_buff *skb, __u32 at)
+{
+	__be16 before = 0, after = 0;
+
+	return !packet_load(skb, at, &before, sizeof(before)) && !bpf_l4_csum_replace(skb, at, 0, 1, 0) &&
+	       !packet_load(skb, at, &after, sizeof(after)) && before == after;
+}
+
+// pseudo_sum returns the sum of the pseudo header of a TCP segment that is its header
+// alone.
+static __always_inline __u32 pseudo_sum(struct packet *p)
+{
+	__be32 rest = bpf_htonl(IPPROTO_TCP << 16 | sizeof(struct tcphdr));
+	__u32 sum = bpf_csum_diff(NULL, 0, &rest, sizeof(rest), 0);
+	__be32 v4[2] = { p->ip.source.word[3], p->ip.destination.word[3] };
+
+	return p->v4 ? bpf_csum_diff(NULL, 0, v4, sizeof(v4), sum) : bpf_csum_diff(NULL, 0, (__be32 *)&p->ip, sizeof(p->ip), sum);
+}
+
+// answer_length makes a packet that ends behind its TCP header say so.
+static __always_inline long answer_length(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 end = p->at + sizeof(struct tcphdr);
+	__be16 old, new = bpf_htons(end - ETH_HLEN);
+	const __u32 v4 = ETH_HLEN + offsetof(struct iphdr, tot_len), v6 = ETH_HLEN + offsetof(struct ipv6hdr, payload_len);
+
+	if (bpf_skb_change_tail(skb, end, 0))
+		return -1;
+	if (p->v4)
+		return packet_load(skb, v4, &old, sizeof(old)) ||
+		       bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), old, new, sizeof(new)) ||
+		       packet_store(skb, v4, &new, sizeof(new), 0);
+	new = bpf_htons(end - ETH_HLEN - sizeof(struct ipv6hdr));
+	return packet_store(skb, v6, &new, sizeof(new), BPF_F_RECOMPUTE_CSUM);
+}
+
+// answer_reset makes a TCP segment the reset that answers it (RFC 9293, 3.10.7.1).
+static __noinline long answer_reset(struct __sk_buff *skb, struct packet *p)
+{
+	const __u32 check = p->at + offsetof(struct tcphdr, check);
+	struct tcphdr tcp, rst = {};
+	bool left;
+
+	if (packet_load(skb, p->at, &tcp, sizeof(tcp)))
+		return -1;
+	rst.source = tcp.dest;
+	rst.dest = tcp.source;
+	rst.doff = sizeof(rst) / 4;
+	rst.rst = 1;
+	if (tcp.ack) {
+		rst.seq = tcp.ack_seq;
+	} else {
+		rst.ack = 1;
+		rst.ack_seq = bpf_htonl(bpf_ntohl(tcp.seq) + tcp.syn + tcp.fin + (p->end - p->at - tcp.doff * 4));
+	}
+	left = checksum_is_left(skb, check);
+	if (answer_length(skb, p))
+		return -1;
+
+	__u32 pseudo = pseudo_sum(p);
+
+	if (left)
+		rst.check = fold(pseudo);
+	else
+		rst.check = ~fold((__u64)(__u32)bpf_csum_diff(NULL, 0, (__be32 *)&rst, sizeof(rst), 0) + pseudo);
+	return packet_store(skb, p->at, &rst, sizeof(rst), BPF_F_RECOMPUTE_CSUM) || answer_swap(skb, p);
+}

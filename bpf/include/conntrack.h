@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Conntrack: the flows that packets belong to. Each has two entries that name each
+// other: in conntrack by the client's packets, in nat by the backend's. What does
+// not name its entry back is none: the kernel gives the memory of an entry away
+// under its readers, and takes either of the two when the maps are full.
+//
+// These maps have a layout version of their own and outlive upgrades: fields are
+// only added, in what is reserved.
+#pragma once
+
+#include "outcome.h"
+#include "reference.h"
+#include "tuple.h"
+
+enum flow_flags {
+	FLOW_LOCAL = 1 << 0,       // the backend is on this node, and sees the client's address
+	FLOW_ANSWERED = 1 << 1,    // the backend has sent something
+	FLOW_FIN_CLIENT = 1 << 2,  // TCP: the client has ended its direction
+	FLOW_FIN_BACKEND = 1 << 3, // the backend its own
+	FLOW_CUT = 1 << 4,         // one of them sent a reset
+};
+
+// By the tuple of the client's packets.
+struct conntrack {
+	struct tuple reply; // that of the backend's packets: the key in nat
+	__u64 reference;    // to the backend
+	__u64 seen;         // bpf_ktime_get_ns() of a packet of the last second or so
+	__u32 service;
+	__u32 flags; // flow_flags
+	__u64 reserved[2];
+};
+
+// By the tuple of the backend's packets.
+struct nat {
+	struct tuple flow; // that of the client's packets: the key in conntrack
+	__u64 born;        // bpf_ktime_get_ns()
+	__u64 reserved[1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, struct tuple);
+	__type(value, struct conntrack);
+} conntrack SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, struct tuple);
+	__type(value, struct nat);
+} nat SEC(".maps");
+
+#define SECOND 1000000000ULL
+
+// How long a flow keeps its port, without packets, from another flow that could
+// not have one else.
+#define LIFE_OPENING (60 * SECOND)       // TCP without an answer: SYNs are repeated so long
+#define LIFE_OPEN (8000 * SECOND)        // TCP: more than the usual two hours between keepalives
+#define LIFE_CLOSED (10 * SECOND)        // TCP after both ends, or a reset
+#define LIFE_DATAGRAM (30 * SECOND)      // UDP without an answer
+#define LIFE_CONVERSATION (180 * SECOND) // UDP
+
+// flow_by_client returns the entry of a flow by the tuple of the client's packets, and
+// the other tuple; NULL when there is none.
+static __always_inline struct conntrack *flow_by_client(const struct tuple *client, struct tuple *reply)
+{
+	struct conntrack *c = bpf_map_lookup_elem(&conntrack, client);
+	struct nat *n;
+
+	if (!c)
+		return NULL;
+	*reply = c->reply;
+	n = bpf_map_lookup_elem(&nat, reply);
+	return n && tuple_equal(&n->flow, client) ? c : NULL;
+}
+
+// flow_by_backend is the same by the tuple of the backend's packets.
+static __always_inline struct conntrack *flow_by_backend(const struct tuple *reply, struct tuple *client)
+{
+	struct nat *n = bpf_map_lookup_elem(&nat, reply);
+	struct conntrack *c;
+
+	if (!n)
+		return NULL;
+	*client = n->flow;
+	c = bpf_map_lookup_elem(&conntrack, client);
+	return c && tuple_equal(&c->reply, reply) ? c : NULL;
+}
+
+static __always_inline bool flow_is_closed(__u32 flags)
+{
+	const __u32 both = FLOW_FIN_CLIENT | FLOW_FIN_BACKEND;
+
+	return flags & FLOW_CUT || (flags & both) == both;
+}
+
+static __always_inline __u64 flow_life(__u32 flags, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP)
+		return flags & FLOW_ANSWERED ? LIFE_CONVERSATION : LIFE_DATAGRAM;
+	if (flow_is_closed(flags))
+		return LIFE_CLOSED;
+	return flags & FLOW_ANSWERED ? LIFE_OPEN : LIFE_OPENING;
+}
+
+// Another CPU may have stamped the entry after we read the clock.
+static __always_inline bool flow_is_over(const struct conntrack *c, __u8 protocol, __u64 now)
+{
+	return (__s64)(now - READ_ONCE(c->seen)) > (__s64)flow_life(READ_ONCE(c->flags), protocol);
+}
+
+// flow_sees takes note of a packet. Entries are written only when something changes,
+// so that the packets of a flow on several CPUs do not fight for its memory.
+static __always_inline void flow_sees(struct conntrack *c, __u32 flags, __u64 now)
+{
+	__u32 have = READ_ONCE(c->flags);
+
+	if ((have | flags) != have)
+		__sync_fetch_and_or(&c->flags, flags); // Linux 5.12
+	if ((__s64)(now - READ_ONCE(c->seen)) > (__s64)SECOND)
+		WRITE_ONCE(c->seen, now);
+}
+
+// flow_forget takes a flow out of both maps.
+static __always_inline void flow_forget(const struct tuple *client, const struct tuple *reply)
+{
+	bpf_map_delete_elem(&conntrack, client);
+	bpf_map_delete_elem(&nat, reply);
+}
+
+// flow_has_backend says whether the flow's backend may have its packets: it is who it
+// was, and lives as far as we know. One that takes no new clients keeps those of TCP;
+// a datagram goes to another while this one does not answer.
+static __always_inline bool flow_has_backend(const struct conntrack *c, const struct tuple *reply, bool v4)
+{
+	__u64 head;
+	struct backend *b = reference_backend(READ_ONCE(c->reference), &head);
+
+	if (!b || b->service != READ_ONCE(c->service) || b->port != reply->source_port ||
+	    !address_equal(&b->address, &reply->source))
+		return false;
+	switch (backend_standing(b, head, b->service, v4)) {
+	case STANDING_READY:
+	case STANDING_DRAINING:
+		return true;
+	case STANDING_DOWN:
+		return reply->protocol == IPPROTO_TCP && !backend_lost(b, head, v4);
+	default:
+		return false;
+	}
+}

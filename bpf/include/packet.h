@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Packets: what the headers say. The rest of the packet path looks at a packet by
+// what is here alone; only this file and rewrite.h, route.h and answer.h know what
+// a program of tc is given.
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "fragment.h"
+#include "tuple.h"
+
+// What is looked at.
+enum packet_kind {
+	KIND_OTHER, // no IP, or of a protocol that is not balanced
+	KIND_FLOW,  // TCP or UDP
+	KIND_ERROR, // an ICMP error about a packet of TCP or UDP
+	KIND_ECHO,  // an echo request
+	KIND_BROKEN,
+	KIND_LATER, // a fragment whose first was not seen
+};
+
+// The flags of TCP, as the byte of its header has them.
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+// The head of an ICMP message, in both families. (linux/icmp.h drags the C library in.)
+struct icmp {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be32 rest;
+};
+
+enum icmp_type {
+	ICMP_ECHO_REPLY = 0,
+	ICMP_UNREACHABLE = 3,
+	ICMP_ECHO_REQUEST = 8,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETER_PROBLEM = 12,
+
+	ICMP6_FIRST_MESSAGE = 128, // errors are those below
+	ICMP6_ECHO_REQUEST = 128,
+	ICMP6_ECHO_REPLY = 129,
+};
+
+// So many headers are passed over between that of IPv6 and the transport's.
+#define EXTENSIONS 4
+
+struct addresses {
+	struct address source, destination;
+};
+
+// A packet, and what is worked out of it on its way: a program's stack would not
+// hold it.
+struct packet {
+	// As on the wire. Of an ICMP error: that of packets which go where the error
+	// goes, in the flow that it is about. Ports are 0 where there are none.
+	struct tuple tuple;
+	struct addresses ip; // of the IP header
+	__be32 id;           // of fragments
+	__u32 at;            // where the transport's header is
+	__u32 end;           // where the packet ends, by its IP header
+	__u32 inner;         // of an ICMP error: where the IP header in it is
+	__u32 inner_at;      // and the transport's
+	__u32 owned;         // owned_flags of its destination
+	__u8 kind;
+	__u8 hops;
+	__u8 flags; // of TCP
+	bool v4;
+	bool more;  // fragments follow
+	bool later; // a fragment that is not the first: it has no transport header
+
+	// Of the flow that it belongs to.
+	bool local;          // the backend is on this node
+	struct tuple client; // of the client's packets
+	struct tuple reply;  // of the backend's
+	__u64 now;           // bpf_ktime_get_ns()
+
+	// What it becomes.
+	struct tuple to;
+	struct addresses ip_to;
+
+	// Of the packet in an ICMP error, before and after.
+	struct tuple was, becomes;
+};
+
+// One for each of the two programs. They run with bottom halves off, so that
+// nobody else on the CPU comes between.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct packet);
+} packets SEC(".maps");
+
+static __always_inline long packet_load(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
+{
+	return bpf_skb_load_bytes(skb, at, to, size);
+}
+
+static __always_inline struct address address_of6(const struct in6_addr *a)
+{
+	struct address out;
+
+	__builtin_memcpy(&out, a, sizeof(out));
+	return out;
+}
+
+// end_of returns where an IP packet ends. What the kernel put together of many
+// segments may be longer than a length field can say, which is 0 then.
+static __always_inline __u32 end_of(struct __sk_buff *skb, __u32 from, __u16 length)
+{
+	return length || !skb->gso_size ? from + length : skb->len;
+}
+
+static __always_inline bool packet_read_v4(struct __sk_buff *skb, struct packet *p)
+{
+	struct iphdr ip;
+	__u16 fragment;
+
+	if (packet_load(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+		return false;
+	fragment = bpf_ntohs(ip.frag_off);
+	p->v4 = true;
+	p->ip.source = p->tuple.source = address_v4(ip.saddr);
+	p->ip.destination = p->tuple.destination = address_v4(ip.daddr);
+	p->tuple.protocol = ip.protocol;
+	p->at = ETH_HLEN + ip.ihl * 4;
+	p->end = end_of(skb, ETH_HLEN, bpf_ntohs(ip.tot_len));
+	p->hops = ip.ttl;
+	p->id = ip.id;
+	p->more = fragment & 0x2000;
+	p->later = fragment & 0x1fff;
+	return p->at <= p->end && p->end <= skb->len;
+}
+
+struct extension {
+	__u8 next;
+	__u8 length;
+	__be16 offset; // of a fragment
+	__be32 id;
+};
+
+// packet_pass_extensions finds the transport's header behind those of IPv6 that
+// change nothing for us; false when there are too many, or one that leads elsewhere.
+static __always_inline bool packet_pass_extensions(struct __sk_buff *skb, struct packet *p)
+{
+	for (int i = 0; i <= EXTENSIONS; i++) {
+		struct extension e;
+
+		switch (p->tuple.protocol) {
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_DSTOPTS:
+		case IPPROTO_FRAGMENT:
+			break;
+		case IPPROTO_ROUTING:
+			return false; // the address is not where it goes
+		default:
+			return true;
+		}
+		if (packet_load(skb, p->at, &e, sizeof(e)))
+			return false;
+		if (p->tuple.protocol == IPPROTO_FRAGMENT) {
+			p->more = bpf_ntohs(e.offset) & 1;
+			p->later = bpf_ntohs(e.offset) & 0xfff8;
+			p->id = e.id;
+			e.length = 0;
+		}
+		p->tuple.protocol = e.next;
+		p->at += (e.length + 1) * 8;
+		if (p->later)
+			return true; // what follows is no header
+	}
+	return false;
+}
+
+static __always_inline bool packet_read_v6(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipv6hdr ip;
+
+	if (packet_load(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.version != 6)
+		return false;
+	p->ip.source = p->tuple.source = address_of6(&ip.saddr);
+	p->ip.destination = p->tuple.destination = address_of6(&ip.daddr);
+	p->tuple.protocol = ip.nexthdr;
+	p->at = ETH_HLEN + sizeof(ip);
+	p->end = end_of(skb, p->at, bpf_ntohs(ip.payload_len));
+	p->hops = ip.hop_limit;
+	// ::ffff:a.b.c.d would pass for IPv4, and is no address on a wire.
+	return !address_is_v4(&p->tuple.source) && !address_is_v4(&p->tuple.destination) && p->end <= skb->len;
+}
+
+// packet_read_ip reads the IP header; false for what is no IP packet for this
+// machine, or whose header is wrong. VLANs have devices of their own.
+static __always_inline bool packet_read_ip(struct __sk_buff *skb, struct packet *p)
+{
+	__be16 protocol;
+
+	if (packet_load(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol)) ||
+	    protocol != skb->protocol || skb->vlan_present)
+		return false;
+	if (protocol == bpf_htons(ETH_P_IP))
+		return packet_read_v4(skb, p);
+	return protocol == bpf_htons(ETH_P_IPV6) && packet_read_v6(skb, p);
+}
+
+static __always_inline enum packet_kind packet_read_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct tcphdr tcp;
+
+	if (p->at + sizeof(tcp) > p->end || packet_load(skb, p->at, &tcp, sizeof(tcp)) ||
+	    tcp.doff < 5 || p->at + tcp.doff * 4 > p->end)
+		return KIND_BROKEN;
+	p->tuple.source_port = tcp.source;
+	p->tuple.destination_port = tcp.dest;
+	p->flags = ((__u8 *)&tcp)[13];
+	return KIND_FLOW;
+}
+
+static __always_inline enum packet_kind packet_read_udp(struct __sk_buff *skb, struct packet *p)
+{
+	struct udphdr udp;
+
+	if (p->at + sizeof(udp) > p->end || packet_load(skb, p->at, &udp, sizeof(udp)) ||
+	    bpf_ntohs(udp.len) < sizeof(udp) || (!p->more && p->at + bpf_ntohs(udp.len) > p->end))
+		return KIND_BROKEN;
+	p->tuple.source_port = udp.source;
+	p->tuple.destination_port = udp.dest;
+	return KIND_FLOW;
+}
+
+// packet_read_inner reads the head of the packet that an ICMP error is about. It
+// was sent from where the error goes.
+static __always_inline enum packet_kind packet_read_inner(struct __sk_buff *skb, struct packet *p)
+{
+	struct tuple *inner = &p->was;
+	__be16 ports[2];
+
+	p->inner = p->at + sizeof(struct icmp);
+	if (p->v4) {
+		struct iphdr ip;
+
+		if (packet_load(skb, p->inner, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+			return KIND_BROKEN;
+		if (ip.frag_off & bpf_htons(0x1fff))
+			return KIND_OTHER;
+		inner->source = address_v4(ip.saddr);
+		inner->destination = address_v4(ip.daddr);
+		inner->protocol = ip.protocol;
+		p->inner_at = p->inner + ip.ihl * 4;
+	} else {
+		struct ipv6hdr ip;
+
+		if (packet_load(skb, p->inner, &ip, sizeof(ip)) || ip.version != 6)
+			return KIND_BROKEN;
+		inner->source = address_of6(&ip.saddr);
+		inner->destination = address_of6(&ip.daddr);
+		inner->protocol = ip.nexthdr;
+		p->inner_at = p->inner + sizeof(ip);
+	}
+	if (inner->protocol != IPPROTO_TCP && inner->protocol != IPPROTO_UDP)
+		return KIND_OTHER;
+	// Of the transport's header there are 8 bytes at least.
+	if (p->inner_at + 8 > p->end || packet_load(skb, p->inner_at, ports, sizeof(ports)) ||
+	    !address_equal(&inner->source, &p->tuple.destination))
+		return KIND_BROKEN;
+	inner->source_port = ports[0];
+	inner->destination_port = ports[1];
+	p->tuple = tuple_reversed(inner);
+	return KIND_ERROR;
+}
+
+static __always_inline enum packet_kind packet_read_icmp(struct __sk_buff *skb, struct packet *p)
+{
+	struct icmp icmp;
+
+	if (p->more || p->later)
+		return KIND_OTHER;
+	if (p->at + sizeof(icmp) > p->end || packet_load(skb, p->at, &icmp, sizeof(icmp)))
+		return KIND_BROKEN;
+	if (!p->v4)
+		return icmp.type == ICMP6_ECHO_REQUEST ? KIND_ECHO
+		       : icmp.type < ICMP6_FIRST_MESSAGE ? packet_read_inner(skb, p) : KIND_OTHER;
+	switch (icmp.type) {
+	case ICMP_ECHO_REQUEST:
+		return KIND_ECHO;
+	case ICMP_UNREACHABLE:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETER_PROBLEM:
+		return packet_read_inner(skb, p);
+	}
+	return KIND_OTHER;
+}
+
+// packet_read_fragment finds the ports of a later fragment, and remembers those of a
+// first one.
+static __always_inline enum packet_kind packet_read_fragment(struct packet *p, enum packet_kind kind)
+{
+	struct fragment_key key = {
+		.source = p->ip.source,
+		.destination = p->ip.destination,
+		.id = p->id,
+		.protocol = p->tuple.protocol,
+	};
+
+	if (!p->later) {
+		if (kind == KIND_FLOW)
+			fragment_remember(&key, &p->tuple);
+		return kind;
+	}
+	return fragment_recall(&key, &p->tuple) ? KIND_FLOW : KIND_LATER;
+}
+
+// packet_read_transport reads what follows the IP header.
+static __noinline void packet_read_transport(struct __sk_buff *skb, struct packet *p)
+{
+	enum packet_kind kind = KIND_OTHER;
+
+	if (!p->v4 && !packet_pass_extensions(skb, p)) {
+		p->kind = KIND_BROKEN;
+		return;
+	}
+	switch (p->tuple.protocol) {
+	case IPPROTO_TCP:
+		kind = p->later ? KIND_LATER : packet_read_tcp(skb, p);
+		break;
+	case IPPROTO_UDP:
+		kind = p->later ? KIND_LATER : packet_read_udp(skb, p);
+		break;
+	case IPPROTO_ICMP:
+		kind = p->v4 ? packet_read_icmp(skb, p) : KIND_OTHER;
+		break;
+	case IPPROTO_ICMPV6:
+		kind = p->v4 ? KIND_OTHER : packet_read_icmp(skb, p);
+		break;
+	}
+	if (kind != KIND_OTHER && (p->more || p->later))
+		kind = packet_read_fragment(p, kind);
+	p->kind = kind;
+}
+
+// packet_begin returns the memory for a packet, as good as empty.
+static __always_inline struct packet *packet_begin(__u32 which)
+{
+	struct packet *p = bpf_map_lookup_elem(&packets, &which);
+
+	if (!p)
+		return NULL;
+	p->tuple = (struct tuple){};
+	p->was = (struct tuple){};
+	p->owned = p->kind = p->flags = 0;
+	p->v4 = p->more = p->later = p->local = false;
+	return p;
+}

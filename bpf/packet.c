@@ -1,0 +1,356 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Packets from outside to the addresses of services. from_uplink runs at the ingress
+// of the node's uplinks and leads them to a backend: one on this node gets them from
+// the kernel, with the client's address; one elsewhere from us, with the node's. The
+// answers of the latter come back by from_uplink, those of the former leave by
+// to_uplink.
+#include "include/answer.h"
+#include "include/frontend.h"
+#include "include/nat.h"
+#include "include/owned.h"
+#include "include/rewrite.h"
+#include "include/route.h"
+
+#include <linux/pkt_cls.h>
+
+EMIT(flow_flags);
+EMIT(owned_flags);
+EMIT(packet_event);
+EMIT(packet_outcome);
+
+// Which memory a program uses.
+enum { FROM_UPLINK, TO_UPLINK };
+
+static __always_inline __u32 tcp_marks(const struct packet *p, __u32 fin)
+{
+	if (p->kind != KIND_FLOW || p->tuple.protocol != IPPROTO_TCP)
+		return 0;
+	return (p->flags & TCP_FIN ? fin : 0) | (p->flags & TCP_RST ? FLOW_CUT : 0);
+}
+
+static __always_inline bool is_syn(const struct packet *p)
+{
+	return p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline struct frontend_key frontend_for(const struct packet *p)
+{
+	return (struct frontend_key){
+		.address = p->tuple.destination,
+		.port = p->tuple.destination_port,
+		.protocol = p->tuple.protocol,
+		.scope = SCOPE_PACKET,
+	};
+}
+
+// client_hash is the same on all nodes: of the flow, or under session affinity of the
+// client and the frontend.
+static __always_inline __u64 client_hash(const struct packet *p, __u64 settings)
+{
+	struct tuple t = p->tuple;
+
+	if (settings & SERVICE_AFFINITY)
+		t.source_port = 0;
+	return flow_hash(&t);
+}
+
+// remember adds the entry of a flow whose port was claimed.
+static __noinline enum packet_outcome remember(struct packet *p, __u32 service, __u64 reference)
+{
+	struct conntrack entry = {
+		.reply = p->reply,
+		.reference = reference,
+		.seen = p->now,
+		.service = service,
+		.flags = p->local ? FLOW_LOCAL : 0,
+	};
+	struct conntrack *winner;
+	long err = bpf_map_update_elem(&conntrack, &p->client, &entry, BPF_NOEXIST);
+
+	if (!err) {
+		packet_count(EVENT_BEGUN);
+		return PACKET_PASSED;
+	}
+	bpf_map_delete_elem(&nat, &p->reply);
+	if (err != -ERR_EXIST)
+		return PACKET_FULL;
+	// Another packet of the flow was faster.
+	winner = flow_by_client(&p->client, &p->reply);
+	if (!winner)
+		return PACKET_FULL; // and it is lost already
+	p->local = READ_ONCE(winner->flags) & FLOW_LOCAL;
+	return PACKET_PASSED;
+}
+
+// begin remembers a flow with a backend, under a port that tells it from all others.
+static __always_inline enum packet_outcome begin(struct __sk_buff *skb, struct packet *p, __u32 service, __u64 reference)
+{
+	__u64 head;
+	struct backend *b = reference_backend(reference, &head);
+	enum packet_outcome outcome;
+
+	if (!b)
+		return PACKET_NO_BACKEND;
+	p->local = node_is_this(b->node);
+	p->reply.source = b->address;
+	p->reply.source_port = b->port;
+	p->reply.protocol = p->tuple.protocol;
+	p->reply.pad[0] = p->reply.pad[1] = p->reply.pad[2] = 0;
+	if (p->local)
+		p->reply.destination = p->tuple.source;
+	else if (!source_of(p->v4, &p->reply.destination))
+		return PACKET_NO_SOURCE;
+	outcome = nat_claim(skb, p);
+	return outcome ? outcome : remember(p, service, reference);
+}
+
+// select_backend gives a new flow a backend.
+static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, struct packet *p, __u32 service)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+	struct query q = { .service = service, .v4 = p->v4 };
+	__u64 reference;
+
+	if (!s)
+		return PACKET_NO_BACKEND;
+	q.hash = client_hash(p, READ_ONCE(s->settings));
+	reference = select(&q, s);
+	return reference ? begin(skb, p, service, reference) : PACKET_NO_BACKEND;
+}
+
+// goes_on says whether a packet stays with the flow that is remembered. A connection
+// that is open stays with its backend wherever its address leads by now; what begins,
+// and a datagram, does not.
+static __always_inline bool goes_on(const struct packet *p, struct conntrack *c)
+{
+	if (!flow_has_backend(c, &p->reply, p->v4))
+		return false;
+	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
+		return true;
+	if (is_syn(p) && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)))
+		return false;
+
+	struct frontend_key key = frontend_for(p);
+
+	return frontend_service(&key) == READ_ONCE(c->service);
+}
+
+// find_flow finds the flow of a client's packet of TCP or UDP, or begins one. A
+// segment of TCP that begins none is to be reset, if what it belongs to is lost.
+static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct packet *p)
+{
+	struct frontend_key key = frontend_for(p);
+	struct conntrack *c;
+	__u32 service;
+
+	p->client = p->tuple;
+	p->now = bpf_ktime_get_ns();
+	c = flow_by_client(&p->client, &p->reply);
+	if (c && goes_on(p, c)) {
+		flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
+		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
+		return PACKET_PASSED;
+	}
+	service = frontend_service(&key);
+	if (!service && !c)
+		return PACKET_NO_PORT;
+	if (p->later)
+		return PACKET_FRAGMENT;
+	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
+		return PACKET_RESET;
+	if (!service)
+		return PACKET_NO_PORT;
+	if (c) {
+		packet_count(EVENT_MOVED);
+		flow_forget(&p->client, &p->reply);
+	} else {
+		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
+	}
+	return select_backend(skb, p, service);
+}
+
+// send_on sends a client's packet, or an error about the answers, to its backend.
+static __always_inline enum packet_outcome send_on(struct __sk_buff *skb, struct packet *p, int *verdict)
+{
+	int way;
+
+	if (!p->local && p->hops <= 1)
+		return PACKET_HOPS;
+	p->to = tuple_reversed(&p->reply);
+	p->ip_to.source = p->local ? p->ip.source : p->to.source;
+	if (p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p))
+		return PACKET_FAILED;
+	if (p->local) {
+		*verdict = TC_ACT_UNSPEC;
+		return PACKET_DELIVERED;
+	}
+	if (rewrite_hops(skb, p, p->hops - 1))
+		return PACKET_FAILED;
+	way = route(skb, p);
+	if (way < 0)
+		return -way;
+	*verdict = way;
+	return PACKET_FORWARDED;
+}
+
+// give_back rewrites a backend's packet, or an error about those to it: it comes from
+// the frontend.
+static __always_inline long give_back(struct __sk_buff *skb, struct packet *p)
+{
+	p->to = tuple_reversed(&p->client);
+	p->ip_to.source = p->to.source;
+	return p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p);
+}
+
+// reset answers a segment that has no flow, or no backend.
+static __always_inline enum packet_outcome reset(struct __sk_buff *skb, struct packet *p, enum packet_outcome why, int *verdict)
+{
+	bool lost = why == PACKET_RESET;
+
+	if (p->more || p->later || p->tuple.protocol != IPPROTO_TCP || p->flags & TCP_RST)
+		return lost ? PACKET_UNKNOWN : why;
+	if (answer_reset(skb, p))
+		return PACKET_FAILED;
+	*verdict = bpf_redirect(skb->ifindex, 0);
+	return lost ? PACKET_RESET : PACKET_REFUSED;
+}
+
+static __always_inline enum packet_outcome ping(struct __sk_buff *skb, struct packet *p, int *verdict)
+{
+	if (!(p->owned & OWNED_PINGED))
+		return PACKET_NO_BACKEND;
+	if (answer_ping(skb, p))
+		return PACKET_FAILED;
+	*verdict = bpf_redirect(skb->ifindex, 0);
+	return PACKET_PINGED;
+}
+
+// find_answered finds the flow of a backend's packet, or of an error about those to it,
+// and takes note of it.
+static __noinline struct conntrack *find_answered(struct packet *p)
+{
+	struct conntrack *c;
+
+	if (p->kind != KIND_FLOW && p->kind != KIND_ERROR)
+		return NULL;
+	c = flow_by_backend(&p->tuple, &p->client);
+	if (!c)
+		return NULL;
+	if (p->kind == KIND_ERROR)
+		packet_count(EVENT_ERROR);
+	else
+		flow_sees(c, FLOW_ANSWERED | tcp_marks(p, FLOW_FIN_BACKEND), bpf_ktime_get_ns());
+	return c;
+}
+
+// to_client handles what comes to the node's own address: PACKET_PASSED when it is
+// none of ours.
+static __always_inline enum packet_outcome to_client(struct __sk_buff *skb, struct packet *p, int *verdict)
+{
+	int way;
+
+	if (!find_answered(p))
+		return PACKET_PASSED;
+	if (p->hops <= 1)
+		return PACKET_HOPS;
+	if (give_back(skb, p) || rewrite_hops(skb, p, p->hops - 1))
+		return PACKET_FAILED;
+	way = route(skb, p);
+	if (way < 0)
+		return -way;
+	*verdict = way;
+	return PACKET_ANSWERED;
+}
+
+// error_to_backend handles an ICMP error that comes to a frontend.
+static __always_inline enum packet_outcome error_to_backend(struct __sk_buff *skb, struct packet *p, int *verdict)
+{
+	struct conntrack *c;
+
+	p->client = p->tuple;
+	c = flow_by_client(&p->client, &p->reply);
+	if (!c || !flow_has_backend(c, &p->reply, p->v4))
+		return PACKET_UNKNOWN;
+	p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
+	packet_count(EVENT_ERROR);
+	return send_on(skb, p, verdict);
+}
+
+// to_service handles what comes to the address of a service.
+static __always_inline enum packet_outcome to_service(struct __sk_buff *skb, struct packet *p, int *verdict)
+{
+	enum packet_outcome outcome;
+
+	switch (p->kind) {
+	case KIND_FLOW:
+		outcome = find_flow(skb, p);
+		if (!outcome)
+			return send_on(skb, p, verdict);
+		return outcome == PACKET_RESET || outcome == PACKET_NO_BACKEND ? reset(skb, p, outcome, verdict) : outcome;
+	case KIND_ERROR:
+		return error_to_backend(skb, p, verdict);
+	case KIND_ECHO:
+		return p->owned & OWNED_NODE ? PACKET_PASSED : ping(skb, p, verdict);
+	case KIND_LATER:
+		return PACKET_FRAGMENT;
+	case KIND_BROKEN:
+		return PACKET_MALFORMED;
+	default:
+		return PACKET_NO_PORT;
+	}
+}
+
+// is_nodes says whether a packet to an address that the node shares with services is
+// the node's: nothing of it was changed yet.
+static __always_inline bool is_nodes(enum packet_outcome outcome)
+{
+	return outcome == PACKET_NO_PORT || outcome == PACKET_UNKNOWN || outcome == PACKET_MALFORMED ||
+	       outcome == PACKET_FRAGMENT;
+}
+
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	struct packet *p = packet_begin(FROM_UPLINK);
+	enum packet_outcome outcome = PACKET_PASSED;
+	int verdict = TC_ACT_SHOT;
+
+	if (!p || skb->pkt_type != PACKET_HOST || !packet_read_ip(skb, p))
+		return TC_ACT_UNSPEC;
+	p->owned = owned_flags_of(&p->ip.destination);
+	if (!p->owned)
+		return TC_ACT_UNSPEC;
+	packet_read_transport(skb, p);
+	if (p->owned & OWNED_NODE)
+		outcome = to_client(skb, p, &verdict);
+	if (!outcome && p->owned & OWNED_SERVICE)
+		outcome = to_service(skb, p, &verdict);
+	if (!outcome || (p->owned & OWNED_NODE && is_nodes(outcome)))
+		return TC_ACT_UNSPEC;
+	packet_count(outcome);
+	return verdict;
+}
+
+SEC("tc")
+int to_uplink(struct __sk_buff *skb)
+{
+	struct packet *p = packet_begin(TO_UPLINK);
+	struct conntrack *c;
+
+	if (!p || !packet_read_ip(skb, p))
+		return TC_ACT_UNSPEC;
+	packet_read_transport(skb, p);
+	c = find_answered(p);
+	if (!c || !(READ_ONCE(c->flags) & FLOW_LOCAL))
+		return TC_ACT_UNSPEC;
+	if (give_back(skb, p)) {
+		packet_count(PACKET_FAILED);
+		return TC_ACT_SHOT;
+	}
+	packet_count(PACKET_RETURNED);
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,313 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// opens begins a flow to the service of two backends, and returns the packet, how it
+// was led, and the numbers of its backend and of the other one.
+func (r *road) opens(t *testing.T, f family, protocol uint8, port uint16) (in, led frame, its, other uint32) {
+	t.Helper()
+	in = f.to(twice, protocol)
+	in.from = netip.AddrPortFrom(f.client, port)
+	led = r.forwards(t, in)
+	rest := f.remote
+	if led.dst.Addr() == f.remote {
+		rest = f.second
+	}
+	in.flags, in.ack = ack, 1
+	return in, led, r.backendOf(t, led.dst, protocol), r.backendOf(t, netip.AddrPortFrom(rest, pod+1), protocol)
+}
+
+// What becomes of a flow that is open when something happens to its backend.
+func TestPacketFlowsOutlive(t *testing.T) {
+	const (
+		stays  = "stays"
+		moves  = "moves"
+		resets = "resets"
+	)
+	r := newRoad(t, PacketsConfig{})
+	for i, row := range []struct {
+		name string
+		do   func(r *road, its, other uint32)
+		undo func(r *road, its, other uint32)
+		tcp  string
+		udp  string
+	}{
+		{"nothing", func(*road, uint32, uint32) {}, nil, stays, stays},
+		{"it leaves the table and drains", func(r *road, its, other uint32) { r.Backends.SetState(its, Draining); r.fill(its, other) },
+			func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, stays},
+		{"it leaves the table and is not ready", func(r *road, its, other uint32) { r.Backends.SetState(its, Down); r.fill(its, other) },
+			func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, moves},
+		{"it has ended", func(r *road, its, _ uint32) { r.Backends.SetState(its, Ended) },
+			func(r *road, its, _ uint32) { r.Backends.SetState(its, Active) }, resets, moves},
+		{"its node is down", func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, PodsDown) },
+			func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, 0) }, resets, moves},
+		{"it is gone", func(r *road, its, _ uint32) { r.Backends.SetState(its, Free) },
+			func(r *road, its, _ uint32) {
+				b := r.Backends.Read(its)
+				b.State = Active
+				r.Backends.Write(its, b)
+			}, resets, moves},
+		// Another service's backend has its number, and even its address.
+		{"its number is another's", func(r *road, its, _ uint32) {
+			b := r.Backends.Read(its)
+			b.Service++
+			b.State = Active
+			r.Backends.Write(its, b)
+		}, func(r *road, its, _ uint32) {
+			b := r.Backends.Read(its)
+			b.Service--
+			r.Backends.Write(its, b)
+		}, resets, moves},
+		{"its generation is another", func(r *road, its, _ uint32) { r.Backends.Write(its, r.Backends.Read(its)) },
+			func(*road, uint32, uint32) {}, resets, moves},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			each(t, func(t *testing.T, f family, protocol uint8) {
+				in, led, its, other := r.opens(t, f, protocol, uint16(41000+i))
+				row.do(r, its, other)
+				if row.undo != nil {
+					defer row.undo(r, its, other)
+				}
+				got, want := r.forwards(t, in), row.tcp
+				if protocol == unix.IPPROTO_UDP {
+					want = row.udp
+				}
+				is := moves
+				switch {
+				case got.dst == led.dst && got.from == led.from:
+					is = stays
+				case got.dst == in.from && got.flags&rst != 0:
+					is = resets
+				case got.dst != r.Backends.Read(other).Address && got.dst != led.dst:
+					t.Errorf("it went to %v", got.dst)
+				}
+				if row.name == "its generation is another" && want == moves && got.dst == led.dst {
+					is = moves // the same address again is as good as the other
+				}
+				if is != want {
+					t.Errorf("it %s, want that it %s", is, want)
+				}
+			})
+		})
+	}
+}
+
+// fill fills the table of a backend's service with others, in turn.
+func (r *road) fill(of uint32, with ...uint32) {
+	e := r.Services.Read(r.Backends.Read(of).Service).Primary
+	slots := make([]uint32, e.Size)
+	for i := range slots {
+		slots[i] = with[i%len(with)]
+	}
+	r.Slots.Write(e.Offset, slots)
+}
+
+// When an address comes to lead to another service, what is open stays, and what
+// begins, or has no beginning, goes there.
+func TestPacketFrontendMoves(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		in := f.to(elsewhere, protocol)
+		first := r.forwards(t, in)
+		all, err := r.Frontends.All()
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := all[Frontend{Address: netip.AddrPortFrom(f.service, twice), Protocol: protocol, Scope: ScopePacket}]
+		if err := r.Frontends.Put(map[Frontend]uint32{{Address: in.dst, Protocol: protocol, Scope: ScopePacket}: to}); err != nil {
+			t.Fatal(err)
+		}
+		in.flags = ack
+		if got := r.forwards(t, in); (got.dst == first.dst) != (protocol == unix.IPPROTO_TCP) {
+			t.Errorf("the next packet goes to %v, the first went to %v", got.dst, first.dst)
+		}
+		in.flags = syn
+		if got := r.forwards(t, in); got.dst.Port() != pod+1 {
+			t.Errorf("a new beginning goes to %v", got.dst)
+		}
+	})
+}
+
+// A port belongs to one flow until that is over; when none is left the packet is
+// dropped, and counted.
+func TestPacketPorts(t *testing.T) {
+	r := newRoad(t, PacketsConfig{FirstPort: 20000, Ports: 1})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		first := f.to(elsewhere, protocol)
+		if led := r.forwards(t, first); led.from.Port() != 20000 {
+			t.Fatalf("the first has port %d", led.from.Port())
+		}
+		second := first
+		second.from = netip.AddrPortFrom(f.client, 40009)
+		before := r.counts(t)
+		if verdict, _ := r.enters(t, second); verdict != shot || r.counts(t).Dropped["no free port"] != before.Dropped["no free port"]+1 {
+			t.Fatalf("the second: verdict %d, %+v", int32(verdict), r.counts(t))
+		}
+		// The same port to another backend is another port.
+		third := f.to(twice, protocol)
+		if led := r.forwards(t, third); led.from.Port() != 20000 {
+			t.Errorf("the third has port %d", led.from.Port())
+		}
+		r.ages(t, 9000*time.Second)
+		led := r.forwards(t, second)
+		if led.from.Port() != 20000 {
+			t.Errorf("after the first was over the second has port %d", led.from.Port())
+		}
+		// The first has lost its port, and does not get into the second's connection.
+		first.flags = ack
+		verdict, b := r.enters(t, first)
+		if protocol == unix.IPPROTO_UDP && verdict != shot {
+			t.Errorf("a datagram of the first: verdict %d", int32(verdict))
+		}
+		if protocol == unix.IPPROTO_TCP {
+			if got := parseFrame(t, b); verdict != redirected || got.flags&rst == 0 || got.dst != first.from {
+				t.Errorf("a segment of the first: verdict %d, %+v", int32(verdict), got)
+			}
+		}
+	})
+}
+
+// ages makes all flows as old as that.
+func (r *road) ages(t *testing.T, by time.Duration) {
+	t.Helper()
+	const seen = 48 // where struct conntrack has it
+	m := r.flows[packetMapConntrack]
+	var key, value []byte
+	changed := map[string][]byte{}
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		old := binary.NativeEndian.Uint64(value[seen:])
+		binary.NativeEndian.PutUint64(value[seen:], old-uint64(by))
+		changed[string(key)] = slices.Clone(value)
+	}
+	if err := entries.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range changed {
+		if err := m.Put([]byte(k), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A port that a socket of the node has is left to it.
+func TestPacketPortsOfSockets(t *testing.T) {
+	r := newRoad(t, PacketsConfig{FirstPort: 20000, Ports: 2})
+	for _, f := range families {
+		var udp net.PacketConn
+		var tcp net.Listener
+		if err := r.ns.Do(func() (err error) {
+			at := netip.AddrPortFrom(f.node, 20001).String()
+			udp, err = net.ListenPacket("udp", at)
+			if err == nil {
+				tcp, err = net.Listen("tcp", at)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(udp.Close(), tcp.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, protocol := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+			if led := r.forwards(t, f.to(elsewhere, protocol)); led.from.Port() != 20000 {
+				t.Errorf("%s, protocol %d: port %d, which a socket has", f.name, protocol, led.from.Port())
+			}
+		}
+	}
+}
+
+// A client may have one port towards two frontends; where both lead to the same
+// backend of this node, that knows them by different ports.
+func TestPacketSameClientPort(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	number := uint32(100)
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		number++
+		r.put(t, number, Frontend{Address: netip.AddrPortFrom(f.service, 88), Protocol: protocol, Scope: ScopePacket},
+			Backend{Address: netip.AddrPortFrom(f.local, pod), State: Active, Node: thisNode})
+		var seen []frame
+		for _, port := range []uint16{here, 88} {
+			in := f.to(port, protocol)
+			_, b := r.enters(t, in)
+			led := parseFrame(t, b)
+			if led.dst != netip.AddrPortFrom(f.local, pod) || led.from.Addr() != f.client {
+				t.Fatalf("led from %v to %v", led.from, led.dst)
+			}
+			_, b = r.leaves(t, frame{from: led.dst, dst: led.from, protocol: protocol, ttl: 9, flags: ack})
+			if back := parseFrame(t, b); back.from != in.dst || back.dst != in.from {
+				t.Errorf("the answer goes from %v to %v", back.from, back.dst)
+			}
+			seen = append(seen, led)
+		}
+		if seen[0].from == seen[1].from || seen[0].from.Port() != 40000 {
+			t.Errorf("the backend sees %v and %v", seen[0].from, seen[1].from)
+		}
+	})
+}
+
+// Under session affinity all ports of a client have one backend, by its address alone;
+// without it they are spread.
+func TestPacketAffinity(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		for _, affinity := range []time.Duration{0, time.Hour} {
+			seen := map[netip.AddrPort]int{}
+			for port := range uint16(32) {
+				in := f.to(twice, protocol)
+				in.from = netip.AddrPortFrom(f.client, 42000+port+uint16(affinity/time.Hour)*100)
+				if port == 0 {
+					all, _ := r.Frontends.All()
+					n := all[Frontend{Address: in.dst, Protocol: protocol, Scope: ScopePacket}]
+					s := r.Services.Read(n)
+					s.Affinity = affinity
+					r.Services.Write(n, s)
+				}
+				seen[r.forwards(t, in).dst]++
+			}
+			if want := map[bool]int{true: 1, false: 2}[affinity > 0]; len(seen) != want {
+				t.Errorf("affinity %v: %v", affinity, seen)
+			}
+		}
+	})
+}
+
+// A connection that both ends have ended, or one has cut, begins anew with its next SYN.
+func TestPacketConnectionEnds(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	for _, f := range families {
+		for _, cut := range []bool{false, true} {
+			in := f.to(elsewhere, unix.IPPROTO_TCP)
+			in.from = netip.AddrPortFrom(f.client, map[bool]uint16{false: 43000, true: 43001}[cut])
+			led := r.forwards(t, in)
+			in.flags = ack | fin
+			if cut {
+				in.flags = rst
+			}
+			r.forwards(t, in)
+			r.forwards(t, frame{from: led.dst, dst: led.from, protocol: unix.IPPROTO_TCP, ttl: 9, flags: ack | fin})
+			in.flags = ack
+			if got := r.forwards(t, in); got.dst != led.dst {
+				t.Errorf("the last ACK goes to %v", got.dst)
+			}
+			before := r.counts(t)
+			in.flags = syn
+			r.forwards(t, in)
+			if now := r.counts(t); now.Moved != before.Moved+1 || now.Begun != before.Begun+1 {
+				t.Errorf("%s, cut %v: the next SYN begins no flow", f.name, cut)
+			}
+		}
+	}
+}

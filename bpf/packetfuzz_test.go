@@ -1,0 +1,101 @@
+package bpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Whatever the bytes of a packet are: it passes untouched, is dropped, is answered to
+// whom it came from, or goes to a backend of the port that it was for.
+func TestPacketMutations(t *testing.T) {
+	const rounds = 10000
+	r := newRoad(t, PacketsConfig{})
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for _, f := range families {
+		for _, program := range []*ebpf.Program{r.in.program, r.out.program} {
+			for range rounds / 4 {
+				b := mutated(rnd, r.bases(f, rnd))
+				verdict, out := r.sends(t, program, slices.Clone(b))
+				if verdict == shot || bytes.Equal(b, out) && verdict == passed {
+					continue
+				}
+				if why := strays(f, b, out); why != "" {
+					t.Fatalf("verdict %d, %s:\n% x\n% x", int32(verdict), why, b, out)
+				}
+			}
+		}
+	}
+}
+
+// bases returns a packet of some kind.
+func (r *road) bases(f family, rnd *rand.Rand) []byte {
+	protocol := []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}[rnd.IntN(2)]
+	p := f.to([]uint16{elsewhere, here, nowhere, twice}[rnd.IntN(4)], protocol)
+	p.from = netip.AddrPortFrom(f.client, uint16(40000+rnd.IntN(4)))
+	switch rnd.IntN(6) {
+	case 0:
+		p.flags = ack
+	case 1:
+		p = f.ping(f.service)
+	case 2:
+		p.more, p.id = true, 5
+	case 3:
+		p.offset, p.id = 64, 5
+	case 4:
+		p = tooBig(f, frame{from: p.dst, dst: p.from, protocol: protocol, ttl: 3, payload: []byte("abc")}, 1000)
+	}
+	p.to = [6]byte(r.uplink.Attrs().HardwareAddr)
+	return p.bytes()
+}
+
+// mutated changes some bytes behind the Ethernet header, or the length.
+func mutated(rnd *rand.Rand, b []byte) []byte {
+	for range rnd.IntN(4) {
+		b[14+rnd.IntN(len(b)-14)] = byte(rnd.Uint32())
+	}
+	switch rnd.IntN(4) {
+	case 0:
+		least := min(len(b), 54) // the kernel runs nothing on less than an IP header
+		return b[:least+rnd.IntN(len(b)-least+1)]
+	case 1:
+		return append(b, make([]byte, rnd.IntN(100))...)
+	}
+	return b
+}
+
+// strays says what is wrong with where a packet goes; empty when nothing is.
+func strays(f family, in, out []byte) string {
+	was, is := ends(in), ends(out)
+	switch {
+	case len(out) > len(in):
+		return "it grew"
+	case is.dst == was.src, is.dst == f.client: // an answer, or an error about one
+		return ""
+	case was.dst != f.service:
+		return "it was for another address"
+	case is.dst == f.local || is.dst == f.remote || is.dst == f.second:
+		return ""
+	}
+	return "it goes to nobody's address"
+}
+
+type pair struct{ src, dst netip.Addr }
+
+func ends(b []byte) (p pair) {
+	if len(b) >= 34 && binary.BigEndian.Uint16(b[12:]) == 0x800 {
+		return pair{netip.AddrFrom4([4]byte(b[26:30])), netip.AddrFrom4([4]byte(b[30:34]))}
+	}
+	if len(b) >= 54 {
+		return pair{netip.AddrFrom16([16]byte(b[22:38])), netip.AddrFrom16([16]byte(b[38:54]))}
+	}
+	return p
+}
