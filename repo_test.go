@@ -1,6 +1,6 @@
 // Package tombolo has no code of its own: its test checks what the design says
 // of the whole tree – who may import what, that packages and exports are
-// documented, and that no test skips.
+// documented, that no test skips, and that licenses and metrics are written down.
 package tombolo
 
 import (
