@@ -27,22 +27,48 @@ type pkg struct {
 
 func (p pkg) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
 
+// packages are those of the product.
 func packages(t *testing.T) []pkg {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,Name,Imports,GoFiles,TestGoFiles,XTestGoFiles", "./...").Output()
+	all := list(t, ".")
+	if len(all) < 2 {
+		t.Fatalf("found %d packages", len(all))
+	}
+	return all
+}
+
+// everyPackage are those of the product and of the modules within it, of which
+// the imports are not told: that would need all that they depend on.
+func everyPackage(t *testing.T) []pkg {
+	t.Helper()
+	all := packages(t)
+	for _, dir := range []string{"deploy/helm", "deploy/kube"} {
+		within := list(t, dir, "-find")
+		if len(within) == 0 {
+			t.Fatalf("found no package in %s", dir)
+		}
+		all = append(all, within...)
+	}
+	return all
+}
+
+// list returns the packages of the module in a directory.
+func list(t *testing.T, dir string, flags ...string) []pkg {
+	t.Helper()
+	args := append([]string{"list", "-json=ImportPath,Dir,Doc,Name,Imports,GoFiles,TestGoFiles,XTestGoFiles"}, flags...)
+	cmd := exec.Command("go", append(args, "./...")...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("listing packages: %v", err)
+		t.Fatalf("listing the packages of %s: %v", dir, err)
 	}
 	var all []pkg
 	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
 		var p pkg
 		if err := dec.Decode(&p); err != nil {
-			t.Fatalf("reading the list of packages: %v", err)
+			t.Fatalf("reading the list of packages of %s: %v", dir, err)
 		}
 		all = append(all, p)
-	}
-	if len(all) < 2 {
-		t.Fatalf("found %d packages", len(all))
 	}
 	return all
 }
@@ -157,7 +183,7 @@ func TestImportRulesBite(t *testing.T) {
 
 func TestPackagesAreNamedAndDocumented(t *testing.T) {
 	vague := []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "types"}
-	for _, p := range packages(t) {
+	for _, p := range everyPackage(t) {
 		if len(p.GoFiles) == 0 {
 			continue
 		}
@@ -171,7 +197,7 @@ func TestPackagesAreNamedAndDocumented(t *testing.T) {
 }
 
 func TestExportsAreDocumented(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range everyPackage(t) {
 		for _, name := range p.GoFiles {
 			eachFile(t, p, name, func(fset *token.FileSet, f *ast.File) {
 				if ast.IsGenerated(f) || p.Name == "main" {
@@ -239,7 +265,7 @@ func documentedSpec(d *ast.GenDecl, s ast.Spec) bool {
 }
 
 func TestNothingSkips(t *testing.T) {
-	for _, p := range packages(t) {
+	for _, p := range everyPackage(t) {
 		for _, name := range append(p.TestGoFiles, p.XTestGoFiles...) {
 			eachFile(t, p, name, func(fset *token.FileSet, f *ast.File) {
 				ast.Inspect(f, func(n ast.Node) bool {

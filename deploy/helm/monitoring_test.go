@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	promql "github.com/prometheus/prometheus/promql/parser"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -111,7 +111,7 @@ func (c *checker) wrong(expr string) string {
 			problem = "docs/metrics.md does not have the metric " + name
 		}
 		for _, m := range v.LabelMatchers {
-			if m.Name == labels.MetricName {
+			if m.Name == model.MetricNameLabel {
 				continue
 			}
 			for value := range strings.SplitSeq(m.Value, "|") {
