@@ -190,7 +190,7 @@ func listed(what string, problems []source.Problem) []string {
 		out = append(out, fmt.Sprintf("%s: %s: %s", what, subject, p.Reason))
 	}
 	if more := len(problems) - maxReasons; more > 0 {
-		out = append(out, fmt.Sprintf("%s: %d more", what, more))
+		out = append(out, fmt.Sprintf("%s: %d more; tombolo status apiserver -o yaml names them", what, more))
 	}
 	return out
 }

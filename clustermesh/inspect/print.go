@@ -39,11 +39,16 @@ func (p *Printer) Entry(e Entry) error {
 	if p.table == nil {
 		return p.value(e)
 	}
+	p.head()
+	_, err := fmt.Fprintf(p.table, "%s\t%d\t%d\t%s\n", e.Key, e.Revision, e.Size, e.Error)
+	return err
+}
+
+// head begins a table.
+func (p *Printer) head() {
 	if p.printed++; p.printed == 1 {
 		fmt.Fprintln(p.table, "KEY\tREVISION\tBYTES\tERROR")
 	}
-	_, err := fmt.Fprintf(p.table, "%s\t%d\t%d\t%s\n", e.Key, e.Revision, e.Size, e.Error)
-	return err
 }
 
 // change is an entry with what happened to it.
@@ -76,10 +81,12 @@ func (p *Printer) value(v any) error {
 	return err
 }
 
-// Close prints what is left to print.
+// Close prints what is left to print after the last Entry: a table, of which there
+// is a head even when it has no entry.
 func (p *Printer) Close() error {
 	if p.table == nil {
 		return nil
 	}
+	p.head()
 	return p.table.Flush()
 }

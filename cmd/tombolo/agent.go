@@ -30,6 +30,11 @@ type agentFlags struct {
 // mapSizes are the values of --maps.
 var mapSizes = map[string]func() bpf.Sizes{"default": bpf.DefaultSizes, "small": bpf.SmallSizes}
 
+// mapMemory is what maps of a size take before they hold anything, in words.
+func mapMemory(size string) string {
+	return fmt.Sprintf("%.0f MiB", float64(mapSizes[size]().Memory())/(1<<20))
+}
+
 // newAgent is the role that keeps a node's data path.
 func newAgent() *cobra.Command {
 	f := &agentFlags{}
@@ -50,12 +55,12 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this agent runs on")
 	flags.StringVar(&f.config.DataPath.BPFFS, "bpffs", agent.DefaultBPFFS, "directory of a bpffs, for what is pinned")
 	flags.StringVar(&f.config.DataPath.Cgroup, "cgroup", "", "cgroup2 directory whose sockets are balanced; the mount of cgroup2 by default")
-	flags.StringVar(&f.maps, "maps", "default", "size of the maps: default is for 10,000 services (86 MB), small for 1,000 (8 MB)")
-	flags.Uint16Var(&f.config.ProbePort, "probe-port", bpf.DefaultProbePort, "UDP port of probes between nodes, the same in the whole mesh")
+	flags.StringVar(&f.maps, "maps", "default", fmt.Sprintf("size of the maps: default is for 10,000 services (%s), small for 1,000 (%s)", mapMemory("default"), mapMemory("small")))
+	portFlag(flags, &f.config.ProbePort, "probe-port", bpf.DefaultProbePort, 1, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.DurationVar(&f.config.StaleAfter, "stale-after", 0, "how old a cluster's mirror may be before its endpoints leave the tables while others remain; 0 is never")
 	flags.StringVar(&f.config.Pods, "pods", agent.PodsAuto, "whence it is known which pods run on this node: cri, the container runtime at one of the usual sockets; unix://PATH, the one at that socket; /PATH, a directory with a file for each; none; auto is the directory pods in the run directory, or else cri")
-	flags.Uint16Var(&f.config.GossipPort, "gossip-port", gossip.DefaultPort, "UDP and TCP port, at the node's address, of gossip between the agents of this cluster; 0 does without: then each watches all nodes itself")
+	portFlag(flags, &f.config.GossipPort, "gossip-port", gossip.DefaultPort, 0, "UDP and TCP port, at the node's address, of gossip between the agents of this cluster; 0 does without: then each watches all nodes itself")
 	f.config.Knobs = health.DefaultKnobs()
 	flags.StringVar((*string)(&f.config.Failover), "failover", string(health.On), "what becomes of dead nodes and clusters: on routes around them, observe only reports them, off does not look")
 	flags.DurationVar(&f.config.Knobs.Interval, "probe-interval", f.config.Knobs.Interval, "time between two probes to each node that is watched; the third unanswered one is a suspicion")

@@ -61,7 +61,7 @@ others stand by.`,
 
 func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config.Cluster.Name, "cluster-name", "", "name of this cluster, unique in the mesh")
-	flags.Uint16Var(&f.config.Cluster.ID, "cluster-id", 0, fmt.Sprintf("number of this cluster, unique in the mesh, %d to %d", clustermesh.MinClusterID, clustermesh.MaxClusterID))
+	flags.Var(bounded{&f.config.Cluster.ID, clustermesh.MinClusterID, clustermesh.MaxClusterID}, "cluster-id", fmt.Sprintf("number of this cluster, unique in the mesh, %d to %d", clustermesh.MinClusterID, clustermesh.MaxClusterID))
 	flags.StringSliceVar(&f.podCIDRs, "pod-cidr", nil, "prefixes of the cluster's pods, routed in the whole mesh")
 	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "prefixes of the cluster's nodes, routed in the whole mesh")
 	flags.StringSliceVar(&f.serviceCIDRs, "service-cidr", nil, "prefixes of the cluster's services")

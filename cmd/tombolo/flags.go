@@ -40,9 +40,23 @@ func (f *storeFlags) config() (etcd.Config, error) {
 		}
 		return c, nil
 	}
+	if lacking := f.lacking(); len(lacking) > 0 {
+		return c, fmt.Errorf("configuring TLS: etcd at https:// takes --tls-ca, --tls-cert and --tls-key: give %s too", strings.Join(lacking, " and "))
+	}
 	var err error
 	c.TLS, err = f.tls.Client()
 	return c, err
+}
+
+// lacking names the flags of files that are not given.
+func (f *storeFlags) lacking() []string {
+	var out []string
+	for _, one := range []struct{ flag, file string }{{"--tls-ca", f.tls.CA}, {"--tls-cert", f.tls.Cert}, {"--tls-key", f.tls.Key}} {
+		if one.file == "" {
+			out = append(out, one.flag)
+		}
+	}
+	return out
 }
 
 // logFlags say what is logged, and how.

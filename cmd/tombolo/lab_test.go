@@ -105,3 +105,21 @@ func TestLabSettingsFromTheEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestBrokenObjectsNameTheirFile(t *testing.T) {
+	labs := t.TempDir()
+	t.Setenv("TOMBOLO_LAB_DIR", labs)
+	if err := os.Mkdir(filepath.Join(labs, "lab"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(labs, "lab", "plan.json"), []byte(`{"members":[{"name":"east"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := file(t, "kind: 7:\n")
+	for _, args := range [][]string{{"apply", "-c", "east", "-f", broken}, {"delete", "-c", "east", "-f", broken}} {
+		_, err := run(t, append([]string{"lab"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), "the objects of "+broken+": the document at line 1: ") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

@@ -79,7 +79,7 @@ func newStoreWatch(f *storeFlags) *cobra.Command {
 			}
 			err = inspect.Watch(c.Context(), client, storeLog(c), argument(args), p.Change)
 			if c.Context().Err() != nil {
-				return p.Close()
+				return nil // it was interrupted; all changes are printed
 			}
 			return err
 		}),

@@ -47,6 +47,7 @@ func TestStore(t *testing.T) {
 	}{
 		{append(at, "ls"), false, []string{"KEY", "tombolo/v1/epoch", "tombolo/v1/export/cluster"}},
 		{append(at, "ls", "export/", "-o", "json"), false, []string{`"name":"east"`}},
+		{append(at, "ls", "nope"), false, []string{"KEY  REVISION  BYTES  ERROR"}},
 		{append(at, "get", "export/cluster"), false, []string{"key: tombolo/v1/export/cluster", "- 10.1.0.0/16"}},
 		{append(at, "get", "export/nodes/none"), true, []string{"export/nodes/none", "no such key"}},
 		{append(at, "ls", "-o", "xml"), true, []string{"xml", "json"}},

@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 		errs = append(errs, errors.New("the address to listen on is missing: give --etcd-listen"))
 	}
 	if !c.TLS.Empty() && (c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Key == "") {
-		errs = append(errs, errors.New("of CA, certificate and key some are not given"))
+		errs = append(errs, errors.New("certificates are incomplete: give all of --etcd-server-cert, --etcd-server-key and --tls-ca"))
 	}
 	for _, s := range c.Listen {
 		u, err := url.Parse(s)
@@ -65,7 +65,7 @@ func (c Config) Validate() error {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("address to listen on: %w", err))
 		case u.Scheme == "https" && c.TLS.Empty():
-			errs = append(errs, fmt.Errorf("listening on %s needs CA, certificate and key", s))
+			errs = append(errs, fmt.Errorf("listening on %s needs certificates: give --etcd-server-cert, --etcd-server-key and --tls-ca", s))
 		case u.Scheme == "http" && !c.TLS.Empty():
 			errs = append(errs, fmt.Errorf("listening on %s would not ask for certificates: use https", s))
 		case u.Scheme != "https" && u.Scheme != "http":
