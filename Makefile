@@ -16,7 +16,7 @@ TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc lib
 
 # Packages whose tests need neither root nor another component.
 UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \
-	./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
+	./clustermesh/standing ./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
 	./internal/kube ./api/...
 
 .DEFAULT_GOAL := build

@@ -99,6 +99,7 @@ var pure = map[string][]string{
 	"clustermesh/identity":   {"clustermesh"},
 	"clustermesh/ipam":       {"clustermesh"},
 	"clustermesh/clusterset": {"clustermesh"},
+	"clustermesh/standing":   {"clustermesh"},
 	"agent/maglev":           {},
 	"agent/outlier":          {"clustermesh"},
 	"bgp/advertise":          {"clustermesh", "clustermesh/global"},

@@ -48,15 +48,15 @@ func (s *Status) Ready() error {
 // samples are the agent's metrics.
 func (s *Status) samples() iter.Seq[control.Sample] {
 	gauge := func(name, help string, v float64, labels ...string) control.Sample {
-		return control.Sample{Name: "tombolo_" + name, Help: help, Value: v, Labels: labels}
+		return control.Sample{Name: name, Help: help, Value: v, Labels: labels}
 	}
 	out := []control.Sample{
-		gauge("agent_synced", "1 once all of the cluster's services were seen.", truth(s.Synced)),
-		gauge("agent_stale", "1 while etcd is out of reach.", truth(!s.StaleSince.IsZero())),
-		gauge("agent_services", "Services that are balanced here.", float64(s.Services)),
-		gauge("agent_failures", "Services that could not be written.", float64(s.Failures)),
-		gauge("agent_invalid_values", "Values in etcd that do not decode.", float64(s.Invalid)),
-		gauge("agent_foreign_programs", "Programs of others at our hooks.", float64(len(s.Foreign))),
+		gauge("tombolo_agent_synced", "1 once all of the cluster's services were seen.", truth(s.Synced)),
+		gauge("tombolo_agent_stale", "1 while etcd is out of reach.", truth(!s.StaleSince.IsZero())),
+		gauge("tombolo_agent_services", "Services that are balanced here.", float64(s.Services)),
+		gauge("tombolo_agent_failures", "Services that could not be written.", float64(s.Failures)),
+		gauge("tombolo_agent_invalid_values", "Values in etcd that do not decode.", float64(s.Invalid)),
+		gauge("tombolo_agent_foreign_programs", "Programs of others at our hooks.", float64(len(s.Foreign))),
 	}
 	u := s.Usage
 	for _, m := range []struct {
@@ -69,9 +69,9 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 		{"nodes", float64(u.Nodes), float64(u.Limits.Nodes)},
 		{"slots", float64(u.Slots), float64(u.Limits.Slots)},
 	} {
-		out = append(out, gauge("map_entries", "Entries of a map in use.", m.used, "map", m.name))
+		out = append(out, gauge("tombolo_map_entries", "Entries of a map in use.", m.used, "map", m.name))
 		if m.limit > 0 {
-			out = append(out, gauge("map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
+			out = append(out, gauge("tombolo_map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}
 	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Pods.samples(), censusSamples(s.Census), failoverSamples(s.Failover), outlierSamples(s), gossipSamples(s.Gossip)))

@@ -41,7 +41,7 @@ type Sizes struct {
 }
 
 // DefaultSizes has room for 10,000 services of 10 backends and tables of 1021
-// slots, several ports each or a few much larger ones: about 91 MB.
+// slots, several ports each or a few much larger ones. Memory says what they take.
 func DefaultSizes() Sizes {
 	return Sizes{
 		Frontends: 1 << 16,
@@ -56,7 +56,7 @@ func DefaultSizes() Sizes {
 }
 
 // SmallSizes has room for 1,000 services of 10 backends with tables of 1021
-// slots: about 7 MB.
+// slots.
 func SmallSizes() Sizes {
 	return Sizes{
 		Frontends: 1 << 13,

@@ -71,7 +71,7 @@ func sizeFlags(c *cobra.Command, size *plan.Config) {
 	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
 	c.Flags().StringVar(&size.Family, "family", "ipv4", "what nodes speak BGP over, ipv4 or ipv6; routes of both families either way")
 	c.Flags().StringVar(&size.Password, "bgp-password", "", "key of TCP MD5 that nodes and their router share; none by default")
-	c.Flags().StringVar(&size.Maps, "maps", "small", "size of the agents' maps: small, or default as on real nodes (86 MB each)")
+	c.Flags().StringVar(&size.Maps, "maps", "small", fmt.Sprintf("size of the agents' maps: small, or default as on real nodes (%s each)", mapMemory("default")))
 }
 
 func newLabUp(f *labFlags) *cobra.Command {
