@@ -76,6 +76,7 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 
 // complete makes the configuration of what the flags say.
 func (f *agentFlags) complete() (err error) {
+	c.RegisterFlagCompletionFunc("pods", cobra.FixedCompletions([]string{agent.PodsAuto, agent.PodsCRI, agent.PodsNone}, cobra.ShellCompDirectiveDefault))
 	sizes, ok := mapSizes[f.maps]
 	if !ok {
 		return fmt.Errorf("reading --maps: %q is neither default nor small", f.maps)

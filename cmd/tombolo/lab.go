@@ -68,6 +68,7 @@ func newLab() *cobra.Command {
 func sizeFlags(c *cobra.Command, size *plan.Config) {
 	c.Flags().IntVar(&size.Nodes, "nodes", 2, fmt.Sprintf("number of nodes of a cluster, to %d", plan.MaxNodes))
 	c.Flags().IntVar(&size.Pods, "pods", 2, fmt.Sprintf("number of pods of a node, to %d", plan.MaxPods))
+	c.RegisterFlagCompletionFunc("name", f.completeName)
 	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
 	c.Flags().StringVar(&size.Family, "family", "ipv4", "what nodes speak BGP over, ipv4 or ipv6; routes of both families either way")
 	c.Flags().StringVar(&size.Password, "bgp-password", "", "key of TCP MD5 that nodes and their router share; none by default")

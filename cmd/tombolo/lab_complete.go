@@ -12,11 +12,11 @@ func (f *labFlags) completeMachine(roles bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		l, err := f.load()
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		s, err := l.Status()
 		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		switch {
 		case len(args) == 0:
@@ -24,15 +24,32 @@ func (f *labFlags) completeMachine(roles bool) cobra.CompletionFunc {
 		case len(args) == 1 && roles:
 			return roleNames(s, args[0]), cobra.ShellCompDirectiveNoFileComp
 		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeCommand completes a machine's name, and then a command, which may be a file.
+func (f *labFlags) completeCommand(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
+	return f.completeMachine(false)(c, args, word)
+}
+
+// completeName completes the names of the labs of this machine.
+func (f *labFlags) completeName(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names, err := lab.Names(f.base())
+	if err != nil {
+		cobra.CompErrorln(err.Error())
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeCluster completes the name of a cluster.
 func (f *labFlags) completeCluster(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	l, err := f.load()
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []string
 	for _, c := range l.Clusters {

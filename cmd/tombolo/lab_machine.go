@@ -29,7 +29,7 @@ func newLabExec(f *labFlags) *cobra.Command {
 			}
 			return nil
 		},
-		ValidArgsFunction: f.completeMachine(false),
+		ValidArgsFunction: f.completeCommand,
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := f.load()
 			if err != nil {

@@ -63,7 +63,7 @@ func TestLabCompletion(t *testing.T) {
 		t.Errorf("roles: %s", got)
 	}
 	none := &labFlags{name: "nosuchlab"}
-	if _, d := none.completeMachine(true)(nil, nil, ""); d != cobra.ShellCompDirectiveError {
+	if _, d := none.completeMachine(true)(nil, nil, ""); d != cobra.ShellCompDirectiveNoFileComp {
 		t.Errorf("of a lab that is not there: %v", d)
 	}
 }

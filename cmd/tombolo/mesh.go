@@ -179,6 +179,12 @@ func newIdentities() *cobra.Command {
 			return f.identityOf(c, o, a)
 		},
 	}
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return []string{"of"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
 	o.add(c)
 	f.add(c.Flags())
 	return c

@@ -41,7 +41,9 @@ func newRoot() *cobra.Command {
 		newConnections(),
 	)
 	root.InitDefaultCompletionCmd() // so that what follows knows it too
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	explainArgs(root)
 	environmentCompletes(root)
+	completeFlags(root)
 	return root
 }

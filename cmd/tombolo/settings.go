@@ -54,7 +54,7 @@ func withEnvironment(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if err := environment(c, args); err != nil {
 			cobra.CompErrorln(err.Error())
-			return nil, cobra.ShellCompDirectiveError
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return complete(c, args, word)
 	}

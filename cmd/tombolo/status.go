@@ -52,10 +52,10 @@ node with --latency=nodes. A node probes some often and the others every 30 s.`,
   tombolo status --all
   tombolo status --latency`,
 		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			roles, err := control.Roles(f.runDir)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveError
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			return roles, cobra.ShellCompDirectiveNoFileComp
 		},

@@ -126,7 +126,12 @@ func newStoreSnapshot(f *storeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshot FILE",
 		Short: "Saves the whole store, as it is now, to a file; needs the certificate of root",
-		Args:  cobra.ExactArgs(1),
+		Long: `Saves the whole store, as it is now, to a file, for tombolo store restore. The file
+has everything that the store has, keys of gossip included; only root of etcd may.`,
+		Example: `  tombolo store snapshot /var/backups/tombolo.db --etcd-endpoints https://10.0.0.1:2379 \
+    --tls-ca ca.crt --tls-cert root.crt --tls-key root.key`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: offerFiles,
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {
 			size, err := etcd.Snapshot(c.Context(), client, args[0])
 			if err != nil {

@@ -19,7 +19,9 @@ func newStoreRestore() *cobra.Command {
 The directory must not hold a store. The restored one has a new epoch: nodes and
 other clusters keep what they have until the API server has made a complete pass
 over its objects. Traffic is not touched.`,
-		Args:    cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: offerFiles,
+
 		Example: "  mv /var/lib/tombolo/etcd /var/lib/tombolo/etcd.old\n  tombolo store restore snapshot.db --data-dir /var/lib/tombolo/etcd",
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg := embedded.Config{Dir: dir, EpochKey: clustermesh.EpochKey}

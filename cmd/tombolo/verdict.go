@@ -49,14 +49,32 @@ drain.`,
 	c.AddCommand(&cobra.Command{
 		Use:   "set {cluster | node} NAME {up | down}",
 		Short: "Sets a verdict by hand, on this node",
-		Args:  verdictArgs(3),
+		Long: `Sets a verdict by hand, on this node alone: connections leave what is down, and use
+what is up whether it answers probes or not, until tombolo verdict clear. A node of
+which two clusters have one of that name is named CLUSTER/NODE.`,
+		Example: `  tombolo verdict set node west-2 down
+  tombolo verdict set node west/n1 down
+  tombolo verdict set cluster west up`,
+		Args: verdictArgs(3),
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 2 {
+				return verdictStates, cobra.ShellCompDirectiveNoFileComp
+			}
+			return completeVerdict(c, runDir, args, false)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return setVerdict(c, runDir, args[0], args[1], args[2])
 		},
 	}, &cobra.Command{
 		Use:   "clear {cluster | node} NAME",
 		Short: "Takes back what was set by hand",
-		Args:  verdictArgs(2),
+		Long: `Takes back what was set by hand on this node: from then on its agent judges by
+itself again.`,
+		Example: "  tombolo verdict clear node west-2",
+		Args:    verdictArgs(2),
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeVerdict(c, runDir, args, true)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return setVerdict(c, runDir, args[0], args[1], "")
 		},
@@ -69,6 +87,49 @@ func setVerdict(c *cobra.Command, runDir, kind, name, state string) error {
 	return control.NewClient(runDir, agent.Role).Post(c.Context(), "/verdicts?"+query.Encode(), &struct{}{})
 }
 
+// What verdict set takes, beside a name.
+var (
+	verdictKinds  = []string{"cluster", "node"}
+	verdictStates = []string{"up", "down"}
+)
+
+// completeVerdict completes a kind and a name, byHand only of what was set by hand.
+func completeVerdict(c *cobra.Command, runDir string, args []string, byHand bool) ([]string, cobra.ShellCompDirective) {
+	var out []string
+	switch len(args) {
+	case 0:
+		out = verdictKinds
+	case 1:
+		var s health.Snapshot
+		if err := control.NewClient(runDir, agent.Role).Get(c.Context(), "/verdicts", &s); err == nil {
+			out = judged(&s, args[0], byHand)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// judged names the clusters, or the nodes, of which there is a verdict; a node with
+// its cluster where another one has a node of that name.
+func judged(s *health.Snapshot, kind string, byHand bool) []string {
+	of := map[string]int{}
+	for _, v := range s.Verdicts {
+		of[v.Node]++
+	}
+	var out []string
+	for _, v := range s.Verdicts {
+		switch {
+		case byHand && !v.Override:
+		case kind == "cluster" && v.Node == "":
+			out = append(out, v.Cluster)
+		case kind == "node" && v.Node != "" && of[v.Node] > 1:
+			out = append(out, v.Cluster+"/"+v.Node)
+		case kind == "node" && v.Node != "":
+			out = append(out, v.Node)
+		}
+	}
+	return out
+}
+
 // verdictArgs wants a kind, a name, and perhaps a state.
 func verdictArgs(n int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
@@ -77,9 +138,9 @@ func verdictArgs(n int) cobra.PositionalArgs {
 			return fmt.Errorf("want cluster or node, a name, and up or down")
 		case len(args) != n:
 			return fmt.Errorf("want cluster or node, and a name")
-		case !slices.Contains([]string{"cluster", "node"}, args[0]):
+		case !slices.Contains(verdictKinds, args[0]):
 			return fmt.Errorf("%q can have no verdict: want cluster or node", args[0])
-		case n == 3 && !slices.Contains([]string{"up", "down"}, args[2]):
+		case n == 3 && !slices.Contains(verdictStates, args[2]):
 			return fmt.Errorf("a verdict by hand is up or down, not %q", args[2])
 		}
 		return nil
