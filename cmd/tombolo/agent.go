@@ -48,6 +48,11 @@ maps that programs at the socket's connect() and sendmsg() read. On the node's
 uplinks a program answers the probes by which other nodes tell whether this one
 serves. Maps and programs are pinned: they go on while no agent runs, and a new
 one takes them over. With --uninstall they are detached and removed instead.`,
+		Example: `  tombolo agent --config /etc/tombolo/agent.yaml --node-name $(hostname)
+  tombolo agent --node-name n1 --etcd-endpoints https://10.0.0.1:2379 \
+    --tls-ca ca.crt --tls-cert node.crt --tls-key node.key
+  tombolo agent --print-config > agent.yaml
+  tombolo agent --uninstall`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
 	}
@@ -71,12 +76,12 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	runDirFlag(flags, &f.config.RunDir)
 	f.store.add(flags)
 	f.logs.add(flags)
+	c.RegisterFlagCompletionFunc("pods", cobra.FixedCompletions([]string{agent.PodsAuto, agent.PodsCRI, agent.PodsNone}, cobra.ShellCompDirectiveDefault))
 	return configurable(c)
 }
 
 // complete makes the configuration of what the flags say.
 func (f *agentFlags) complete() (err error) {
-	c.RegisterFlagCompletionFunc("pods", cobra.FixedCompletions([]string{agent.PodsAuto, agent.PodsCRI, agent.PodsNone}, cobra.ShellCompDirectiveDefault))
 	sizes, ok := mapSizes[f.maps]
 	if !ok {
 		return fmt.Errorf("reading --maps: %q is neither default nor small", f.maps)

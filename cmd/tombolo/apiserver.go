@@ -49,9 +49,14 @@ func newAPIServer() *cobra.Command {
 		Long: `Serves a cluster's objects to its nodes, and mirrors other clusters.
 
 It reads the cluster's objects from a directory of Kubernetes manifests, or with
---source kubernetes from the Kubernetes API, and writes them to the cluster's
-etcd, which it runs itself unless --etcd-endpoints says where there is one. Of several API servers of a cluster one leads; the
-others stand by.`,
+--source kubernetes from the Kubernetes API, and writes them to the cluster's etcd,
+which it runs itself unless --etcd-endpoints says where there is one. Of several API
+servers of a cluster one leads; the others stand by.`,
+		Example: `  tombolo apiserver --config /etc/tombolo/apiserver.yaml
+  tombolo apiserver --cluster-name east --cluster-id 1 --node-name n1 \
+    --pod-cidr 10.1.0.0/16 --node-cidr 10.0.1.0/24 --manifests /etc/tombolo/manifests \
+    --data-dir /var/lib/tombolo/etcd --etcd-listen http://127.0.0.1:2379
+  tombolo apiserver --print-config > apiserver.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(c.Context()) },
 	}
@@ -72,7 +77,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.context, "kube-context", "", "context of that file; its current one by default")
 	flags.BoolVar(&f.config.CordonDrains, "cordon-drains", false, "drain a node while it is cordoned (spec.unschedulable)")
 	flags.BoolVar(&f.config.Shrink.Allow, "allow-shrink", false, "believe the source also when more than half of its objects are gone, or when the Kubernetes API has another store than before")
-	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "believe it after this long; 0 is never")
+	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "how long a source of which more than half is gone is not believed; 0 is for ever, until a start with --allow-shrink")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
 	flags.DurationVar(&f.config.IdentityWait, "identity-wait", 15*time.Second, "how long, on a store that was lost, no identity is given out before all agents said which they use")
 	flags.BoolVar(&f.config.Addresses.Classless, "default-load-balancer", true, "give addresses of pools also to services of type LoadBalancer that name no loadBalancerClass, which in Kubernetes others may do too, not only to those of class "+apiserver.LoadBalancerClass)
@@ -82,7 +87,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.serverCert, "etcd-server-cert", "", "PEM file of the embedded etcd's certificate")
 	flags.StringVar(&f.serverKey, "etcd-server-key", "", "PEM file of that certificate's key")
 	flags.StringSliceVar(&f.members, "etcd-members", nil, "names and URLs of an embedded etcd's members toward each other, name=URL; one in each of as many API servers")
-	flags.StringVar(&f.config.Store.Cluster.Name, "etcd-member", "", "name of this member among them")
+	flags.StringVar(&f.config.Store.Cluster.Name, "etcd-member", "", "name of this API server's member among --etcd-members")
 	flags.StringVar(&f.config.Store.Cluster.Listen, "etcd-peer-listen", "", "URL on which other members are served; this member's of --etcd-members by default, or all addresses if that is a name")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "TCP address that serves /metrics, /healthz and /readyz besides the socket")
 	runDirFlag(flags, &f.runDir)

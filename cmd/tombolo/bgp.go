@@ -14,7 +14,13 @@ import (
 
 // newBGP returns the commands that ask this node's speaker.
 func newBGP() *cobra.Command {
-	c := &cobra.Command{Use: "bgp", Short: "Shows the BGP sessions and routes of this node"}
+	c := &cobra.Command{
+		Use:   "bgp",
+		Short: "Shows the BGP sessions and routes of this node",
+		Long: `Shows the BGP sessions and routes of this node, as its speaker has them. Which routers
+there are, and what they are told, the cluster's BGPPeers and BGPAdvertisements say;
+tombolo objects shows how those stand.`,
+	}
 	c.AddCommand(newBGPPeers(), newBGPRoutes())
 	return c
 }
@@ -25,7 +31,20 @@ func newBGPPeers() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "peers [NAME]",
 		Short: "Shows the sessions with routers, and why one is not established",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Shows the sessions of this node's speaker with routers. STATE is
+
+  Idle         it waits for the next attempt, or for the router to call
+  Connecting   it waits for the router to answer
+  Opening      both tell who they are
+  Established  the router has, or is being told, the routes
+  Stopped      it has ended
+  Refused      there is no session, because the BGPPeer cannot be used as it is
+
+REASON is why it is not Established, or why the last session ended, in the router's
+words if it gave any. IPV4 and IPV6 count the routes that the router should have.`,
+		Example: `  tombolo bgp peers
+  tombolo bgp peers tor -o yaml`,
+		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -88,7 +107,14 @@ func newBGPRoutes() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "routes",
 		Short: "Shows what is advertised to each router, and what is held back and why",
-		Args:  cobra.NoArgs,
+		Long: `Shows what this node's speaker advertises to each router: the prefixes of the node's
+pods, and the LoadBalancer IPs that it can serve. Held is what an advertisement asks
+for and the router is not told, with the reason in a word: no-endpoint, for one, is a
+service without a ready endpoint that this node may use. With -o wide: communities,
+local preference, and the advertisements that ask for it.`,
+		Example: `  tombolo bgp routes
+  tombolo bgp routes --peer tor -o wide`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var routes []bgp.Route
 			if err := control.NewClient(runDir, bgp.Role).Get(c.Context(), "/bgp/routes", &routes); err != nil {

@@ -18,7 +18,9 @@ func newIPAM() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ipam",
 		Short: "Shows the pools of load-balancer addresses, who has which, and who lacks one",
-		Args:  cobra.NoArgs,
+		Long: `Shows the pools of load-balancer addresses (AddressPool), which service has which
+address, and which service lacks one and why.`,
+		Args: cobra.NoArgs,
 	}
 	c.AddCommand(newPools(), newAddresses(), newAddressServices())
 	return c
@@ -30,7 +32,11 @@ func newPools() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pools",
 		Short: "Shows this cluster's pools of load-balancer addresses, and how much of them is used",
-		Args:  cobra.NoArgs,
+		Long: `Shows this cluster's pools of load-balancer addresses: whether they are this cluster's
+or the mesh's, whether services get addresses of them unasked, how many addresses they
+can give out in each family, and how many are used. A pool that overlaps with an older
+one gives nothing out; STATE says so. With -o wide: the addresses.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []inspect.Pool
 			err := f.ask(c.Context(), "/ipam/pools", &all, func(ctx context.Context, client *etcd.Client) (err error) {
@@ -92,7 +98,10 @@ func newAddresses() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "addresses",
 		Short: "Shows which services have and claim the addresses of pools, and which addresses rest",
-		Args:  cobra.NoArgs,
+		Long: `Shows which services have and claim the addresses of pools, those of other clusters in
+pools of the mesh too, and which addresses rest: they were given back, and go to no
+other service for a while (--address-rest of tombolo apiserver).`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []inspect.Address
 			err := f.ask(c.Context(), "/ipam/addresses", &all, func(ctx context.Context, client *etcd.Client) (err error) {

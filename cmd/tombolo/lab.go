@@ -49,6 +49,16 @@ func newLab() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Whole clusters, routers and a client in network namespaces of this machine (root)",
+		Long: `Whole clusters, routers and a client in network namespaces of this machine, with the
+real processes of this program in them: to try Tombolo, to break it on purpose and to
+look at it. Nodes are called east-1, east-2, west-1 and so on, pods east-1-a, routers
+router-east, and the client outside is the client. A lab needs root and Linux 6.1, and
+touches nothing of the machine outside of its own namespaces, cgroup and directory.`,
+		Example: `  tombolo lab up
+  tombolo lab exec east-1 -- tombolo status
+  tombolo lab exec east-1-a -- tombolo requests --target 10.96.0.80:80 --count 1000
+  tombolo lab fault cut east west --only control
+  tombolo lab down`,
 		// In the place of the root's, of which cobra runs only the nearest.
 		PersistentPreRunE: func(c *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
@@ -58,6 +68,7 @@ func newLab() *cobra.Command {
 		},
 	}
 	c.PersistentFlags().StringVar(&f.name, "name", "lab", "the lab's name; labs of different names live side by side")
+	c.RegisterFlagCompletionFunc("name", f.completeName)
 	c.AddCommand(newLabUp(f), newLabDown(f), newLabStatus(f), newLabExec(f),
 		newLabApply(f), newLabDelete(f), newLabKill(f), newLabStart(f), newLabPod(f), newLabFault(f), newLabDemo(f),
 		newLabKubeconfig(f), newLabKubectl(f))
@@ -68,7 +79,6 @@ func newLab() *cobra.Command {
 func sizeFlags(c *cobra.Command, size *plan.Config) {
 	c.Flags().IntVar(&size.Nodes, "nodes", 2, fmt.Sprintf("number of nodes of a cluster, to %d", plan.MaxNodes))
 	c.Flags().IntVar(&size.Pods, "pods", 2, fmt.Sprintf("number of pods of a node, to %d", plan.MaxPods))
-	c.RegisterFlagCompletionFunc("name", f.completeName)
 	c.Flags().StringVar(&size.Router, "router", "builtin", "what the routers run: builtin, frr or bird")
 	c.Flags().StringVar(&size.Family, "family", "ipv4", "what nodes speak BGP over, ipv4 or ipv6; routes of both families either way")
 	c.Flags().StringVar(&size.Password, "bgp-password", "", "key of TCP MD5 that nodes and their router share; none by default")
@@ -81,7 +91,24 @@ func newLabUp(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Brings a lab up; what is left of one that half died is removed first",
-		Args:  cobra.NoArgs,
+		Long: `Brings a lab up; what is left of one that half died is removed first, and one that is
+up as it is wanted stays.
+
+It builds clusters (east, west and so on) of nodes, each a network namespace with an
+agent and a speaker, on the first node of a cluster the API server with its etcd; pods
+with a responder; a router a cluster, all of them linked; and a client behind them.
+Every cluster has the global service demo/echo, 10.96.0.80 port 80.
+
+It needs root, Linux 6.1 or newer and cgroup2; --router frr and bird need their Debian
+packages, lab fault needs nftables, and --kubernetes the programs of make kube. It ends
+when all processes are ready. If one does not come up it quotes the end of its log, and
+the lab stays as it is; logs are /run/tombolo-lab/<lab>/machines/<machine>/log/<role>.log
+(below TOMBOLO_LAB_DIR, where that is set).`,
+		Example: `  tombolo lab up
+  tombolo lab up --clusters 3 --nodes 4
+  tombolo lab up --name other --router frr --family ipv6
+  tombolo lab up --kubernetes`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			binary, err := os.Executable()
 			if err != nil {
@@ -126,7 +153,10 @@ func newLabDown(f *labFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "Removes every process, namespace, cgroup, mount, pin and file of a lab",
-		Args:  cobra.NoArgs,
+		Long: `Removes every process, namespace, cgroup, mount, pin and file of a lab. All of them
+bear its name, so it needs no notes, and works after a crash of anything, too. That
+there is no such lab is no mistake.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			began := time.Now()
 			err := lab.Down(c.Context(), f.base(), f.name)

@@ -55,8 +55,12 @@ with the lab.`,
 
 func newFaultCut(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
-		Use:               "cut PLACE [PLACE]",
-		Short:             "Loses every packet from and to a place, or between two",
+		Use:   "cut PLACE [PLACE]",
+		Short: "Loses every packet from and to a place, or between two",
+		Long: `Loses every packet from and to a place, or between two, without a word to anybody: no
+device goes down. A place is a machine or a cluster.`,
+		Example: `  tombolo lab fault cut east-1
+  tombolo lab fault cut east west --only control`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: f.completePlace,
 	}
@@ -69,7 +73,10 @@ func newFaultLoss(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "loss PERCENT PLACE [PLACE]",
 		Short: "Loses packets at random, so many of a hundred in each direction",
-		Args:  cobra.RangeArgs(2, 3),
+		Long: `Loses packets from and to a place, or between two, at random: so many of a hundred in
+each direction. A place is a machine or a cluster.`,
+		Example: "  tombolo lab fault loss 30 east west",
+		Args:    cobra.RangeArgs(2, 3),
 		ValidArgsFunction: func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -133,8 +140,12 @@ func newFaultProcess(f *labFlags, kind fault.Kind) *cobra.Command {
 		fault.Pause: "Stops a process of a machine (SIGSTOP), or all of them; heal lets them go on",
 	}
 	return &cobra.Command{
-		Use:               string(kind) + " MACHINE [ROLE]",
-		Short:             short[kind],
+		Use:   string(kind) + " MACHINE [ROLE]",
+		Short: short[kind],
+		Long: short[kind] + `.
+tombolo lab status names the machines and what runs on them.`,
+		Example: fmt.Sprintf("  tombolo lab fault %[1]s east-1 agent\n  tombolo lab fault %[1]s west-2", kind),
+
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: f.completeMachine(true),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -183,6 +194,9 @@ func newFaultHeal(f *labFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "heal [FAULT | PLACE]...",
 		Short: "Undoes faults by their number or place; without either, all of them",
+		Long: `Undoes faults by their number, as tombolo lab fault list shows it, or by a place that
+they name; without either, all of them. Packets pass again, what was stopped goes on,
+and what was killed is started.`,
 		Example: "  tombolo lab fault heal\n  tombolo lab fault heal 3\n" +
 			"  tombolo lab fault heal east-1     whatever east-1 is named in",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -230,7 +244,9 @@ func newFaultList(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "Shows the faults that are not healed",
-		Args:  cobra.NoArgs,
+		Long: `Shows the faults that are not healed, with the numbers by which tombolo lab fault heal
+knows them.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := f.load()
 			if err != nil {

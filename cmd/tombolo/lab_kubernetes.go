@@ -40,6 +40,8 @@ func newLabKubeconfig(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kubeconfig -c CLUSTER",
 		Short: "Prints the kubeconfig of a cluster's operator, for who runs in its namespaces",
+		Long: `Prints the kubeconfig of a cluster's operator, who may do all. The kube-apiserver that
+it names can be reached from the lab's machines alone.`,
 		Example: `  tombolo lab kubeconfig -c east > east.kubeconfig
   tombolo lab exec east-1 -- kubectl --kubeconfig $PWD/east.kubeconfig get pods -A`,
 		Args: cobra.NoArgs,
@@ -69,6 +71,8 @@ func newLabKubectl(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kubectl -c CLUSTER -- ARGUMENT...",
 		Short: "Becomes kubectl on the first node of a cluster",
+		Long: `Becomes kubectl on the first node of a cluster, as the cluster's operator: what follows
+-- is kubectl's. Only in a lab that was brought up with --kubernetes.`,
 		Example: `  tombolo lab kubectl -c east -- get pods -A -o wide
   tombolo lab kubectl -c east -- annotate pod -n demo east-1-a lab.tombolo.io/not-ready=`,
 		Args: cobra.MinimumNArgs(1),

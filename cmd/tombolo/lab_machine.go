@@ -18,8 +18,9 @@ func newLabExec(f *labFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "exec MACHINE -- COMMAND [ARGUMENT...]",
 		Short: "Runs a command on a node, pod, router or the client, with its streams and exit status",
-		Long: "Runs a command in the network namespace and the cgroup of a machine of the lab.\n" +
-			"On a node, tombolo's own commands find that node's processes and etcd by their environment.",
+		Long: `Runs a command in the network namespace and the cgroup of a machine of the lab.
+On a node, tombolo's own commands find that node's processes and etcd by their
+environment.`,
 		Example: "  tombolo lab exec east-1-a -- curl -s http://10.96.0.80/\n" +
 			"  tombolo lab exec router-east -- ip route\n" +
 			"  tombolo lab exec west-1 -- tombolo services",
@@ -43,8 +44,11 @@ func newLabExec(f *labFlags) *cobra.Command {
 func newLabKill(f *labFlags) *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use:               "kill MACHINE ROLE",
-		Short:             "Sends a signal to a process of the lab; after KILL and TERM it waits for its end",
+		Use:   "kill MACHINE ROLE",
+		Short: "Sends a signal to a process of the lab; after KILL and TERM it waits for its end",
+		Long: `Sends a signal to a process of the lab; after KILL and TERM it waits for its end.
+tombolo lab status names the roles that run on each machine: apiserver, agent and
+speaker on nodes, responder in pods, and the daemons of routers.`,
 		Example:           "  tombolo lab kill east-1 agent\n  tombolo lab kill east-1 speaker --signal TERM",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: f.completeMachine(true),
@@ -71,6 +75,8 @@ func newLabStart(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "start MACHINE ROLE [-- FLAG...]",
 		Short: "Starts a process of the lab that ended, and waits until it is ready",
+		Long: `Starts a process of the lab that ended, and waits until it is ready. Flags after --
+are added to those that lab up gave it, for this run alone.`,
 		Example: "  tombolo lab start east-1 agent\n" +
 			"  tombolo lab start east-1 apiserver -- --allow-shrink\n" +
 			"  tombolo lab start east-1 agent --binary ./tombolo-of-yesterday",

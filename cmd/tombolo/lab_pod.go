@@ -11,6 +11,8 @@ func newLabPod(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pod",
 		Short: "Adds pods to a lab that is up, and removes them",
+		Long: `Adds pods to a lab that is up, and removes them: machines with a responder, and the
+objects that belong to them.`,
 	}
 	c.AddCommand(newPodAdd(f), newPodRemove(f))
 	return c
@@ -53,8 +55,10 @@ service until one is applied.`,
 
 func newPodRemove(f *labFlags) *cobra.Command {
 	return &cobra.Command{
-		Use:               "remove POD",
-		Short:             "Ends a pod: its endpoints go first, then its process, then its addresses",
+		Use:   "remove POD",
+		Short: "Ends a pod: its endpoints go first, then its process, then its addresses",
+		Long: `Ends a pod in order: its endpoints go first, then its process, then its addresses. For
+a pod that dies without a word there is tombolo lab kill.`,
 		Example:           "  tombolo lab pod remove east-1-b",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.completeMachine(false),

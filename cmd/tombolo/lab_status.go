@@ -19,7 +19,10 @@ func newLabStatus(f *labFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Shows machines, addresses and processes; exit status 1 when a process is dead",
-		Args:  cobra.NoArgs,
+		Long: `Shows machines, addresses and processes with their process ids; exit status 1 when a
+process is dead. With -o json also where each has its socket, its bpffs, its cgroup and
+its log.`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := f.load()
 			if err != nil {

@@ -117,7 +117,21 @@ func newClusters() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "clusters",
 		Short: "Shows the clusters of the mesh, how fresh their mirrors are, and why one is refused",
-		Args:  cobra.NoArgs,
+		Long: `Shows the clusters of the mesh, as the store of this one knows them. PHASE is
+
+  Ours        this cluster itself
+  Synced      its mirror is complete, and follows every change
+  Stale       it was synced; the connection is lost, and what was mirrored stays in use
+  Connecting  it was never synced so far; REASON says what the connection fails for
+  Refused     it may not join, for it clashes with this cluster or another peer, in its
+              name, its number or its prefixes; what was mirrored before stays
+
+UNSYNCED names the kinds of which the cluster's API server has not stored a complete
+pass; of these, nothing is taken to be gone. With -o wide: the prefixes of its pods and
+nodes, and how many of its values are INVALID.`,
+		Example: `  tombolo clusters
+  tombolo clusters -o wide`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []inspect.Cluster
 			err := f.ask(c.Context(), "/clusters", &all, func(ctx context.Context, client *etcd.Client) (err error) {
@@ -159,9 +173,18 @@ func newIdentities() *cobra.Command {
 	var f meshFlags
 	var o output
 	c := &cobra.Command{
-		Use:     "identities [of ADDRESS]",
-		Short:   "Shows the identities of all clusters, or that of an address",
+		Use:   "identities [of ADDRESS]",
+		Short: "Shows the identities of all clusters, or that of an address",
+		Long: `Shows the identities of all clusters: the number that stands for pods of the same
+labels, its cluster, how many addresses have it, and those labels. With an address it
+shows whose that is; of more than one if clusters disagree.`,
 		Example: "  tombolo identities\n  tombolo identities of 10.2.0.5 -o yaml",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return []string{"of"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 0 && (len(args) != 2 || args[0] != "of") {
 				return errors.New("want no arguments, or: of ADDRESS")
@@ -179,12 +202,6 @@ func newIdentities() *cobra.Command {
 			return f.identityOf(c, o, a)
 		},
 	}
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return []string{"of"}, cobra.ShellCompDirectiveNoFileComp
-			}
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		},
 	o.add(c)
 	f.add(c.Flags())
 	return c

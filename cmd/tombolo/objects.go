@@ -19,10 +19,10 @@ func newObjects() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "objects [KIND]",
 		Short: "Shows the cluster's ClusterPeers, BGPPeers, BGPAdvertisements and AddressPools, and how they stand",
-		Long: `Shows the cluster's ClusterPeers, BGPPeers, BGPAdvertisements and AddressPools, and how
-they stand: whether they are accepted, do what they are for, and contradict others. In
-Kubernetes the same conditions are the objects' status. An object with a mistake stands as it did before;
-tombolo status apiserver names the mistake.`,
+		Long: `Shows the cluster's ClusterPeers, BGPPeers, BGPAdvertisements and AddressPools, and
+how they stand: whether they are accepted, do what they are for, and contradict
+others. In Kubernetes the same conditions are the objects' status. An object with a
+mistake stands as it did before; tombolo status apiserver names the mistake.`,
 		Example: `  tombolo objects
   tombolo objects bgppeer -o yaml`,
 		Args:      cobra.MaximumNArgs(1),

@@ -31,7 +31,11 @@ func newServices() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "services [NAMESPACE/NAME]",
 		Short: "Shows the services as this node balances them; one with all its backends",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Shows the services as this node's agent balances them: how each stands, at which
+addresses it is reached, and how many ready endpoints each cluster has for it. Of one
+service it shows each backend of each port: its tier, cluster and node, and the share
+of new connections that it gets. tombolo services why tells what led to that.`,
+		Args: cobra.MaximumNArgs(1),
 		Example: "  tombolo services\n  tombolo services -o wide\n" +
 			"  tombolo services shop/cart\n  tombolo services shop/cart -o yaml\n  tombolo services why shop/cart",
 		ValidArgsFunction: complete,

@@ -25,6 +25,10 @@ as the node's agent says, whose socket is in the same --run-dir.
 What it advertises is also kept below --run-dir, so that a restart while etcd is
 away withdraws nothing. A stop looks like a restart to the routers, which keep
 the routes for the peers' restart time; --final withdraws them at once.`,
+		Example: `  tombolo speaker --config /etc/tombolo/speaker.yaml --node-name $(hostname)
+  tombolo speaker --node-name n1 --etcd-endpoints https://10.0.0.1:2379 \
+    --tls-ca ca.crt --tls-cert node.crt --tls-key node.key
+  tombolo speaker --print-config > speaker.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := logs.logger(os.Stderr)

@@ -15,8 +15,11 @@ import (
 func newStoreList(f *storeFlags) *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:     "ls [PREFIX]",
-		Short:   "Lists keys; with -o json or yaml their values too",
+		Use:   "ls [PREFIX]",
+		Short: "Lists keys; with -o json or yaml their values too",
+		Long: `Lists the keys that begin with a prefix, or all: the revision of each, how many bytes
+its value has, and why it does not decode, if so. With -o json it prints an object a
+line, with -o yaml a document a key, both with the values.`,
 		Args:    cobra.MaximumNArgs(1),
 		Example: "  tombolo store ls export/services/\n  tombolo store ls mirror/west/ -o yaml",
 
@@ -39,8 +42,10 @@ func newStoreList(f *storeFlags) *cobra.Command {
 func newStoreGet(f *storeFlags) *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:     "get KEY",
-		Short:   "Prints one key with its value",
+		Use:   "get KEY",
+		Short: "Prints one key with its value",
+		Long: `Prints one key with its value, its revision, and why the value does not decode, if
+so. That there is no such key is an error.`,
 		Args:    cobra.ExactArgs(1),
 		Example: "  tombolo store get export/cluster\n  tombolo store get epoch -o json",
 
@@ -69,7 +74,11 @@ func newStoreWatch(f *storeFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [PREFIX]",
 		Short: "Prints keys as they are, and then every change, until it is interrupted",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Prints the keys that begin with a prefix as they are, and then every change, a line
+each, until it is interrupted. It goes on when etcd was away.`,
+		Example: `  tombolo store watch export/slices/
+  tombolo store watch mirror/west/ -o json`,
+		Args: cobra.MaximumNArgs(1),
 
 		ValidArgsFunction: f.completeKey,
 		RunE: f.withStore(func(c *cobra.Command, client *etcd.Client, args []string) error {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/etcd/embedded"
@@ -34,6 +36,16 @@ over its objects. Traffic is not touched.`,
 	}
 	c.Flags().StringVar(&dir, "data-dir", "", "data directory of the API server")
 	c.MarkFlagRequired("data-dir")
-	c.MarkFlagDirname("data-dir")
+	hideStore(c)
 	return c
+}
+
+// hideStore keeps the flags that say where etcd is, which the other commands beside
+// it have, out of the help of one that asks no etcd. They may be given all the same:
+// the environment of a node has them.
+func hideStore(c *cobra.Command) {
+	(&storeFlags{}).add(c.Flags())
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		f.Hidden = f.Hidden || strings.HasPrefix(f.Name, "etcd-") || strings.HasPrefix(f.Name, "tls-")
+	})
 }
