@@ -158,20 +158,20 @@ func faults(r *rig, s *server, all []string) {
 
 // strays shows that what means nothing is said, and does no harm.
 func strays(r *rig, s *server, all []string) {
-	r.apply(serviceYAML("cart", global+`, tombolo.io/wieght: "7", service.cilium.io/lb-algorithm: maglev`, "10.1.0.3"))
+	r.apply(serviceYAML("slip", global+`, tombolo.io/wieght: "7", service.cilium.io/lb-algorithm: maglev`, "10.1.0.3"))
 	r.kube.Kubectl("", "annotate", "node", "n1", "tombolo.io/weight=7")
 	r.kube.Kubectl("", "annotate", "namespace", "shop", "tombolo.io/global=true")
-	r.wants("they are taken", append(serviceKeys("cart"), all...)...)
+	r.wants("they are taken", append(serviceKeys("slip"), all...)...)
 	on := func(object, want string) {
 		r.Helper()
 		r.until("an event on "+object, func() bool {
 			return strings.Contains(r.kube.Kubectl("", "events", "-n", "default", "--for", object, "-o", "json")+r.kube.Kubectl("", "events", "-n", "shop", "--for", object, "-o", "json"), want)
 		})
 	}
-	on("service/cart", `metadata.annotations[\"tombolo.io/wieght\"]: is not known; tombolo.io/weight was meant? those of a Service are`)
+	on("service/slip", `metadata.annotations[\"tombolo.io/wieght\"]: is not known; tombolo.io/weight was meant? those of a Service are`)
 	on("node/n1", `means nothing on a Node`)
 	on("namespace/shop", `means nothing on a Namespace`)
-	if got := r.events("cart"); len(got) != 1 || !strings.HasPrefix(got[0], "Warning UnknownAnnotation 1 true") {
+	if got := r.events("slip"); len(got) != 1 || !strings.HasPrefix(got[0], "Warning UnknownAnnotation 1 true") {
 		r.Errorf("events: %v", got)
 	}
 	if n := len(s.Status().Source.Remarks); n != 3 {
@@ -179,7 +179,7 @@ func strays(r *rig, s *server, all []string) {
 	}
 	r.kube.Kubectl("", "annotate", "node", "n1", "tombolo.io/weight-")
 	r.kube.Kubectl("", "annotate", "namespace", "shop", "tombolo.io/global-")
-	r.kube.Kubectl("", "-n", "shop", "delete", "service/cart", "endpointslice/cart-1")
+	r.kube.Kubectl("", "-n", "shop", "delete", "service/slip", "endpointslice/slip-1")
 	r.wants("gone", all...)
 	r.until("and forgotten", func() bool { return len(s.Status().Source.Remarks) == 0 })
 	r.well(s)

@@ -76,6 +76,12 @@ func standings(r *rig, all []string) {
 // transitions compares what is told of the life of tor with its events.
 func transitions(r *rig) {
 	r.Helper()
+	uid := func(object string) string { return r.kube.Kubectl("", "get", object, "-o", "jsonpath={.metadata.uid}") }
+	told := func(uid string) string { // not those of others that had its name before
+		return r.kube.Kubectl("", "-n", "default", "get", "events", "--field-selector", "involvedObject.uid="+uid,
+			"-o", `jsonpath={range .items[*]}{.type} {.reason} {.count} {.message}{"\n"}{end}`)
+	}
+	tor, public := uid("bgppeer/tor"), uid("addresspool/public")
 	for _, want := range []string{
 		"Normal Accepted 1 it is taken as it is written",
 		"Warning NoSpeaker 1 no speaker runs on the 3 nodes",
@@ -83,12 +89,11 @@ func transitions(r *rig) {
 		"Normal Established 1 established on 1 of 1 nodes",
 	} {
 		r.until("an event on the router: "+want, func() bool {
-			all := r.kube.Kubectl("", "-n", "default", "get", "events", "--field-selector", "involvedObject.kind=BGPPeer,involvedObject.name=tor",
-				"-o", `jsonpath={range .items[*]}{.type} {.reason} {.count} {.message}{"\n"}{end}`)
+			all := told(tor)
 			return strings.Contains(all, want) && strings.Count(all, "\n") == 4
 		})
 	}
-	if got := r.kube.Kubectl("", "-n", "default", "get", "events", "--field-selector", "involvedObject.kind=AddressPool", "-o", "jsonpath={.items[*].reason}"); got != "Accepted" {
-		r.Errorf("events on pools: %s", got)
+	if got := told(public); got != "Normal Accepted 1 it is taken as it is written\n" {
+		r.Errorf("events on the pool: %s", got)
 	}
 }
