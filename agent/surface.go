@@ -63,14 +63,14 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 		name        string
 		used, limit float64
 	}{
-		{"frontends", float64(u.Frontends), 0},
+		{"frontends", float64(u.Frontends), float64(u.Limits.Frontends)},
 		{"services", float64(u.Services), float64(u.Limits.Services)},
 		{"backends", float64(u.Backends), float64(u.Limits.Backends)},
 		{"nodes", float64(u.Nodes), float64(u.Limits.Nodes)},
 		{"slots", float64(u.Slots), float64(u.Limits.Slots)},
 	} {
 		out = append(out, gauge("tombolo_map_entries", "Entries of a map in use.", m.used, "map", m.name))
-		if m.limit > 0 {
+		if m.limit > 0 { // zero before the maps were taken over
 			out = append(out, gauge("tombolo_map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}

@@ -70,6 +70,33 @@ func SmallSizes() Sizes {
 	}
 }
 
+// LargeSizes has room for 40,000 services and four times as many nodes as DefaultSizes:
+// about 347 MiB. It has as many places for sockets, so that what is noted of them
+// is handed on from the one to the other.
+func LargeSizes() Sizes {
+	return Sizes{
+		Frontends: 1 << 18,
+		Services:  1 << 18,
+		Backends:  1 << 20,
+		Nodes:     1 << 16,
+		Slots:     1 << 26,
+		Clusters:  512,
+		Affinity:  1 << 18,
+		Sockets:   1 << 16,
+	}
+}
+
+// Named is sizes with the name by which people ask for them.
+type Named struct {
+	Name string
+	Sizes
+}
+
+// NamedSizes returns all that have a name, the smallest first.
+func NamedSizes() []Named {
+	return []Named{{"small", SmallSizes()}, {"default", DefaultSizes()}, {"large", LargeSizes()}}
+}
+
 // Memory returns about how many bytes the maps take before they hold anything.
 func (s Sizes) Memory() uint64 {
 	const bucket, lru = 16, 48 + 24 + 16 // a hash's bucket; an LRU hash's element

@@ -1,5 +1,7 @@
 package bpf
 
+import "sync/atomic"
+
 // Slots is the room for the tables of all services: numbers of backends, one
 // after the other. Whoever gives out extents owns which part is whose; what no
 // service's word leads to, and a grace period ago none did, may be written.
@@ -11,6 +13,16 @@ func (s *Slots) Len() uint32 { return uint32(len(s.slots)) }
 // Write writes a table to an extent that no program reads.
 func (s *Slots) Write(offset uint32, table []uint32) {
 	copy(s.slots[offset:][:len(table)], table)
+}
+
+// Replace writes a table over another that programs read: of each slot they see the
+// old number or the new one.
+func (s *Slots) Replace(offset uint32, table []uint32) {
+	for i, number := range table {
+		if at := &s.slots[offset+uint32(i)]; *at != number {
+			atomic.StoreUint32(at, number)
+		}
+	}
 }
 
 // Read returns the table of an extent, in memory that the next Write to it

@@ -17,47 +17,45 @@ var errTaken = errors.New("an older service has the address and port")
 // was taken out would be used for it, while a program may still read that.
 var errSettling = errors.New("removed frontends wait for a grace period")
 
-// apply makes a service's port in the maps what d says. After an error the maps
-// hold a mixture of old and new that leads nowhere else, and apply may be
-// called again. Backends that were found in the maps stay while their cluster is
-// missing.
+// apply makes a service's port in the maps what d says, as far as there is room: an
+// error says what is missing. It may be called again. Whatever fails, nobody is led on
+// to what d does not name. Backends that were found in the maps stay while their
+// cluster is missing.
 func (s *state) apply(name clustermesh.ServiceName, d *desired, missing func(cluster uint16) bool) error {
 	p := s.portOf(name, d.id)
 	if p == nil {
 		p = s.claim(name, d.id)
 	}
 	if p == nil {
-		var err error
-		if p, err = s.begin(name, d); err != nil {
-			return err
-		}
-	} else {
-		s.retain(p, d, missing)
-		pl, err := s.plan(p, d)
-		if err != nil {
-			return err
-		}
-		s.write(p, d, pl)
+		return s.begin(name, d)
 	}
-	s.date(p, d.age)
-	return s.lead(p, d.frontends)
+	s.retain(p, d, missing)
+	return s.become(p, d, s.plan(p, d))
 }
 
-// begin makes a port that lies nowhere yet, without frontends.
-func (s *state) begin(name clustermesh.ServiceName, d *desired) (*port, error) {
+// begin makes a port that lies nowhere yet. One for none of whose backends there is
+// room is not begun, and its frontends are left to who is no load balancer of ours.
+func (s *state) begin(name clustermesh.ServiceName, d *desired) error {
 	number, err := s.services.take()
 	if err != nil {
-		return nil, err
+		return errors.Join(err, s.owe(name, d))
 	}
 	p := &port{service: name, id: d.id, number: number, owner: owner(name, d.id)}
-	pl, err := s.plan(p, d)
-	if err != nil {
+	pl := s.plan(p, d)
+	if len(pl.short) > 0 && len(pl.fresh) == 0 {
+		s.undo(pl)
 		s.services.put(number)
-		return nil, err
+		return errors.Join(append(pl.short, s.owe(name, d))...)
 	}
 	s.enter(p)
+	return s.become(p, d, pl)
+}
+
+// become makes a port what was planned of d.
+func (s *state) become(p *port, d *desired, pl *plan) error {
 	s.write(p, d, pl)
-	return p, nil
+	s.date(p, d.age)
+	return errors.Join(append(pl.short, s.lead(p, d.frontends))...)
 }
 
 // write stores what was planned: backends, slots, words, and only then lets go
@@ -72,8 +70,13 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 	s.stand(pl, true)
 	before := p.tables
 	for t := range tiers {
-		if at := pl.tables[t].at; pl.write[t] && at.Size > 0 {
-			s.target.PutSlots(at.Offset, s.table(d, t, pl.tables[t].members))
+		at := pl.tables[t].at
+		switch {
+		case !pl.write[t] || at.Size == 0:
+		case at.over(before[t].at):
+			s.target.ReplaceSlots(at.Offset, s.table(d, t, pl.tables[t]))
+		default:
+			s.target.PutSlots(at.Offset, s.table(d, t, pl.tables[t]))
 		}
 	}
 	p.tables, p.affinity, p.outliers = pl.tables, d.affinity, d.outliers
@@ -81,8 +84,12 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 		s.target.PutService(p.number, p.entry())
 	}
 	for t := range tiers {
+		old, at := before[t].at, pl.tables[t].at
+		if at.over(old) {
+			old = Extent{at.end(), old.Size - at.Size}
+		}
 		if pl.write[t] {
-			s.letTableGo(before[t])
+			s.letSlotsGo(old)
 		}
 	}
 	s.stand(pl, false)
@@ -129,6 +136,7 @@ func (s *state) evict() {
 // lead makes the hash lead exactly these frontends to the port.
 func (s *state) lead(p *port, want []Frontend) error {
 	var errs []error
+	p.wants = want
 	for _, f := range want {
 		if err := s.leadOne(p, f); err != nil {
 			errs = append(errs, err)
@@ -146,15 +154,21 @@ func (s *state) lead(p *port, want []Frontend) error {
 }
 
 // leadOne makes the hash lead a frontend to the port, unless an older service
-// has it. A younger one loses it by one store: clients see the one or the other.
+// has it. A younger one loses it by one store, and so does one that is to have it no
+// more: clients see the one or the other.
 func (s *state) leadOne(p *port, f Frontend) error {
 	owner := s.owners[f]
+	if err := s.promised(f, p.service, p.age); err != nil {
+		s.await(p, f)
+		return err
+	}
 	contested := owner != nil && s.pinned[owner.number] != owner && owner.service != p.service
 	switch {
 	case owner == p:
 		return nil
-	case contested && owner.age.Compare(p.age) < 0:
-		return s.wait(p, f, owner)
+	case contested && owner.age.Compare(p.age) < 0 && slices.Contains(owner.wants, f):
+		s.await(p, f)
+		return fmt.Errorf("%w: %v has %v", errTaken, owner.service, f)
 	case (owner == nil || contested) && s.limbo.hasElements():
 		return fmt.Errorf("leading %v to service %d: %w", f, p.number, errSettling)
 	}
@@ -165,7 +179,7 @@ func (s *state) leadOne(p *port, f Frontend) error {
 		owner.frontends = without(owner.frontends, f)
 		s.limbo.fresh.elements++
 	}
-	if contested {
+	if contested && slices.Contains(owner.wants, f) {
 		s.wake = append(s.wake, owner.service) // to wait for it
 	}
 	s.owners[f] = p
@@ -173,8 +187,11 @@ func (s *state) leadOne(p *port, f Frontend) error {
 	return nil
 }
 
+// unlead takes a frontend out of the hash. While the kernel does not let it, whoever
+// else wants the frontend may have it all the same.
 func (s *state) unlead(p *port, f Frontend) error {
 	if err := s.target.DeleteFrontend(f); err != nil {
+		s.rouse(f)
 		return fmt.Errorf("removing %v: %w", f, err)
 	}
 	s.limbo.fresh.elements++
@@ -184,25 +201,31 @@ func (s *state) unlead(p *port, f Frontend) error {
 	return nil
 }
 
-// remove takes a port out of the maps: its frontends, then the rest.
+// remove takes a port out of the maps: its frontends, then the rest. A frontend that
+// the kernel does not let go leads to no backend: it refuses.
 func (s *state) remove(p *port) error {
-	if err := s.lead(p, nil); err != nil {
-		return err
+	err := s.lead(p, nil)
+	before := p.tables
+	if p.tables = [tiers]table{}; err != nil {
+		s.target.PutService(p.number, p.entry())
 	}
 	for t := range tiers {
-		s.letTableGo(p.tables[t])
+		s.letSlotsGo(before[t].at)
 	}
 	for _, b := range p.backends {
 		s.letBackendGo(b)
+	}
+	if p.backends = nil; err != nil {
+		return err
 	}
 	s.limbo.fresh.services = append(s.limbo.fresh.services, p.number)
 	s.forget(p)
 	return nil
 }
 
-func (s *state) letTableGo(t table) {
-	if t.at.Size > 0 {
-		s.limbo.fresh.extents = append(s.limbo.fresh.extents, t.at)
+func (s *state) letSlotsGo(e Extent) {
+	if e.Size > 0 {
+		s.limbo.fresh.extents = append(s.limbo.fresh.extents, e)
 	}
 }
 
@@ -216,13 +239,12 @@ func without(fs []Frontend, f Frontend) []Frontend {
 	return slices.DeleteFunc(fs, func(o Frontend) bool { return o == f })
 }
 
-// wait notes that a port wants a frontend that another service has.
-func (s *state) wait(p *port, f Frontend, owner *port) error {
+// await notes that a port wants a frontend that another service has or is to have.
+func (s *state) await(p *port, f Frontend) {
 	if s.waiting[f] == nil {
 		s.waiting[f] = map[clustermesh.ServiceName]struct{}{}
 	}
 	s.waiting[f][p.service] = struct{}{}
-	return fmt.Errorf("%w: %v has %v", errTaken, owner.service, f)
 }
 
 // rouse wakes those who wait for a frontend.

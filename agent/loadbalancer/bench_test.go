@@ -163,7 +163,8 @@ func BenchmarkComputeAndWriteTables(b *testing.B) {
 				shares[i] = share{endpoint{cluster: 2, address: netip.AddrPortFrom(a, 8080)}, 100}
 				members[i] = member{n*benchBackends + uint32(i), 100}
 			}
-			l.target.PutSlots(n*1021, l.state.table(&desired{tiers: [tiers][]share{shares}, size: 1021}, Primary, members))
+			want := table{Extent{n * 1021, 1021}, members}
+			l.target.PutSlots(n*1021, l.state.table(&desired{tiers: [tiers][]share{shares}, size: 1021}, Primary, want))
 			l.target.PutService(1+n, Service{Tables: [tiers]Extent{{n * 1021, 1021}}})
 		}
 	}

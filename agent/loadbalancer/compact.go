@@ -61,6 +61,6 @@ func (s *state) moveDown(p *port, t Tier) bool {
 	s.target.PutSlots(at.Offset, s.target.Slots(old.at))
 	p.tables[t].at = at
 	s.target.PutService(p.number, p.entry())
-	s.letTableGo(old)
+	s.letSlotsGo(old.at)
 	return true
 }

@@ -10,12 +10,14 @@
 // that is pinned goes before the tables that would vouch for it are synced.
 //
 // One rule decides the order of all writes: no reader may ever be led to a
-// backend of another service.
+// backend of another service. Where a map is full a service has less than it
+// should, and never who is gone.
 //
 //   - A new service: its backends, then its tables in free slots, then the two
 //     words that say where they lie, and the frontends last.
 //   - A change: new backends, the tables in free slots, the word; only then the
 //     old slots and the backends that were dropped are let go.
+//   - A change for which no slots are free: over the old ones, each at once.
 //   - A removal: the frontends first, and what they led to after them.
 //   - What is let go (numbers, slots) waits until a grace period has passed, in
 //     which every program that could still know it has ended. A backend's

@@ -90,8 +90,8 @@ func (x *extents) take(size uint32) (Extent, error) {
 		}
 		longest = max(longest, h.Size)
 	}
-	return Extent{}, fmt.Errorf("%w: want %d, have %d of %d free in %d holes of at most %d",
-		errNoExtent, size, x.free, x.total, len(x.holes), longest)
+	return Extent{}, &fullError{"slots", fmt.Errorf("%w: want %d, have %d of %d free in %d holes of at most %d",
+		errNoExtent, size, x.free, x.total, len(x.holes), longest)}
 }
 
 // put gives slots back. The caller has waited until nobody reads them.

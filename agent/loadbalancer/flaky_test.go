@@ -34,6 +34,10 @@ type flaky struct {
 	failGrace atomic.Bool
 	// crashIn kills the caller before the so many-th write; 0 does not.
 	crashIn int
+	// stuck: no frontend is let go.
+	stuck bool
+	// refused are those of which the last change failed.
+	refused map[Frontend]bool
 }
 
 // write is called before every write.
@@ -55,17 +59,24 @@ func (f *flaky) call() error {
 }
 
 func (f *flaky) PutFrontend(x Frontend, n uint32) error {
-	if err := f.call(); err != nil {
-		return err
+	err := f.call()
+	if err == nil {
+		err = f.kernel.PutFrontend(x, n)
 	}
-	return f.kernel.PutFrontend(x, n)
+	f.refused[x] = err != nil
+	return err
 }
 
 func (f *flaky) DeleteFrontend(x Frontend) error {
-	if err := f.call(); err != nil {
-		return err
+	err := f.call()
+	if f.stuck {
+		err = errFlaky
 	}
-	return f.kernel.DeleteFrontend(x)
+	if err == nil {
+		err = f.kernel.DeleteFrontend(x)
+	}
+	f.refused[x] = err != nil
+	return err
 }
 
 func (f *flaky) PutService(n uint32, s Service) {
@@ -76,6 +87,13 @@ func (f *flaky) PutService(n uint32, s Service) {
 func (f *flaky) PutSlots(offset uint32, table []uint32) {
 	f.write()
 	f.kernel.PutSlots(offset, table)
+}
+
+func (f *flaky) ReplaceSlots(offset uint32, table []uint32) {
+	for i := range table { // killed in the middle, it leaves some of both
+		f.write()
+		f.kernel.ReplaceSlots(offset+uint32(i), table[i:i+1])
+	}
 }
 
 func (f *flaky) PutBackend(n uint32, b Backend) {

@@ -35,6 +35,11 @@ type harness struct {
 	clusters [4]Health
 	nodes    map[nodeName]Health
 	claims   map[Frontend]*claims
+	// strict: after each step of the agent no frontend may lead to who is not ready.
+	// told and toldAt are who is, as far as the agent was told.
+	strict bool
+	told   map[selection]bool
+	toldAt [4]map[netip.Addr]bool
 	// batch is how many keys are handed over to other cores at once; zero is as in
 	// earnest, which is more than this world has.
 	batch int
@@ -43,7 +48,7 @@ type harness struct {
 func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 	r := rand.New(rand.NewPCG(seed, 0))
 	h := &harness{
-		T: t, r: r, k: k, target: &flaky{kernel: k, r: r},
+		T: t, r: r, k: k, target: &flaky{kernel: k, r: r, refused: map[Frontend]bool{}},
 		w: &world{r: r}, now: time.Unix(1e9, 0),
 		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, claims: map[Frontend]*claims{},
 	}
@@ -99,6 +104,7 @@ func (h *harness) tell(first bool) {
 		})
 	}
 	h.store = now
+	h.told, h.toldAt = h.w.usable()
 	h.l.take(b)
 }
 
@@ -107,6 +113,9 @@ func (h *harness) tell(first bool) {
 func (h *harness) drain(rounds int) bool {
 	for range rounds {
 		h.l.settle(h.now)
+		if h.strict && h.l.ready {
+			h.onlyUsable()
+		}
 		if h.l.state.limbo.running {
 			h.l.graceEnded(<-h.l.graceDone, h.now)
 			continue

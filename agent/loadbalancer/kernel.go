@@ -1,6 +1,11 @@
 package loadbalancer
 
 import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
 	"tombolo.io/tombolo/agent/outlier"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
@@ -12,7 +17,7 @@ func Kernel(d *bpf.Datapath) Target { return &datapath{d} }
 type datapath struct{ d *bpf.Datapath }
 
 func (k *datapath) Limits() Limits {
-	return Limits{Services: k.d.Services.Len(), Slots: k.d.Slots.Len(), Backends: k.d.Backends.Len(), Nodes: k.d.Nodes.Len()}
+	return Limits{Services: k.d.Services.Len(), Slots: k.d.Slots.Len(), Backends: k.d.Backends.Len(), Nodes: k.d.Nodes.Len(), Frontends: k.d.Frontends.Cap()}
 }
 
 func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
@@ -30,7 +35,11 @@ func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
 
 func (k *datapath) PutFrontend(f Frontend, service uint32) error {
 	k.d.Frontends.Settled() // state.leadOne saw to that
-	return k.d.Frontends.Put(map[bpf.Frontend]uint32{socketFrontend(f): service})
+	err := k.d.Frontends.Put(map[bpf.Frontend]uint32{socketFrontend(f): service})
+	if errors.Is(err, unix.E2BIG) {
+		err = &fullError{"frontends", fmt.Errorf("all %d frontends are in use: %w", k.d.Frontends.Cap(), err)}
+	}
+	return err
 }
 
 func (k *datapath) DeleteFrontend(f Frontend) error {
@@ -64,6 +73,8 @@ func (k *datapath) PutService(number uint32, s Service) {
 func (k *datapath) Slots(at Extent) []uint32 { return k.d.Slots.Read(bpf.Extent(at)) }
 
 func (k *datapath) PutSlots(offset uint32, table []uint32) { k.d.Slots.Write(offset, table) }
+
+func (k *datapath) ReplaceSlots(offset uint32, table []uint32) { k.d.Slots.Replace(offset, table) }
 
 func (k *datapath) Backend(number uint32) Backend {
 	b := k.d.Backends.Read(number)

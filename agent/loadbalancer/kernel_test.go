@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -109,10 +110,18 @@ func (k *kernelMaps) awaitPrograms() {
 }
 
 // testSizes are those of testLimits.
-func testSizes() bpf.Sizes {
+func testSizes() bpf.Sizes { return sizesOf(testLimits) }
+
+func sizesOf(l Limits) bpf.Sizes {
 	return bpf.Sizes{
-		Frontends: 64, Services: testLimits.Services, Backends: testLimits.Backends, Nodes: testLimits.Nodes,
-		Slots: testLimits.Slots, Clusters: 512, Affinity: 16, Sockets: 1 << 6,
+		Frontends: cmp.Or(l.Frontends, 64), Services: l.Services, Backends: l.Backends, Nodes: l.Nodes,
+		Slots: l.Slots, Clusters: 512, Affinity: 16, Sockets: 1 << 6,
+	}
+}
+
+func TestFullMapsInTheKernel(t *testing.T) {
+	for which, limits := range fullWorlds {
+		t.Run(which, func(t *testing.T) { fullSteps(t, which, 100, 50, loadKernelMaps(t, sizesOf(limits))) })
 	}
 }
 

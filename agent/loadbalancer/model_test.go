@@ -112,6 +112,33 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	return x
 }
 
+// usable returns what frontends may lead to: the ready endpoints of those who want it;
+// and, by cluster, all that are ready for some service of east.
+func (w *world) usable() (map[selection]bool, [4]map[netip.Addr]bool) {
+	out, all := map[selection]bool{}, [4]map[netip.Addr]bool{}
+	for c := range all {
+		all[c] = map[netip.Addr]bool{}
+	}
+	nobody := func(int, int, Health) bool { return false }
+	for _, f := range worldFrontends() {
+		for i := range w.services[0] {
+			if !w.services[0][i].defined {
+				continue
+			}
+			wanted := slices.Contains(w.wants(f), i)
+			for _, tier := range w.ready(i, f, nobody).tiers {
+				for _, c := range tier {
+					all[c.cluster+1][c.address.Addr()] = true
+					if wanted {
+						out[selection{f, uint16(c.cluster + 1), c.address}] = true
+					}
+				}
+			}
+		}
+	}
+	return out, all
+}
+
 // backup joins tiers as package global does: the first has four fifths of the
 // load, the others share the last one.
 func backup(rest [][]choice) []choice {

@@ -12,7 +12,7 @@ var errNoNumber = errors.New("no number is free")
 // the maps it means none. Numbers come back into use in the order in which they
 // were given back, so that each rests as long as possible.
 type numbers struct {
-	what  string // for the error: "services"
+	what  string // the map, for the error: "services"
 	limit uint32 // of the map's entries
 	next  uint32 // the first number that was never given out
 	free  fifo[uint32]
@@ -46,7 +46,7 @@ func (n *numbers) take() (uint32, error) {
 	if x, ok := n.free.pop(); ok {
 		return x, nil
 	}
-	return 0, fmt.Errorf("%w: all %d %s are in use", errNoNumber, max(n.limit, 1)-1, n.what)
+	return 0, &fullError{n.what, fmt.Errorf("%w: all %d %s are in use", errNoNumber, max(n.limit, 1)-1, n.what)}
 }
 
 // put gives a number back. The caller has waited until no reader knows it.

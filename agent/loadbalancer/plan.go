@@ -5,14 +5,16 @@ import (
 	"time"
 )
 
-// plan is what a port is to become: everything that can fail has been done, the
-// numbers and slots are taken, and nothing is written yet.
+// plan is what a port is to become: the numbers and slots are taken, and nothing is
+// written yet. Nothing of it can fail: what there is no room for is left out.
 type plan struct {
 	backends []placed // all, in the order of their endpoints, as they will stand
 	fresh    []placed // those of them that have no entry yet
 	turned   []placed // those of them whose standing is to change
 	tables   [tiers]table
 	write    [tiers]bool // this table is to be built
+	// short says which maps were full, and what is missing for it.
+	short []error
 }
 
 // scratch is memory that one table after the other is built in.
@@ -21,31 +23,20 @@ type scratch struct {
 	slots   []uint32
 }
 
-// plan takes what p needs to become d. On an error all of it has been given
-// back, and p is as it was.
-func (s *state) plan(p *port, d *desired) (*plan, error) {
+// plan takes what p needs to become d, and cuts d down to what there is room for.
+// Whoever is not in d any more leaves the tables all the same: that needs no room.
+func (s *state) plan(p *port, d *desired) *plan {
 	pl := &plan{backends: make([]placed, 0, len(d.tiers[Primary])+len(d.tiers[Backup])+len(d.aside))}
 	var members [tiers][]member
 	for t := range tiers {
-		members[t] = make([]member, 0, len(d.tiers[t]))
-		for _, sh := range d.tiers[t] {
-			b, err := s.place(p, sh.endpoint, pl)
-			if err != nil {
-				s.undo(pl)
-				return nil, err
-			}
-			members[t] = append(members[t], member{b.number, sh.weight})
-		}
+		members[t] = s.placeAll(p, t, d, pl)
 	}
 	s.keep(p, d.aside, pl)
 	slices.SortFunc(pl.backends, placed.compareWho)
 	for t := range tiers {
-		if err := s.planTable(p, t, d, members[t], pl); err != nil {
-			s.undo(pl)
-			return nil, err
-		}
+		s.planTable(p, t, d, members[t], pl)
 	}
-	return pl, nil
+	return pl
 }
 
 // place returns the backend of p that e is, or takes numbers for a new one.
@@ -99,56 +90,60 @@ func (s *state) same(p *port, e endpoint) (placed, bool) {
 }
 
 // planTable decides whether a table stays, and takes slots for it if not.
-func (s *state) planTable(p *port, t Tier, d *desired, members []member, pl *plan) error {
+func (s *state) planTable(p *port, t Tier, d *desired, members []member, pl *plan) {
 	old := p.tables[t]
 	switch {
 	case len(members) == 0:
 		pl.write[t] = old.at.Size > 0
-		return nil
+		return
 	case old.at.Size != d.size:
 	case slices.Equal(old.members, members):
 		pl.tables[t] = old
-		return nil
-	case old.members == nil && slices.Equal(s.target.Slots(old.at), s.table(d, t, members)):
+		return
+	case old.members == nil && slices.Equal(s.target.Slots(old.at), s.table(d, t, table{old.at, members})):
 		pl.tables[t] = table{old.at, members}
-		return nil
+		return
 	}
 	at, err := s.slots.take(d.size)
 	if err != nil {
-		return err
+		s.squeeze(p, t, d, members, pl, err)
+		return
 	}
 	pl.tables[t], pl.write[t] = table{at, members}, true
-	return nil
 }
 
 // table returns a tier's table of backend numbers, in memory that the next one
 // reuses. The members are those of its shares, one for one.
-func (s *state) table(d *desired, t Tier, members []member) []uint32 {
+func (s *state) table(d *desired, t Tier, want table) []uint32 {
 	sc := &s.scratch
 	built := d.built[t]
-	if built == nil {
-		sc.slots = sc.builder.table(sc.slots[:0], d.tiers[t], d.size)
+	if built == nil || want.at.Size != d.size {
+		sc.slots = sc.builder.table(sc.slots[:0], d.tiers[t], want.at.Size)
 		built = sc.slots
 	}
 	sc.slots = sc.slots[:0]
 	for _, index := range built {
-		sc.slots = append(sc.slots, members[index].number)
+		sc.slots = append(sc.slots, want.members[index].number)
 	}
 	return sc.slots
 }
 
-// undo gives back what a plan has taken. Nobody has seen any of it.
+// undo gives back what a plan for a port that lies nowhere has taken. Nobody has
+// seen any of it.
 func (s *state) undo(pl *plan) {
-	var gone remains
 	for _, b := range pl.fresh {
-		s.backends.put(b.number)
-		s.nodes.drop(b.node, &gone)
+		s.unplace(b)
 	}
 	for t := range tiers {
-		if pl.write[t] {
-			s.slots.put(pl.tables[t].at)
-		}
+		s.slots.put(pl.tables[t].at)
 	}
+}
+
+// unplace gives back the numbers of a backend that was not written.
+func (s *state) unplace(b placed) {
+	var gone remains
+	s.backends.put(b.number)
+	s.nodes.drop(b.node, &gone)
 	for _, n := range gone.nodes {
 		s.nodes.numbers.put(n)
 	}

@@ -1,6 +1,7 @@
 package loadbalancer
 
 import (
+	"errors"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,9 @@ func (r *ram) EachFrontend(yield func(Frontend, uint32)) error {
 func (r *ram) PutFrontend(f Frontend, service uint32) error {
 	r.hash.Lock()
 	defer r.hash.Unlock()
+	if _, there := r.frontends[f]; !there && r.limits.Frontends > 0 && len(r.frontends) == int(r.limits.Frontends) {
+		return &fullError{"frontends", errors.New("the hash is full")}
+	}
 	r.frontends[f] = service
 	return nil
 }
@@ -101,6 +105,12 @@ func (r *ram) PutService(n uint32, s Service) {
 }
 
 func (r *ram) PutSlots(offset uint32, table []uint32) { copy(r.slots[offset:], table) }
+
+func (r *ram) ReplaceSlots(offset uint32, table []uint32) {
+	for i, n := range table {
+		atomic.StoreUint32(&r.slots[offset+uint32(i)], n)
+	}
+}
 
 func (r *ram) Slots(at Extent) []uint32 { return r.slots[at.Offset:at.end():at.end()] }
 

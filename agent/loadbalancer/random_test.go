@@ -36,22 +36,27 @@ func randomSteps(t *testing.T, seed uint64, steps int, k kernel) {
 // after each.
 func (h *harness) steps(n int) {
 	for i := 0; i < n && !h.Failed(); i++ {
-		switch h.r.IntN(8) {
-		case 0:
-			h.restart()
-		case 1:
-			h.crash()
-		case 2:
-			h.judge()
-		case 3:
-			h.change(func() {
-				h.target.failing = 1 + h.r.IntN(80)
-				h.target.failGrace.Store(h.r.IntN(2) == 0)
-			})
-		default:
-			h.change(func() {})
-		}
+		h.perturb()
 		h.converge()
+	}
+}
+
+// perturb changes the world, the agent or the verdicts.
+func (h *harness) perturb() {
+	switch h.r.IntN(8) {
+	case 0:
+		h.restart()
+	case 1:
+		h.crash()
+	case 2:
+		h.judge()
+	case 3:
+		h.change(func() {
+			h.target.failing = 1 + h.r.IntN(80)
+			h.target.failGrace.Store(h.r.IntN(2) == 0)
+		})
+	default:
+		h.change(func() {})
 	}
 }
 
@@ -171,7 +176,8 @@ func (h *harness) retained(before map[selection]bool, cluster uint16) {
 	}
 }
 
-// selects returns all selections that the maps can make.
+// selects returns all selections that the maps can make: of backends that a program
+// would take, or would try when it finds no other.
 func (h *harness) selects() map[selection]bool {
 	out := map[selection]bool{}
 	for _, f := range worldFrontends() {
@@ -182,10 +188,17 @@ func (h *harness) selects() map[selection]bool {
 		if number == 0 {
 			continue
 		}
+		seen := make([]bool, h.k.Limits().Backends)
 		for _, at := range h.k.Service(number).Tables {
 			for _, n := range h.k.Slots(at) {
+				if seen[n] {
+					continue
+				}
+				seen[n] = true
 				b := h.k.Backend(n)
-				out[selection{f, b.Cluster, b.Address}] = true
+				if h.k.Usable(n) && b.Service == number && (b.Standing == Active || b.Standing == Silent) {
+					out[selection{f, b.Cluster, b.Address}] = true
+				}
 			}
 		}
 	}

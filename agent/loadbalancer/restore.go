@@ -21,6 +21,7 @@ func restore(t Target) (s *state, oddities []error, err error) {
 		found:    map[uint64]*port{},
 		owners:   map[Frontend]*port{},
 		waiting:  map[Frontend]map[clustermesh.ServiceName]struct{}{},
+		owed:     map[Frontend]claimant{},
 	}
 	limits := t.Limits()
 	if err := s.readFrontends(limits); err != nil {

@@ -77,7 +77,8 @@ type LoadBalancer struct {
 	// cramped is set when a table found no run of free slots since the last
 	// compaction.
 	cramped bool
-	// crowded is set when a number was not to be had since the last settling.
+	// crowded is set when the number of a backend or node was not to be had since the
+	// last settling.
 	crowded    bool
 	graceRetry time.Time // when to ask for a period again after one failed
 	report     report
@@ -287,6 +288,7 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	}
 	var errs []error
 	delete(l.leaving, k.service)
+	l.state.quit(k.service)
 	for i := range want {
 		l.seeOff(k, j.in, &want[i], now)
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
@@ -310,11 +312,12 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 func (l *LoadBalancer) settled(k key, err error, now time.Time) {
 	l.queue.Done(k, err, now)
 	delete(l.starving, k)
-	if errors.Is(err, errNoNumber) || errors.Is(err, errNoExtent) || errors.Is(err, errSettling) {
+	full := fullMaps(err)
+	if len(full) > 0 || errors.Is(err, errSettling) {
 		l.starving[k] = struct{}{}
-		l.crowded = l.crowded || errors.Is(err, errNoNumber)
-		l.cramped = l.cramped || errors.Is(err, errNoExtent)
 	}
+	l.crowded = l.crowded || slices.Contains(full, "backends") || slices.Contains(full, "nodes")
+	l.cramped = l.cramped || slices.Contains(full, "slots")
 	l.report.dirty = l.report.dirty || err != nil
 	for _, name := range l.state.wake {
 		l.queue.Mark(key{service: name})

@@ -116,8 +116,11 @@ type PortStatus struct {
 type Failure struct {
 	// Service is empty for a port that was found in the maps and could not be
 	// removed.
-	Service  clustermesh.ServiceName
-	Err      error
+	Service clustermesh.ServiceName
+	Err     error
+	// Full are the maps that have no room for all of it, sorted: "backends",
+	// "frontends", "nodes", "services", "slots".
+	Full     []string
 	Attempts int
 	Since    time.Time
 }
@@ -137,7 +140,7 @@ func (s *Snapshot) Services() []*ServiceStatus {
 func (s *Snapshot) Failures() []Failure {
 	out := make([]Failure, len(s.failures))
 	for i, f := range s.failures {
-		out[i] = Failure{f.Key.service, f.Err, f.Attempts, f.Since}
+		out[i] = Failure{f.Key.service, f.Err, fullMaps(f.Err), f.Attempts, f.Since}
 	}
 	return out
 }

@@ -37,6 +37,8 @@ type state struct {
 	// it; wake those that may try again because it was released.
 	waiting map[Frontend]map[clustermesh.ServiceName]struct{}
 	wake    []clustermesh.ServiceName
+	// owed are the frontends of services for which there is no room.
+	owed map[Frontend]claimant
 
 	scratch scratch
 }
@@ -51,10 +53,10 @@ type port struct {
 	id     portID
 	number uint32
 	owner  uint64
-	// frontends are in the hash, in no order.
-	frontends []Frontend
-	tables    [tiers]table
-	affinity  time.Duration
+	// frontends are in the hash, in no order; wants are those that should be.
+	frontends, wants []Frontend
+	tables           [tiers]table
+	affinity         time.Duration
 	// outliers: failures of its backends are counted.
 	outliers bool
 	// backends are all that its tables name, and those that were in a table and

@@ -13,7 +13,7 @@ import (
 // are memory and cannot fail; the hash of frontends and the grace period are
 // calls into the kernel and can.
 type Target interface {
-	// Limits returns the number of entries of each array. It does not change.
+	// Limits returns the number of entries of each map. It does not change.
 	Limits() Limits
 
 	// EachFrontend calls yield for every entry of the hash.
@@ -21,7 +21,7 @@ type Target interface {
 	// PutFrontend leads f to a service, at once, whatever it led to before. An
 	// error means that nothing changed. The caller lets a grace period pass
 	// between what frees memory of the hash (taking a frontend out, leading it
-	// elsewhere) and adding another.
+	// elsewhere) and adding another. One that is full says so by a fullError.
 	PutFrontend(f Frontend, service uint32) error
 	// DeleteFrontend takes f out; one that is not there is no error.
 	DeleteFrontend(f Frontend) error
@@ -31,9 +31,11 @@ type Target interface {
 	Service(number uint32) Service
 	PutService(number uint32, s Service)
 	// Slots returns the slots of an extent, which are backend numbers; PutSlots
-	// writes them from an offset on.
+	// writes them from an offset on, where no program reads. ReplaceSlots does so
+	// where programs do: they see the old or the new number of each slot.
 	Slots(at Extent) []uint32
 	PutSlots(offset uint32, table []uint32)
+	ReplaceSlots(offset uint32, table []uint32)
 
 	// Backend returns the entry of a backend.
 	Backend(number uint32) Backend
@@ -59,8 +61,9 @@ type Target interface {
 	Grace() error
 }
 
-// Limits are numbers of entries, the unused entry zero included.
-type Limits struct{ Services, Slots, Backends, Nodes uint32 }
+// Limits are numbers of entries; of all but Slots and Frontends the unused entry zero is
+// one.
+type Limits struct{ Services, Slots, Backends, Nodes, Frontends uint32 }
 
 // Frontend is what a client dials.
 type Frontend struct {
@@ -78,6 +81,9 @@ func (f Frontend) String() string {
 type Extent struct{ Offset, Size uint32 }
 
 func (e Extent) end() uint32 { return e.Offset + e.Size }
+
+// over reports whether a table at e lies over the beginning of one at o.
+func (e Extent) over(o Extent) bool { return e.Size > 0 && o.Size > 0 && e.Offset == o.Offset }
 
 // Tier is one of a service's two tables.
 type Tier int

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,12 +28,20 @@ type agentFlags struct {
 	logs      logFlags
 }
 
-// mapSizes are the values of --maps.
-var mapSizes = map[string]func() bpf.Sizes{"default": bpf.DefaultSizes, "small": bpf.SmallSizes}
+// sizesNamed returns the sizes of maps that have a name.
+func sizesNamed(name string) (bpf.Sizes, bool) {
+	all := bpf.NamedSizes()
+	at := slices.IndexFunc(all, func(s bpf.Named) bool { return s.Name == name })
+	if at < 0 {
+		return bpf.Sizes{}, false
+	}
+	return all[at].Sizes, true
+}
 
 // mapMemory is what maps of a size take before they hold anything, in words.
 func mapMemory(size string) string {
-	return fmt.Sprintf("%.0f MiB", float64(mapSizes[size]().Memory())/(1<<20))
+	sizes, _ := sizesNamed(size)
+	return fmt.Sprintf("%.0f MiB", float64(sizes.Memory())/(1<<20))
 }
 
 // newAgent is the role that keeps a node's data path.
@@ -60,7 +69,8 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 	flags.StringVar(&f.config.Node, "node-name", "", "name of the node that this agent runs on")
 	flags.StringVar(&f.config.DataPath.BPFFS, "bpffs", agent.DefaultBPFFS, "directory of a bpffs, for what is pinned")
 	flags.StringVar(&f.config.DataPath.Cgroup, "cgroup", "", "cgroup2 directory whose sockets are balanced; the mount of cgroup2 by default")
-	flags.StringVar(&f.maps, "maps", "default", fmt.Sprintf("size of the maps: default is for 10,000 services (%s), small for 1,000 (%s)", mapMemory("default"), mapMemory("small")))
+	flags.StringVar(&f.maps, "maps", "default", fmt.Sprintf("size of the maps: default is for 10,000 services (%s), small for 1,000 (%s), large for 40,000 (%s)",
+		mapMemory("default"), mapMemory("small"), mapMemory("large")))
 	portFlag(flags, &f.config.ProbePort, "probe-port", bpf.DefaultProbePort, 1, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.DurationVar(&f.config.StaleAfter, "stale-after", 0, "how old a cluster's mirror may be before its endpoints leave the tables while others remain; 0 is never")
@@ -82,11 +92,11 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 
 // complete makes the configuration of what the flags say.
 func (f *agentFlags) complete() (err error) {
-	sizes, ok := mapSizes[f.maps]
+	sizes, ok := sizesNamed(f.maps)
 	if !ok {
-		return fmt.Errorf("reading --maps: %q is neither default nor small", f.maps)
+		return fmt.Errorf("reading --maps: %q is none of small, default and large", f.maps)
 	}
-	f.config.Version, f.config.DataPath.Sizes = version, sizes()
+	f.config.Version, f.config.DataPath.Sizes = version, sizes
 	f.config.Pages = func(client *etcd.Client) map[string]control.Page { return meshPages(client, askStore) }
 	if f.config.DataPath.Cgroup == "" {
 		f.config.DataPath.Cgroup, err = agent.FindCgroup()

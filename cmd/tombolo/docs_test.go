@@ -39,7 +39,7 @@ func TestCommandsAreInTheDocs(t *testing.T) {
 
 func TestMapSizesInTheDocs(t *testing.T) {
 	for name, want := range map[string]string{
-		"loadbalancing.md": "The defaults take about " + mapMemory("default") + " from the start, `small` " + mapMemory("small"),
+		"loadbalancing.md": "The defaults take about " + mapMemory("default") + " from the start, `small` " + mapMemory("small") + ", `large` " + mapMemory("large"),
 		"lab.md":           "nodes, " + mapMemory("default") + " each",
 	} {
 		if text := strings.Join(strings.Fields(page(t, name)), " "); !strings.Contains(text, want) {

@@ -1,0 +1,122 @@
+package loadbalancer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"tombolo.io/tombolo/agent/maglev"
+)
+
+// fullError says that a map has no room left for something.
+type fullError struct {
+	which string // the map: "backends"
+	err   error
+}
+
+func (e *fullError) Error() string { return e.err.Error() }
+
+func (e *fullError) Unwrap() error { return e.err }
+
+// fullMaps returns which maps an error says to be full.
+func fullMaps(err error) []string {
+	var out []string
+	switch e := err.(type) {
+	case *fullError:
+		out = append(out, e.which)
+	case interface{ Unwrap() error }:
+		out = fullMaps(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			out = append(out, fullMaps(part)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// placeAll returns the members of a tier, with the numbers that they have or get.
+// Those for whom there is none leave the tier: it is built of the others, so that
+// what is gone leaves it however full the maps are.
+func (s *state) placeAll(p *port, t Tier, d *desired, pl *plan) []member {
+	all := d.tiers[t]
+	members := make([]member, 0, len(all))
+	var errs []error
+	for _, sh := range all {
+		b, err := s.place(p, sh.endpoint, pl)
+		if err != nil {
+			if !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		all[len(members)] = sh
+		members = append(members, member{b.number, sh.weight})
+	}
+	if missing := len(all) - len(members); missing > 0 {
+		d.tiers[t], d.built[t] = all[:len(members)], nil
+		pl.short = append(pl.short, fmt.Errorf("%w; left out: %d of %d backends", errors.Join(errs...), missing, len(all)))
+	}
+	return members
+}
+
+// squeeze finds slots for a table for which no run of free ones is long enough: its
+// own old ones, over which it is written while programs read it, or fewer than it
+// should have. Each slot is stored at once and leads to one of the service's backends
+// before and after; the old ones, and the slots behind a shorter table, are let go
+// behind that.
+func (s *state) squeeze(p *port, t Tier, d *desired, members []member, pl *plan, err error) {
+	old := p.tables[t]
+	at := Extent{old.at.Offset, min(old.at.Size, d.size)}
+	if int(at.Size) < len(members) {
+		if smaller, ok := s.takeSmaller(d.size, len(members)); ok {
+			at = smaller
+		}
+	}
+	fit := min(len(members), int(at.Size))
+	for _, m := range members[fit:] {
+		s.leaveOut(p, m.number, pl)
+	}
+	switch {
+	case fit < len(members):
+		pl.short = append(pl.short, fmt.Errorf("%w; left out: %d of %d backends", err, len(members)-fit, len(members)))
+		d.tiers[t], d.built[t] = d.tiers[t][:fit], nil
+	case at.Size < d.size:
+		pl.short = append(pl.short, fmt.Errorf("%w; it has %d slots", err, at.Size))
+	}
+	if fit > 0 {
+		pl.tables[t] = table{at, members[:fit]}
+		pl.write[t] = at != old.at || !slices.Equal(old.members, members[:fit])
+	}
+}
+
+// takeSmaller takes the longest run below a size in which every member has a slot.
+func (s *state) takeSmaller(size uint32, members int) (Extent, bool) {
+	for _, smaller := range slices.Backward(maglev.Sizes()) {
+		if smaller >= size || int(smaller) < members {
+			continue
+		}
+		if at, err := s.slots.take(smaller); err == nil {
+			return at, true
+		}
+	}
+	return Extent{}, false
+}
+
+// leaveOut takes a backend out of a plan because no table has room for it. One that
+// has an entry keeps its connections.
+func (s *state) leaveOut(p *port, number uint32, pl *plan) {
+	is := func(b placed) bool { return b.number == number }
+	if i := slices.IndexFunc(pl.fresh, is); i >= 0 {
+		s.unplace(pl.fresh[i])
+		pl.fresh = slices.Delete(pl.fresh, i, i+1)
+		pl.backends = slices.DeleteFunc(pl.backends, is)
+		return
+	}
+	b := &pl.backends[slices.IndexFunc(pl.backends, is)]
+	pl.turned = slices.DeleteFunc(pl.turned, is)
+	b.standing = Draining
+	if was, _ := p.find(b.cluster, b.address); was.standing != Draining {
+		pl.turned = append(pl.turned, *b)
+	}
+}
