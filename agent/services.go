@@ -58,6 +58,9 @@ type Port struct {
 	Backends        []Backend `json:"backends"`
 	// Ejected are backends that are left out because connections to them fail.
 	Ejected []Ejected `json:"ejected,omitempty"`
+	// Unused are all other endpoints that clusters name and the port does not use,
+	// and why, for those who ask for them.
+	Unused []global.Outcome `json:"unused,omitempty"`
 	// Retained: backends are kept besides that were found in the maps, because
 	// their cluster's tables are not synced.
 	Retained bool `json:"retained,omitempty"`
@@ -90,14 +93,15 @@ type Part struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// services answers /services, and with ?name=namespace/name for one of them.
+// services answers /services, and with ?name=namespace/name for one of them; with
+// ?unused=true also which endpoints are not used.
 func (a *Agent) services(r *http.Request) (any, error) {
 	snap := &loadbalancer.Snapshot{}
 	if b := a.balancer.Load(); b != nil {
 		snap = b.Snapshot()
 	}
 	name := r.URL.Query().Get("name")
-	out := servicesOf(snap, name)
+	out := servicesOf(snap, name, r.URL.Query().Get("unused") == "true")
 	if name != "" && len(out) == 0 {
 		return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
 	}
@@ -118,8 +122,9 @@ func (a *Agent) why(r *http.Request) (any, error) {
 	return nil, fmt.Errorf("service %s: %w", name, control.ErrNotFound)
 }
 
-// servicesOf returns the services of a snapshot, or one of them.
-func servicesOf(snap *loadbalancer.Snapshot, name string) []Service {
+// servicesOf returns the services of a snapshot, or one of them, with the endpoints
+// that they do not use or without.
+func servicesOf(snap *loadbalancer.Snapshot, name string, unused bool) []Service {
 	failures := map[string]loadbalancer.Failure{}
 	for _, f := range snap.Failures() {
 		failures[f.Service.String()] = f
@@ -127,8 +132,11 @@ func servicesOf(snap *loadbalancer.Snapshot, name string) []Service {
 	out := []Service{}
 	for _, st := range snap.Services() {
 		if name == "" || name == st.Name.String() {
-			f := failures[st.Name.String()]
-			out = append(out, serviceOf(st, f))
+			s := serviceOf(st, failures[st.Name.String()])
+			if unused {
+				s.explain(st)
+			}
+			out = append(out, s)
 		}
 	}
 	return out

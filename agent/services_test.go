@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"net/netip"
 	"testing"
 
@@ -41,5 +42,56 @@ func TestServiceOfUnservedProtocol(t *testing.T) {
 				t.Error("the port that is not served does not say so")
 			}
 		})
+	}
+}
+
+func TestUnusedEndpointsAreShown(t *testing.T) {
+	def := &clustermesh.Service{
+		Name: clustermesh.ServiceName{Namespace: "demo", Name: "echo"}, Type: clustermesh.LoadBalancer, Global: true, Shared: true, Weight: 100,
+		Ports:           []clustermesh.ServicePort{{Name: "http", Protocol: clustermesh.TCP, Port: 80}, {Name: "sig", Protocol: clustermesh.SCTP, Port: 9}},
+		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
+	}
+	export := func(cluster string, id uint16, endpoints ...clustermesh.Endpoint) global.Export {
+		return global.Export{Cluster: cluster, ClusterID: id, Service: def, Slices: []*clustermesh.EndpointSlice{{
+			Service: def.Name, Name: cluster, Endpoints: endpoints,
+			Ports: []clustermesh.EndpointPort{{Name: "http", Protocol: clustermesh.TCP, Port: 8080}},
+		}}}
+	}
+	endpoint := func(address, node string) clustermesh.Endpoint {
+		return clustermesh.Endpoint{Address: netip.MustParseAddr(address), Node: node, Ready: true, Serving: true}
+	}
+	ejected := global.Target{Port: 80, Cluster: "west", Address: netip.MustParseAddrPort("10.2.0.3:8080")}
+	in := global.Input{
+		Name: def.Name, Self: "west",
+		Exports: []global.Export{
+			export("west", 2, endpoint("10.2.0.1", "w1"), endpoint("10.2.0.2", "w2"), endpoint("10.2.0.3", "w1"), endpoint("10.2.0.4", "w1"),
+				clustermesh.Endpoint{Address: netip.MustParseAddr("10.2.0.5")}),
+			export("east", 1, endpoint("10.1.0.1", "e1")),
+		},
+		Health:    global.Health{Clusters: map[string]clustermesh.Families{"east": clustermesh.IPv4 | clustermesh.IPv6}},
+		Drains:    global.Drains{Nodes: map[global.NodeName]global.Share{{Cluster: "west", Node: "w2"}: global.Whole}},
+		Withdrawn: map[global.Pod]string{{Cluster: "west", Address: netip.MustParseAddr("10.2.0.4")}: "its node says so"},
+		Ejected:   map[global.Target]string{ejected: "refused"},
+	}
+	merged := global.Merge(in)
+	st := &loadbalancer.ServiceStatus{Name: def.Name, Merged: &merged, Input: &in, Ejections: []loadbalancer.Ejection{{Service: def.Name, Target: ejected}}}
+	s := serviceOf(st, loadbalancer.Failure{})
+	if s.Ports[0].Unused != nil {
+		t.Error("nobody asked for who is not used")
+	}
+	s.explain(st)
+	got := map[string]string{}
+	for _, o := range s.Ports[0].Unused {
+		got[o.Address.String()] = o.Reason
+	}
+	want := map[string]string{
+		"10.1.0.1": "down by verdict: cluster east", "10.2.0.2": "drained: node w2",
+		"10.2.0.4": "withdrawn: its node says so", "10.2.0.5": "not ready",
+	}
+	if !maps.Equal(got, want) || len(s.Ports[0].Unused) != len(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if len(s.Ports[0].Ejected) != 1 || len(s.Ports[0].Backends) != 1 || s.Ports[1].Unused != nil {
+		t.Errorf("got %+v", s.Ports)
 	}
 }

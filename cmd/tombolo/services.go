@@ -18,7 +18,7 @@ func newServices() *cobra.Command {
 	var runDir string
 	var o output
 	complete := func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		all, err := askServices(c, runDir, "")
+		all, err := askServices(c, runDir, "", false)
 		if err != nil || len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -34,14 +34,18 @@ func newServices() *cobra.Command {
 		Long: `Shows the services as this node's agent balances them: how each stands, at which
 addresses it is reached, and how many ready endpoints each cluster has for it. Of one
 service it shows each backend of each port: its tier, cluster and node, and the share
-of new connections that it gets. tombolo services why tells what led to that.`,
+of new connections that it gets. tombolo services why tells what led to that.
+
+Endpoints that are not used (down, drained, withdrawn, not ready, …) are counted by
+cluster and reason where one service is shown, and where all are with -o wide. -o
+wide of one service has a line for each; json and yaml have them all.`,
 		Args: cobra.MaximumNArgs(1),
 		Example: "  tombolo services\n  tombolo services -o wide\n" +
 			"  tombolo services shop/cart\n  tombolo services shop/cart -o yaml\n  tombolo services why shop/cart",
 		ValidArgsFunction: complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				all, err := askServices(c, runDir, "")
+				all, err := askServices(c, runDir, "", o.format != "table")
 				if err != nil {
 					return err
 				}
@@ -50,14 +54,14 @@ of new connections that it gets. tombolo services why tells what led to that.`,
 			if _, err := clustermesh.ParseServiceName(args[0]); err != nil {
 				return err
 			}
-			one, err := askServices(c, runDir, args[0])
+			one, err := askServices(c, runDir, args[0], true)
 			if errors.Is(err, control.ErrNotFound) {
 				return fmt.Errorf("%w; no cluster of the mesh shares it with this node: tombolo services lists those that there are", err)
 			}
 			if err != nil {
 				return err
 			}
-			return o.print(c.OutOrStdout(), one, func(bool) table { return backendTable(one) })
+			return o.print(c.OutOrStdout(), one, func(wide bool) table { return backendTable(one, wide) })
 		},
 	}
 	o.add(c, "wide")
@@ -66,14 +70,18 @@ of new connections that it gets. tombolo services why tells what led to that.`,
 	return c
 }
 
-// askServices returns all services of this node's agent, or the one of a name.
-func askServices(c *cobra.Command, runDir, name string) ([]agent.Service, error) {
-	path := "/services"
+// askServices returns all services of this node's agent, or the one of a name, with
+// the endpoints that they do not use or without.
+func askServices(c *cobra.Command, runDir, name string, unused bool) ([]agent.Service, error) {
+	query := url.Values{}
 	if name != "" {
-		path += "?name=" + url.QueryEscape(name)
+		query.Set("name", name)
+	}
+	if unused {
+		query.Set("unused", "true")
 	}
 	var out []agent.Service
-	err := control.NewClient(runDir, agent.Role).Get(c.Context(), path, &out)
+	err := control.NewClient(runDir, agent.Role).Get(c.Context(), "/services?"+query.Encode(), &out)
 	return out, err
 }
 
@@ -81,14 +89,15 @@ func askServices(c *cobra.Command, runDir, name string) ([]agent.Service, error)
 func serviceTable(all []agent.Service, wide bool) table {
 	t := table{header: []string{"SERVICE", "STATE", "FRONTENDS", "READY", "REASON"}}
 	if wide {
-		t.header = []string{"SERVICE", "STATE", "FRONTENDS", "READY", "NUMBERS", "TABLES", "AFFINITY", "REASON"}
+		t.header = []string{"SERVICE", "STATE", "FRONTENDS", "READY", "NUMBERS", "TABLES", "AFFINITY", "UNUSED", "REASON"}
 	}
 	for _, s := range all {
 		row := []string{s.Name, s.State, frontends(s), readiness(s)}
 		if wide {
 			row = append(row, cells(s, func(p agent.Port) string { return number(p.Number) }),
 				cells(s, func(p agent.Port) string { return fmt.Sprintf("%d/%d", p.Tables.Primary, p.Tables.Backup) }),
-				cells(s, func(p agent.Port) string { return p.SessionAffinity }))
+				cells(s, func(p agent.Port) string { return p.SessionAffinity }),
+				strings.Join(unusedOf(s), "; "))
 		}
 		t.add(append(row, serviceReason(s))...)
 	}
@@ -168,8 +177,9 @@ func ejected(s agent.Service) int {
 // percent writes a share with three digits, which tell all that matters apart.
 func percent(share float64) string { return fmt.Sprintf("%.3g%%", share) }
 
-// backendTable has a line for each backend of each port.
-func backendTable(all []agent.Service) table {
+// backendTable has a line for each backend of each port, and if it is wide for each
+// other endpoint.
+func backendTable(all []agent.Service, wide bool) table {
 	t := table{header: []string{"SERVICE", "PORT", "SCOPE", "TIER", "CLUSTER", "BACKEND", "NODE", "ZONE", "SHARE", "STATE"}}
 	for _, s := range all {
 		for _, p := range s.Ports {
@@ -197,6 +207,15 @@ func backendTable(all []agent.Service) table {
 					state = "would be " + state
 				}
 				t.add(s.Name, port, p.Scope, "", e.Cluster, e.Address.String(), e.Node, e.Zone, "", state)
+			}
+			if wide {
+				for _, o := range p.Unused {
+					t.add(s.Name, port, p.Scope, "", o.Cluster, endpointAddress(&o), o.Node, o.Zone, "", "not used: "+o.Reason)
+				}
+				continue
+			}
+			for _, g := range groupsOf(p.Unused) {
+				t.add(s.Name, port, p.Scope, "", g.cluster, fmt.Sprintf("%d endpoints", g.count), "", "", "", "not used: "+g.reason)
 			}
 		}
 		if len(s.Ports) == 0 {

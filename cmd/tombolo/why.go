@@ -147,14 +147,19 @@ func outcomeTable(p *global.PortExplanation) table {
 	t := table{header: []string{"CLUSTER", "ENDPOINT", "NODE", "ZONE", "TIER", "TABLE", "SHARE", "WHY"}}
 	for i := range p.Endpoints {
 		o := &p.Endpoints[i]
-		address, tier, share := o.Address.String(), number(uint32(o.Tier)), ""
-		if o.Port != 0 {
-			address = netip.AddrPortFrom(o.Address, o.Port).String()
-		}
+		address, tier, share := endpointAddress(o), number(uint32(o.Tier)), ""
 		if o.Table != "" {
 			share = percent(o.Share)
 		}
 		t.add(o.Cluster, address, o.Node, o.Zone, tier, o.Table, share, o.Reason)
 	}
 	return t
+}
+
+// endpointAddress returns the address of an endpoint, with the port if it has one.
+func endpointAddress(o *global.Outcome) string {
+	if o.Port == 0 {
+		return o.Address.String()
+	}
+	return netip.AddrPortFrom(o.Address, o.Port).String()
 }
