@@ -84,7 +84,7 @@ whatever restarts.`,
 			query := url.Values{"what": {args[0]}, "name": {args[1]}}
 			var plan inspect.Plan
 			if err := client.Get(c.Context(), "/drains/plan?"+query.Encode(), &plan); err != nil {
-				return err
+				return elsewhere(c.Context(), runDir, err)
 			}
 			if dry {
 				return printPlan(c.OutOrStdout(), o, &plan)
@@ -95,7 +95,10 @@ whatever restarts.`,
 			if deadline > 0 {
 				query.Set("deadline", deadline.String())
 			}
-			return client.Post(c.Context(), "/drains?"+query.Encode(), &struct{}{})
+			if err := client.Post(c.Context(), "/drains?"+query.Encode(), &struct{}{}); err != nil {
+				return elsewhere(c.Context(), runDir, err)
+			}
+			return ordered{What: args[0], Name: args[1], State: "Draining", Services: len(plan.Services), Deadline: query.Get("deadline")}.print(c.OutOrStdout(), o)
 		},
 	}
 	flags := c.Flags()
@@ -135,8 +138,51 @@ func printPlan(w io.Writer, o output, p *inspect.Plan) error {
 	return t.print(w)
 }
 
+// ordered is what an order to drain or to undrain came to.
+type ordered struct {
+	What string `json:"what"`
+	Name string `json:"name"`
+	// State is that of tombolo drains, or Back.
+	State string `json:"state"`
+	// Services counts those that use something of it, when it is drained.
+	Services int `json:"services,omitempty"`
+	// Deadline is how long connections have, Over until all is back.
+	Deadline string `json:"deadline,omitempty"`
+	Over     string `json:"over,omitempty"`
+}
+
+// print says in a line what happens now.
+func (d ordered) print(w io.Writer, o output) error {
+	if o.format != "table" {
+		return o.print(w, d, nil)
+	}
+	_, err := fmt.Fprintln(w, d)
+	return err
+}
+
+func (d ordered) String() string {
+	name := d.What + "/" + d.Name
+	switch {
+	case d.State == "Back":
+		return name + " is back"
+	case d.State == "Returning":
+		return fmt.Sprintf("%s comes back in steps, all of it in %s: see tombolo drains", name, d.Over)
+	case d.Deadline != "":
+		return fmt.Sprintf("%s is draining: new connections of %s go elsewhere, those that are there have %s: see tombolo drains", name, services(d.Services), d.Deadline)
+	}
+	return fmt.Sprintf("%s is draining: new connections of %s go elsewhere, those that are there go on: see tombolo drains", name, services(d.Services))
+}
+
+func services(n int) string {
+	if n == 1 {
+		return "1 service"
+	}
+	return fmt.Sprintf("%d services", n)
+}
+
 func newUndrain() *cobra.Command {
 	var runDir string
+	var o output
 	over := apiserver.DefaultOver
 	c := &cobra.Command{
 		Use:   "undrain {cluster NAME | node NAME | service NAMESPACE/NAME}",
@@ -151,9 +197,17 @@ then a quarter, a half, and after the time that --over says all of it.`,
 				return fmt.Errorf("--over %v: want 0 to %v", over, clustermesh.MaxDrainOver)
 			}
 			query := url.Values{"what": {args[0]}, "name": {args[1]}, "over": {over.String()}}
-			return control.NewClient(runDir, apiserver.Role).Post(c.Context(), "/drains?"+query.Encode(), &struct{}{})
+			if err := control.NewClient(runDir, apiserver.Role).Post(c.Context(), "/drains?"+query.Encode(), &struct{}{}); err != nil {
+				return elsewhere(c.Context(), runDir, err)
+			}
+			done := ordered{What: args[0], Name: args[1], State: "Returning", Over: over.String()}
+			if over == 0 {
+				done.State, done.Over = "Back", ""
+			}
+			return done.print(c.OutOrStdout(), o)
 		},
 	}
+	o.add(c)
 	c.Flags().DurationVar(&over, "over", over, "how long until all of it is back; 0 is at once")
 	runDirFlag(c.Flags(), &runDir)
 	return c

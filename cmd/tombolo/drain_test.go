@@ -1,12 +1,14 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/inspect"
+	"tombolo.io/tombolo/internal/control"
 )
 
 func TestDrainTable(t *testing.T) {
@@ -33,5 +35,34 @@ east node n5 Returning 90% - 1m0s back in 20s -
 `
 	if got := fields(out.String()); strings.TrimSpace(got) != strings.TrimSpace(want) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// What an order came to is a line for people and an object for programs.
+func TestOrdersToDrainSayWhatHappens(t *testing.T) {
+	dir, asked := t.TempDir(), ""
+	leader := inOrder("apiserver")
+	leader.Pages = map[string]control.Page{"/drains/plan": func(*http.Request) (any, error) {
+		return inspect.Plan{Services: []inspect.Loss{{Service: "demo/echo", Backends: 8, Left: 6}}}, nil
+	}}
+	leader.Actions = map[string]control.Page{"/drains": func(r *http.Request) (any, error) {
+		asked = r.URL.RawQuery
+		return struct{}{}, nil
+	}}
+	serve(t, dir, leader)
+	for _, c := range []struct{ args, asked, out string }{
+		{"drain node n2", "name=n2&what=node", "node/n2 is draining: new connections of 1 service go elsewhere, those that are there go on: see tombolo drains"},
+		{"drain service demo/echo --deadline 5m", "deadline=5m0s&name=demo%2Fecho&what=service",
+			"service/demo/echo is draining: new connections of 1 service go elsewhere, those that are there have 5m0s: see tombolo drains"},
+		{"undrain cluster east", "name=east&over=30s&what=cluster", "cluster/east comes back in steps, all of it in 30s: see tombolo drains"},
+		{"undrain node n2 --over 0s", "name=n2&over=0s&what=node", "node/n2 is back"},
+		{"drain node n2 -o json", "name=n2&what=node", `{ "what": "node", "name": "n2", "state": "Draining", "services": 1 }`},
+		{"undrain node n2 --over 1m -o json", "name=n2&over=1m0s&what=node", `{ "what": "node", "name": "n2", "state": "Returning", "over": "1m0s" }`},
+		{"undrain node n2 --over 0s -o yaml", "name=n2&over=0s&what=node", "name: n2 state: Back what: node"},
+	} {
+		out, err := run(t, append(strings.Fields(c.args), "--run-dir", dir)...)
+		if got := strings.Join(strings.Fields(out), " "); err != nil || got != c.out || asked != c.asked {
+			t.Errorf("%s: %v\n got %s\nwant %s\nasked %s", c.args, err, got, c.out, asked)
+		}
 	}
 }

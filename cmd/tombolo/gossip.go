@@ -65,7 +65,8 @@ before; that takes a second or two. It runs on the node of the API server that
 leads, and returns when the new key is stored; tombolo gossip shows how far it is.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return control.NewClient(runDir, apiserver.Role).Post(c.Context(), "/gossip/rotate", &struct{}{})
+			err := control.NewClient(runDir, apiserver.Role).Post(c.Context(), "/gossip/rotate", &struct{}{})
+			return elsewhere(c.Context(), runDir, err)
 		},
 	})
 	return c
