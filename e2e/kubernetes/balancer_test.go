@@ -276,21 +276,11 @@ func TestBalancerStorm(t *testing.T) {
 	made := time.Since(begin)
 	r.until("all that are left have one", func() bool { return len(check()) == many/2 })
 	t.Logf("made within %v, all have addresses after %v, %d statuses written", made.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond), r.writes(""))
-	if n := r.conflicted(); n > many/10 {
-		t.Errorf("%d writes were in conflict", n)
+	if n := r.writes(""); n > many*5/4 { // each once, but where a deletion or another leader came between
+		t.Errorf("%d statuses were written of %d services", n, many)
 	}
-	r.kube.Kubectl("", "delete", "namespace", "storm", "--timeout=180s")
+	r.kube.Kubectl("", "delete", "namespace", "storm", "--timeout=10m")
 	r.wants("nothing is left", "export/nodes/n0", "private/pools/big")
 	r.well(second)
 	second.stop()
-}
-
-// conflicted returns how many writes to statuses came to nothing.
-func (r *rig) conflicted() (n int) {
-	for _, q := range r.kube.Requests(account) {
-		if q.Subresource == "status" && q.Resource == "services" && q.Code == 409 {
-			n++
-		}
-	}
-	return n
 }
