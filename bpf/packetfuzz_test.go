@@ -3,6 +3,7 @@ package bpf
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -20,20 +21,33 @@ func TestPacketMutations(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for _, f := range families {
-		for _, program := range []*ebpf.Program{r.in.program, r.out.program} {
-			for range rounds / 4 {
-				b := mutated(rnd, r.bases(f, rnd))
-				verdict, out := r.sends(t, program, slices.Clone(b))
-				if verdict == shot || bytes.Equal(b, out) && verdict == passed {
-					continue
-				}
-				if why := strays(f, b, out); why != "" {
-					t.Fatalf("verdict %d, %s:\n% x\n% x", int32(verdict), why, b, out)
+	err := r.ns.Do(func() error {
+		for _, f := range families {
+			for _, program := range []*ebpf.Program{r.in.program, r.out.program} {
+				for range rounds / 4 {
+					if err := r.tries(program, f, mutated(rnd, r.bases(f, rnd))); err != nil {
+						return err
+					}
 				}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+}
+
+// tries says what is wrong with what a program makes of a packet.
+func (r *road) tries(program *ebpf.Program, f family, b []byte) error {
+	verdict, out, err := r.runs(program, slices.Clone(b))
+	if err != nil || verdict == shot || bytes.Equal(b, out) && verdict == passed {
+		return err
+	}
+	if why := strays(f, b, out); why != "" {
+		return fmt.Errorf("verdict %d, %s:\n% x\n% x", int32(verdict), why, b, out)
+	}
+	return nil
 }
 
 // bases returns a packet of some kind.

@@ -158,18 +158,24 @@ const (
 // sends runs a program on bytes that came by the uplink, or leave by it.
 func (r *road) sends(t *testing.T, p *ebpf.Program, b []byte) (uint32, []byte) {
 	t.Helper()
+	var verdict uint32
+	var out []byte
+	if err := r.ns.Do(func() (err error) { verdict, out, err = r.runs(p, b); return err }); err != nil {
+		t.Fatalf("running on % x: %v", b, err)
+	}
+	return verdict, out
+}
+
+// runs is sends for a thread in the node's namespace.
+func (r *road) runs(p *ebpf.Program, b []byte) (verdict uint32, out []byte, err error) {
 	index := r.uplink.Attrs().Index
 	// struct __sk_buff as far as ifindex.
 	ctx := make([]byte, 44)
 	binary.NativeEndian.PutUint32(ctx[36:], uint32(index))
 	binary.NativeEndian.PutUint32(ctx[40:], uint32(index))
 	opts := ebpf.RunOptions{Data: b, DataOut: make([]byte, len(b)+256), Context: ctx}
-	var verdict uint32
-	err := r.ns.Do(func() (err error) { verdict, err = p.Run(&opts); return err })
-	if err != nil {
-		t.Fatalf("running on % x: %v", b, err)
-	}
-	return verdict, opts.DataOut
+	verdict, err = p.Run(&opts)
+	return verdict, opts.DataOut, err
 }
 
 // enters and leaves run the program of either side on a frame.
