@@ -38,8 +38,9 @@ type Demo struct {
 	client string
 }
 
-// stepTime bounds a step: what takes longer does not hold.
-const stepTime = 30 * time.Second
+// stepTime bounds a step: what takes longer does not hold. That is several times what
+// steps take, for a machine that is busy with something else.
+const stepTime = 90 * time.Second
 
 // ErrNotHeld is returned when a step did not hold; which and why was printed.
 var ErrNotHeld = errors.New("not every step held")
