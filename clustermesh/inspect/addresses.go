@@ -23,8 +23,6 @@ type Pool struct {
 	Ranges []string `json:"ranges"`
 	// Selects says that it is not for all services.
 	Selects bool `json:"selects,omitempty"`
-
-	stored *clustermesh.Pool
 }
 
 // Address is a claim of a service on an address of a pool, or of the one that gave
@@ -45,13 +43,19 @@ type Address struct {
 
 // Pools returns the pools of the store's own cluster, by name.
 func Pools(ctx context.Context, c *etcd.Client) ([]Pool, error) {
+	out, _, err := readPools(ctx, c)
+	return out, err
+}
+
+// readPools returns the pools, and by their names what is stored of them.
+func readPools(ctx context.Context, c *etcd.Client) (out []Pool, byName map[string]*clustermesh.Pool, err error) {
 	found, err := readAddresses(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	alloc := ipam.New(0)
 	alloc.SetPools(found.pools)
-	byName := map[string]*clustermesh.Pool{}
+	byName = map[string]*clustermesh.Pool{}
 	for _, p := range found.pools {
 		byName[p.Name] = p
 	}
@@ -60,10 +64,9 @@ func Pools(ctx context.Context, c *etcd.Client) ([]Pool, error) {
 			alloc.Learn(a.Address, a.key.Area == clustermesh.Export)
 		}
 	}
-	var out []Pool
 	for _, state := range alloc.Pools() {
 		p := byName[state.Name]
-		one := Pool{PoolState: state, stored: p, Scope: "cluster", AutoAssign: p.AutoAssign, AvoidBuggy: p.AvoidBuggy,
+		one := Pool{PoolState: state, Scope: "cluster", AutoAssign: p.AutoAssign, AvoidBuggy: p.AvoidBuggy,
 			Selects: !p.ServiceSelector.Everything() || !p.NamespaceSelector.Everything()}
 		if p.Scope == clustermesh.PoolMesh {
 			one.Scope = "mesh"
@@ -73,7 +76,7 @@ func Pools(ctx context.Context, c *etcd.Client) ([]Pool, error) {
 		}
 		out = append(out, one)
 	}
-	return out, nil
+	return out, byName, nil
 }
 
 // Addresses returns who has and who claims the addresses of pools, in their

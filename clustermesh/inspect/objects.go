@@ -44,14 +44,14 @@ func Objects(ctx context.Context, c *etcd.Client) ([]standing.Object, error) {
 
 // pools returns how the pools of load-balancer addresses stand.
 func pools(ctx context.Context, c *etcd.Client) ([]standing.Pool, error) {
-	all, err := Pools(ctx, c)
+	all, stored, err := readPools(ctx, c)
 	var out []standing.Pool
 	for _, p := range all {
 		size := p.IPv4 + p.IPv6
 		if size < p.IPv4 {
 			size = math.MaxUint64
 		}
-		out = append(out, standing.Pool{Pool: p.stored, Conflict: p.Conflict, Size: size, Used: uint64(p.Used)})
+		out = append(out, standing.Pool{Pool: stored[p.Name], Conflict: p.Conflict, Size: size, Used: uint64(p.Used)})
 	}
 	return out, err
 }

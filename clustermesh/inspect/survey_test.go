@@ -79,7 +79,7 @@ func TestClusters(t *testing.T) {
 		{Name: "north", ID: 1, Phase: "Refused", Reason: "its id 1 is ours", Unsynced: all},
 		{Name: "south", Phase: "Connecting", Unsynced: all},
 		{Name: "west", ID: 2, Phase: "Synced", Since: time.Unix(1, 0).UTC(), Nodes: 1, Endpoints: 2, Identities: 1, Invalid: 1,
-			Unsynced: []clustermesh.Kind{clustermesh.KindAddresses, clustermesh.KindDrains, clustermesh.KindEndpoints, clustermesh.KindIdentities, clustermesh.KindSlices}},
+			Unsynced: []clustermesh.Kind{clustermesh.KindAddresses, clustermesh.KindDrains, clustermesh.KindEndpoints, clustermesh.KindExports, clustermesh.KindIdentities, clustermesh.KindSlices}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
