@@ -117,13 +117,14 @@ func (s *state) stand(pl *plan, active bool) {
 
 // evict lets go of the backends that only keep connections: those who serve go
 // before them. Their connections stay; what is lost is that they are ended when
-// the backend's node dies.
+// the backend's node dies. Those that are gone stay: their connections must be ended,
+// for an address may be another's next, and they go by themselves within seconds.
 func (s *state) evict() {
 	for _, ports := range s.byName {
 		for _, p := range ports {
 			p.backends = slices.DeleteFunc(p.backends, func(b placed) bool {
 				// One that was ejected just now may be in a table still.
-				kept := b.standing != Active && !p.leads(b.number)
+				kept := b.standing != Active && b.standing != Ended && b.gone.IsZero() && !p.leads(b.number)
 				if kept {
 					s.letBackendGo(b)
 				}

@@ -11,7 +11,7 @@ import (
 
 // fullWorlds are limits below what the world wants at most times, each of one map.
 var fullWorlds = map[string]Limits{
-	"backends":  {Services: 40, Slots: 1 << 17, Backends: 120, Nodes: 20},
+	"backends":  {Services: 40, Slots: 1 << 17, Backends: 80, Nodes: 20},
 	"slots":     {Services: 40, Slots: 6000, Backends: 1300, Nodes: 20},
 	"nodes":     {Services: 40, Slots: 1 << 17, Backends: 1300, Nodes: 8},
 	"services":  {Services: 10, Slots: 1 << 17, Backends: 1300, Nodes: 20},
@@ -48,6 +48,7 @@ func fullSteps(t *testing.T, which string, seed uint64, steps int, k kernel) {
 			h.tell(false)
 		}
 	}
+	t.Logf("the map of %s was full after %d of %d steps", which, full, steps)
 	if full < steps/4 {
 		t.Errorf("only after %d of %d steps was the map of %s full: this shows little", full, steps, which)
 	}

@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -39,8 +40,8 @@ func newDeparture(t *testing.T) *departure {
 	return d
 }
 
-// list makes west list the endpoint again, or no more.
-func (d *departure) list(listed bool) {
+// list makes west list the endpoint again, or no more: others, if any, in its place.
+func (d *departure) list(listed bool, instead ...netip.Addr) {
 	var b view.Batch
 	for k, o := range d.store {
 		s, ok := o.(*clustermesh.EndpointSlice)
@@ -51,6 +52,9 @@ func (d *departure) list(listed bool) {
 		if !listed {
 			without := *s
 			without.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), is)
+			for _, a := range instead {
+				without.Endpoints = append(without.Endpoints, clustermesh.Endpoint{Address: a, Ready: true, Serving: true})
+			}
 			o = &without
 		}
 		b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Put, Key: k, Value: o})
@@ -95,6 +99,23 @@ func TestUnlistedIsEnded(t *testing.T) {
 	if len(d.l.leaving) > 0 {
 		t.Errorf("still leaving: %v", d.l.leaving)
 	}
+}
+
+// Who is gone does not go before its connections are ended, though somebody waits for
+// its number.
+func TestUnlistedIsEndedInAFullMap(t *testing.T) {
+	d := newDeparture(t)
+	numbers := d.l.state.backends
+	numbers.limit, numbers.free = numbers.next, fifo[uint32]{}
+	other := endpointAddr(1, departing, 77, false)
+	d.list(false, other)
+	d.expect("just replaced", 0, true, Silent, 0)
+	if !d.failing(errNoNumber) {
+		t.Fatal("there was room for the new one: this shows nothing")
+	}
+	d.expect("missed for long", misses, true, Ended, 1)
+	d.who.address = netip.AddrPortFrom(other, d.who.address.Port())
+	d.expect("its number is the new one's", lingers, true, Active, 1)
 }
 
 // An agent that starts when one is gone has it to see off as well.

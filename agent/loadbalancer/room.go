@@ -68,10 +68,12 @@ func (s *state) placeAll(p *port, t Tier, d *desired, pl *plan) []member {
 func (s *state) squeeze(p *port, t Tier, d *desired, members []member, pl *plan, err error) {
 	old := p.tables[t]
 	at := Extent{old.at.Offset, min(old.at.Size, d.size)}
-	if int(at.Size) < len(members) {
-		if smaller, ok := s.takeSmaller(d.size, len(members)); ok {
-			at = smaller
-		}
+	if !slices.Contains(maglev.Sizes(), at.Size) { // none, or a size of another version
+		at = Extent{}
+	}
+	// The more slots, the truer the shares; so it is not enough that each member has one.
+	if larger, ok := s.takeSmaller(d.size, max(len(members), int(at.Size)+1)); at.Size < d.size && ok {
+		at = larger
 	}
 	fit := min(len(members), int(at.Size))
 	for _, m := range members[fit:] {
@@ -84,9 +86,9 @@ func (s *state) squeeze(p *port, t Tier, d *desired, members []member, pl *plan,
 	case at.Size < d.size:
 		pl.short = append(pl.short, fmt.Errorf("%w; it has %d slots", err, at.Size))
 	}
+	pl.write[t] = at != old.at || !slices.Equal(old.members, members[:fit])
 	if fit > 0 {
 		pl.tables[t] = table{at, members[:fit]}
-		pl.write[t] = at != old.at || !slices.Equal(old.members, members[:fit])
 	}
 }
 
