@@ -61,7 +61,7 @@ func (n *notices) service(s *clustermesh.Service, o *ipam.Outcome, now time.Time
 }
 
 func judgedAs(s *clustermesh.Service) source.Judged {
-	return source.Judged{Class: s.LoadBalancerClass, Created: s.Created}
+	return source.Judged{Class: s.LoadBalancerClass, Created: s.Created, Others: s.LoadBalancerOthers}
 }
 
 // look takes note of a service that is another one than what was said was about, even

@@ -33,4 +33,6 @@ type ServiceStatus struct {
 type Judged struct {
 	Class   string
 	Created time.Time
+	// Others: it has no class, and another implementation has written its addresses.
+	Others bool
 }

@@ -58,6 +58,7 @@ func Read(s *corev1.Service) *Said {
 		}
 	}
 	out.Others = theirs && !given
+	out.Judged.Others = out.Others && s.Spec.LoadBalancerClass == nil
 	if !out.Owned && !out.Balanced {
 		return nil
 	}

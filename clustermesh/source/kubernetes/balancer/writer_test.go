@@ -161,10 +161,12 @@ func TestSilence(t *testing.T) {
 	ours := &Said{UID: "u", Balanced: true, Version: "7", Owned: true}
 	left := &Said{UID: "u", Balanced: true, Version: "7", Owned: true, Left: true}
 	other := &Said{UID: "u", Balanced: true, Version: "7", Judged: source.Judged{Class: "example.com/lb"}}
-	w.Listed(map[clustermesh.ServiceName]*Said{name(0): ours, name(1): left, name(2): ours, name(3): other})
+	// Another writes to it just now, and that was not judged yet.
+	theirs := &Said{UID: "u", Balanced: true, Version: "8", Owned: true, Others: true, Judged: source.Judged{Others: true}}
+	w.Listed(map[clustermesh.ServiceName]*Said{name(0): ours, name(1): left, name(2): ours, name(3): other, name(4): theirs})
 	w.Tell(source.Statuses{Services: map[clustermesh.ServiceName]source.ServiceStatus{name(2): {}}})
 	w.Stop()
-	w.Tell(source.Statuses{Whole: true, Services: map[clustermesh.ServiceName]source.ServiceStatus{name(2): told(nil, "False PoolFull: x"), name(3): told(nil, "False PoolFull: x")}})
+	w.Tell(source.Statuses{Whole: true, Services: map[clustermesh.ServiceName]source.ServiceStatus{name(2): told(nil, "False PoolFull: x"), name(3): told(nil, "False PoolFull: x"), name(4): told([]string{"192.0.2.1"}, "True Given: x")}})
 	until(t, "what is not wanted goes, what is not known stays", func() bool { return d.count() == 2 })
 	d.mu.Lock()
 	defer d.mu.Unlock()
