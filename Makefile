@@ -49,7 +49,7 @@ test: need-root deps build kube ## Installs what the tests need and runs all of 
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
-	$(GO) test -race -count=1 -timeout 30m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
+	$(GO) test -race -count=1 -timeout 40m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@$(MAKE) --no-print-directory test-kubernetes
 	@.ci/leftovers after
 
@@ -58,7 +58,7 @@ KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/ku
 
 .PHONY: test-kubernetes
 test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
-	$(GO) test -race -count=1 -timeout 20m -p 1 $(KUBE_TESTS)
+	$(GO) test -race -count=1 -timeout 40m -p 1 $(KUBE_TESTS)
 	$(GO) test -race -count=1 -timeout 20m -run TestKubernetes ./e2e
 
 .PHONY: test-unit
