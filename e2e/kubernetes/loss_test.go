@@ -123,7 +123,7 @@ func TestLoss(t *testing.T) {
 		s.stop()
 		r.as = direct
 		s := r.serve("n0", source.Shrink{})
-		r.degraded(s, "stored keys that nobody wants stay", "would go at once; allow it with --allow-shrink")
+		r.degraded(s, "stored keys that nobody wants stay: the API has another store than the one of which all this was stored", "allow it with --allow-shrink")
 		r.install()
 		r.until("it has read everything", func() bool { return len(s.Status().Source.Problems) == 0 })
 		r.wants("nothing goes", all...)
