@@ -247,24 +247,10 @@ func packetsTaps(root string) (in, out *tap) {
 // UninstallPackets detaches the programs from every device and removes what is pinned.
 // ErrInUse means that a process has them loaded.
 func UninstallPackets(bpffs string) error {
-	if err := checkBPFFS(bpffs); err != nil {
-		return err
-	}
 	root := packetsRoot(bpffs)
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	lock, err := lockDir(root)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	in, out := packetsTaps(root)
-	if err := errors.Join(in.leave(nil), out.leave(nil)); err != nil {
-		return fmt.Errorf("detaching the packet path: %w", err)
-	}
-	if err := os.RemoveAll(root); err != nil {
-		return fmt.Errorf("removing pins: %w", err)
+	if err := uninstall(bpffs, root, in, out); err != nil {
+		return fmt.Errorf("removing the packet path: %w", err)
 	}
 	return nil
 }

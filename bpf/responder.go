@@ -335,23 +335,9 @@ func (r *Responder) Attach(devices []string) ([]Uplink, error) {
 // UninstallResponder detaches the program from every device and removes what is
 // pinned. ErrInUse means that a process has it loaded.
 func UninstallResponder(bpffs string) error {
-	if err := checkBPFFS(bpffs); err != nil {
-		return err
-	}
 	root := responderRoot(bpffs)
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	lock, err := lockDir(root)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	if err := responderTap(root).leave(nil); err != nil {
-		return fmt.Errorf("detaching the responder to probes: %w", err)
-	}
-	if err := os.RemoveAll(root); err != nil {
-		return fmt.Errorf("removing pins: %w", err)
+	if err := uninstall(bpffs, root, responderTap(root)); err != nil {
+		return fmt.Errorf("removing the responder to probes: %w", err)
 	}
 	return nil
 }

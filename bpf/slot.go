@@ -4,7 +4,8 @@ import "sync/atomic"
 
 // Slots is the room for the tables of all services: numbers of backends, one
 // after the other. Whoever gives out extents owns which part is whose; what no
-// service's word leads to, and a grace period ago none did, may be written.
+// service's word leads to, and a grace period ago none did, may be written; the rest may
+// only be replaced.
 type Slots struct{ slots []uint32 }
 
 // Len returns the number of slots.

@@ -77,6 +77,33 @@ func (t *tap) leave(keep map[int]string) error {
 	return errors.Join(t.leaveLinks(keep), t.leaveFilters(keep))
 }
 
+// uninstall detaches taps from every device and removes what is pinned below root, if
+// anything is.
+func uninstall(bpffs, root string, taps ...*tap) error {
+	if err := checkBPFFS(bpffs); err != nil {
+		return err
+	}
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockDir(root)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	var errs []error
+	for _, t := range taps {
+		errs = append(errs, t.leave(nil))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("detaching from devices: %w", err)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		return fmt.Errorf("removing pins: %w", err)
+	}
+	return nil
+}
+
 func etherIndex(name string) (int, error) {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
