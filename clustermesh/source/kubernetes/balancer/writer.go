@@ -53,9 +53,11 @@ type Writer struct {
 	whole bool
 	queue *reconcile.Queue[clustermesh.ServiceName]
 	// ready are due, busy under way; those of them that changed meanwhile are true.
-	ready []clustermesh.ServiceName
-	busy  map[clustermesh.ServiceName]bool
-	done  chan result
+	// None is ready twice: while the API refuses, its watch goes on.
+	ready  []clustermesh.ServiceName
+	queued map[clustermesh.ServiceName]struct{}
+	busy   map[clustermesh.ServiceName]bool
+	done   chan result
 	// refused are those whose refusal was logged, failures how many were refused, or not
 	// answered, since one was not. failing: that were so many that the API does not let
 	// us write; one is tried at until.
@@ -81,7 +83,7 @@ func New(api rest.Interface, parameters runtime.ParameterCodec, happened func(ev
 		api: api, parameters: parameters, happened: happened, log: log,
 		inbox: inbox{seen: map[clustermesh.ServiceName]*Said{}, wake: make(chan struct{}, 1)},
 		said:  map[clustermesh.ServiceName]*Said{}, told: map[clustermesh.ServiceName]source.ServiceStatus{},
-		queue: reconcile.New[clustermesh.ServiceName](backoff), busy: map[clustermesh.ServiceName]bool{}, refused: map[clustermesh.ServiceName]bool{}, done: make(chan result, atOnce),
+		queue: reconcile.New[clustermesh.ServiceName](backoff), busy: map[clustermesh.ServiceName]bool{}, queued: map[clustermesh.ServiceName]struct{}{}, refused: map[clustermesh.ServiceName]bool{}, done: make(chan result, atOnce),
 	}
 }
 
@@ -118,10 +120,15 @@ func (w *Writer) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
-		w.ready = append(w.ready, w.queue.Take(now)...)
+		for _, name := range w.queue.Take(now) {
+			if _, twice := w.queued[name]; !twice {
+				w.ready, w.queued[name] = append(w.ready, name), struct{}{}
+			}
+		}
 		for w.may(now) {
 			name := w.ready[0]
 			w.ready = w.ready[1:]
+			delete(w.queued, name)
 			if write := w.plan(name, now); write != nil {
 				all.Go(func() { w.done <- write(ctx) })
 			}
@@ -146,7 +153,7 @@ func (w *Writer) wait(now time.Time) time.Duration {
 	if at, ok := w.queue.Next(); ok {
 		out = at.Sub(now)
 	}
-	if w.failing && len(w.ready) > 0 {
+	if w.failing && len(w.ready) > 0 && len(w.busy) == 0 { // else its end wakes us
 		out = min(out, w.until.Sub(now))
 	}
 	return max(out, time.Millisecond)

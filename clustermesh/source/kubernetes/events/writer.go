@@ -156,6 +156,9 @@ func (w *Writer) next(now time.Time, n int) []Event {
 		w.log.Warn("too many events at once; some that tell of what is in order are not written", "events", w.dropped)
 		w.dropped = 0
 	}
+	if n == 0 {
+		return nil // and no need to know whose turn it is
+	}
 	var out []Event
 	for e, p := range w.waiting {
 		if !now.Before(p.due) {
