@@ -35,6 +35,7 @@ type turn struct {
 	seed   uint64 // of the permutation; also the order of the turns
 	next   uint32 // the slot it looks at next
 	step   uint32 // to the slot after that, 1 to size-1
+	twice  uint32 // step, two times
 	index  uint32 // in the caller's slice
 	weight uint64
 	due    uint64 // the round × weight above which it takes its next slot
@@ -77,11 +78,12 @@ func (b *Builder) begin(backends []Backend, size uint32) (heaviest uint64, equal
 			continue
 		}
 		seed := seedOf(be)
-		second := mix(seed, streamStep)
+		step := reduce(mix(seed, streamStep), size-1) + 1
 		b.turns = append(b.turns, turn{
 			seed:   seed,
 			next:   reduce(mix(seed, streamNext), size),
-			step:   reduce(second, size-1) + 1,
+			step:   step,
+			twice:  after(step, step, size),
 			index:  uint32(i),
 			weight: uint64(be.Weight),
 		})
@@ -136,20 +138,27 @@ func fillWeighted(table []uint32, turns []turn, heaviest uint64) {
 
 // take gives the backend the first free slot of the rest of its permutation.
 // There must be one: a permutation that began anew meets only slots that are
-// taken, so that every free slot is still ahead.
+// taken, so that every free slot is still ahead. It walks on two legs, each
+// passing the other: a slot depends on the one two before it, and the processor
+// works on both at once.
 func (t *turn) take(table []uint32) {
-	at, size := t.next, uint32(len(table))
+	size := uint32(len(table))
+	at, then := t.next, after(t.next, t.step, size)
 	for table[at] != free {
-		at = after(at, t.step, size)
+		if table[then] == free {
+			at, then = then, after(at, t.twice, size)
+			break
+		}
+		at, then = after(at, t.twice, size), after(then, t.twice, size)
 	}
 	table[at] = t.index
-	t.next = after(at, t.step, size)
+	t.next = then
 }
 
 // after returns the slot that is step after at in the round. One of the two sums is
 // below the size, and the other above it or, below zero, far above. A branch in
 // their place would be guessed wrong as often as not.
 func after(at, step, size uint32) uint32 {
-	past := int32(at + step - size)
+	past := int32(at + (step - size))
 	return uint32(past) + size&uint32(past>>31)
 }
