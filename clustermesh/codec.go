@@ -128,6 +128,7 @@ var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindPools:      reader(readPool),
 	KindAddresses:  reader(readAddress),
 	KindExports:    reader(readExport),
+	KindImports:    reader(readImport),
 	KindAsked:      reader(readCheckRequest),
 	KindAnswers:    reader(readCheckAnswer),
 }
@@ -207,6 +208,9 @@ func (*Address) Kind() Kind { return KindAddresses }
 func (*ServiceExport) Kind() Kind { return KindExports }
 
 // Kind implements Object.
+func (*ServiceImport) Kind() Kind { return KindImports }
+
+// Kind implements Object.
 func (*CheckRequest) Kind() Kind { return KindAsked }
 
 // Kind implements Object.
@@ -231,5 +235,6 @@ func (*Origin) keyName() string             { return "" }
 func (p *Pool) keyName() string             { return p.Name }
 func (a *Address) keyName() string          { return a.Address.String() }
 func (e *ServiceExport) keyName() string    { return e.Service.Name.String() }
+func (i *ServiceImport) keyName() string    { return i.Service.Name.String() }
 func (r *CheckRequest) keyName() string     { return r.ID }
 func (a *CheckAnswer) keyName() string      { return a.Node }

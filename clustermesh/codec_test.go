@@ -51,6 +51,13 @@ func samples() map[string]Object {
 			},
 			Created: at(1700000005, 0), Labels: label("app", "cart"), Annotations: label("example.com/note", "for all\nto read"), Families: AllFamilies,
 		},
+		"tombolo/v1/private/imports/shop/cart": &ServiceImport{
+			Service: Service{
+				Name: ServiceName{"shop", "cart"}, ClusterIPs: addrs("10.96.0.99"), Ports: []ServicePort{{"http", TCP, 80, 0, "http"}},
+				Global: true, Shared: true, Weight: 100, Created: at(1700000000, 0), TableSize: 251,
+			},
+			Clusters: []string{"east", "west"},
+		},
 		"tombolo/v1/mirror/east/slices/shop/cart/cart-x7.1": &EndpointSlice{
 			Service: ServiceName{"shop", "cart"}, Name: "cart-x7.1", Ports: []EndpointPort{{"http", TCP, 8080}, {"dns", UDP, 5353}},
 			Endpoints: []Endpoint{

@@ -47,6 +47,7 @@ const (
 	KindPools      Kind = "pools"
 	KindAddresses  Kind = "addresses"
 	KindExports    Kind = "exports"
+	KindImports    Kind = "imports"
 	KindProcess    Kind = "process"
 	KindAsked      Kind = "check/asked"
 	KindAnswers    Kind = "check/answers"
@@ -55,7 +56,7 @@ const (
 // Later says whether a table is younger than others: a cluster of an older
 // version does not vouch for it, and has nothing of it.
 func (k Kind) Later() bool {
-	return k == KindDrains || k == KindAddresses || k == KindPools || k == KindExports
+	return k == KindDrains || k == KindAddresses || k == KindPools || k == KindExports || k == KindImports
 }
 
 // place is where keys of a kind lie.
@@ -78,6 +79,7 @@ var layout = map[Kind]place{
 	KindEndpoints:  {1, []Area{Export, Private, Mirror}},
 	KindDrains:     {2, []Area{Export, Mirror}},
 	KindExports:    {2, []Area{Export, Mirror}},
+	KindImports:    {2, []Area{Private}},
 	KindPools:      {1, []Area{Private}},
 	KindAddresses:  {1, []Area{Export, Private, Mirror}},
 	KindPeers:      {1, []Area{Private}},

@@ -152,6 +152,14 @@ func readExport(c *checker, m *meshpb.ServiceExport) *ServiceExport {
 	return e
 }
 
+func readImport(c *checker, m *meshpb.ServiceImport) *ServiceImport {
+	i := &ServiceImport{Clusters: m.GetClusters()}
+	c.enter("service", -1)
+	i.Service = *readService(c, m.GetService())
+	c.leave()
+	return i
+}
+
 func readPool(c *checker, m *meshpb.Pool) *Pool {
 	return &Pool{
 		Name: m.GetName(), Created: readTime(c, "created", m.GetCreated()),

@@ -25,6 +25,7 @@ const (
 	clusterKey = "tombolo/v1/export/cluster"
 	nodeKey    = "tombolo/v1/export/nodes/n1.example"
 	serviceKey = "tombolo/v1/export/services/shop/cart"
+	importKey  = "tombolo/v1/private/imports/shop/cart"
 	exportKey  = "tombolo/v1/mirror/east/exports/shop/cart"
 	sliceKey   = "tombolo/v1/mirror/east/slices/shop/cart/cart-x7.1"
 	idKey      = "tombolo/v1/export/identities/65537"
@@ -255,6 +256,14 @@ func singleRules() []rule {
 		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a b", "x") }), "annotations (\"a b\")"},
 		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a", "\xff") }), "annotations (\"a\") must have values of UTF-8"},
 		{exportKey, on(func(e *ServiceExport) { e.Annotations = label("a", strings.Repeat("x", 64<<10)) }), "annotations (65537)"},
+
+		{importKey, on(func(i *ServiceImport) { i.Service.Name.Name = "other" }), `name ("shop/other") must be that of the key`},
+		{importKey, on(func(i *ServiceImport) { i.Service.Ports[0].Port = 0 }), "service.ports[0].port (0)"},
+		{importKey, on(func(i *ServiceImport) { i.Service.Type = LoadBalancer }), "service.type"},
+		{importKey, on(func(i *ServiceImport) { i.Service.ClusterIPs = nil }), "service.cluster IPs"},
+		{importKey, on(func(i *ServiceImport) { i.Service.Shared = false }), "service.global"},
+		{importKey, on(func(i *ServiceImport) { i.Clusters = nil }), "clusters"},
+		{importKey, on(func(i *ServiceImport) { i.Clusters = []string{"b", "a"} }), "clusters (\"a\") must be sorted"},
 
 		{sliceKey, on(func(s *EndpointSlice) { s.Ports[0].Port = 0 }), "ports[0].port (0)"},
 		{sliceKey, on(func(s *EndpointSlice) { s.Ports[0].Protocol = 0 }), "ports[0].protocol (0)"},

@@ -65,6 +65,7 @@ func TestDecodeRefusesWhatDoesNotFit(t *testing.T) {
 		{addressKey, func(m proto.Message) { m.(*meshpb.Address).Claims[0].Ports[0].Protocol = 262 }, "claims[0].protocol (262)"},
 		{addressKey, func(m proto.Message) { m.(*meshpb.Address).Released.Nanos = -1 }, "released"},
 		{serviceKey, func(m proto.Message) { m.(*meshpb.Service).Request.Families = 257 }, "request.families (257) is out of range"},
+		{importKey, func(m proto.Message) { m.(*meshpb.ServiceImport).Service.Weight = 65536 }, "service.weight (65536)"},
 		{exportKey, func(m proto.Message) { m.(*meshpb.ServiceExport).Service = nil }, "service.namespace"},
 		{exportKey, func(m proto.Message) { m.(*meshpb.ServiceExport).Service.Weight = 65536 }, "service.weight (65536)"},
 		{exportKey, func(m proto.Message) { m.(*meshpb.ServiceExport).Families = 257 }, "families (257) is out of range"},

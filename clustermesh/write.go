@@ -121,6 +121,10 @@ func (e *ServiceExport) message() proto.Message {
 	}
 }
 
+func (i *ServiceImport) message() proto.Message {
+	return &meshpb.ServiceImport{Service: writeService(&i.Service), Clusters: i.Clusters}
+}
+
 func writeOutliers(o OutlierDetection) *meshpb.OutlierDetection {
 	if !o.On() {
 		return nil

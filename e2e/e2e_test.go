@@ -28,9 +28,10 @@
 //	                              it fails), for at most DURATION; what it printed
 //	                              last is there for stdout and stderr
 //
-// NEXT is a tombolo of another version, REPO this repository. LAB_ROUTER and LAB_FAMILY in the environment
-// choose the routers (builtin, frr, bird) and the address family (ipv4, ipv6);
-// `make test-matrix` sets all of them.
+// NEXT is a tombolo of another version, REPO this repository, MCS in scripts with
+// Kubernetes the definitions of the Multi-cluster Services API. LAB_ROUTER and
+// LAB_FAMILY in the environment choose the routers (builtin, frr, bird) and the address
+// family (ipv4, ipv6); `make test-matrix` sets all of them.
 package e2e
 
 import (
@@ -42,11 +43,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"sigs.k8s.io/mcs-api/config/crd"
 
 	"tombolo.io/tombolo/internal/kube"
 )
@@ -121,6 +124,11 @@ func TestKubernetes(t *testing.T) {
 		Dir: "testdata/kubernetes",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("KUBE", programs)
+			mcs := filepath.Join(env.WorkDir, "multicluster.x-k8s.io.yaml")
+			env.Setenv("MCS", mcs)
+			if err := os.WriteFile(mcs, slices.Concat(crd.ServiceExportCRD, []byte("\n---\n"), crd.ServiceImportCRD), 0o644); err != nil {
+				return err
+			}
 			return setup(env)
 		},
 		RequireExplicitExec: true,

@@ -124,7 +124,7 @@ func (s store) close() {
 // start starts what runs beside the loop, and the loop.
 func (a *APIServer) start(ctx context.Context, g *errgroup.Group, l *loop) {
 	client := l.client
-	g.Go(func() error { return a.source.Run(ctx, l.updates) })
+	g.Go(func() error { return ended(ctx, a.source.Run(ctx, l.updates)) })
 	g.Go(func() error { return campaign(ctx, client, a.log, a.config.Node, l.turns) })
 	g.Go(func() error {
 		table := view.Table(clustermesh.Root + string(clustermesh.Mirror) + "/")
@@ -135,7 +135,7 @@ func (a *APIServer) start(ctx context.Context, g *errgroup.Group, l *loop) {
 		return ended(ctx, election.Keep(ctx, client, a.log, key.String(), leaseTTL, l.reports))
 	})
 	g.Go(func() error { a.tell(ctx, client); return nil })
-	g.Go(func() error { return l.run(ctx) })
+	g.Go(func() error { return ended(ctx, l.run(ctx)) })
 }
 
 // ended forgets an error that only says that ctx ended.

@@ -31,8 +31,9 @@ type catalog struct {
 	// claims are what other clusters claim of the addresses of the mesh.
 	claims map[string]map[netip.Addr]*clustermesh.Address
 	others others
-	// offers are what other clusters offer.
+	// offers are what other clusters offer, reach under which addresses that is reached.
 	offers *offers
+	reach  *reach
 }
 
 // units are objects of the source, each the unit of what is placed together.
@@ -42,7 +43,8 @@ func newCatalog() *catalog {
 	c := &catalog{
 		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
-		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}}, offers: newOffers(),
+		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}},
+		offers: newOffers(), reach: newReach(),
 	}
 	for _, k := range source.Kinds {
 		c.unsynced[k] = struct{}{}
@@ -55,7 +57,7 @@ func newCatalog() *catalog {
 func (c *catalog) apply(u source.Update) []source.Key {
 	touched := units{}
 	for _, change := range u.Changes {
-		c.replace(change, touched)
+		c.replace(change, u.Full, touched)
 	}
 	for _, k := range u.Synced {
 		delete(c.unsynced, k)
@@ -90,8 +92,9 @@ func (c *catalog) ordered(u units) []source.Key {
 	})
 }
 
-// replace takes one change in and adds to touched what it touches.
-func (c *catalog) replace(change source.Change, touched units) {
+// replace takes one change in and adds to touched what it touches. full: it was found
+// by comparing everything.
+func (c *catalog) replace(change source.Change, full bool, touched units) {
 	k, before := change.Key, c.objects[change.Key]
 	touched[k] = struct{}{}
 	if len(change.Objects) == 0 {
@@ -109,6 +112,9 @@ func (c *catalog) replace(change source.Change, touched units) {
 			touched[exportUnit(name)] = struct{}{} // which says what the service is
 			maps.Copy(touched, c.slicesOf[name])
 		}
+		c.reach.replace(k, before, change.Objects, full, c.offers.touched)
+	case source.ServiceImport:
+		c.reach.replace(k, before, change.Objects, full, c.offers.touched)
 	case source.ServiceExport:
 		maps.Copy(touched, c.slicesOf[clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}])
 	case source.EndpointSlice:
@@ -157,7 +163,8 @@ func (c *catalog) link(name clustermesh.ServiceName, k source.Key, on bool) {
 // service returns a service as the source has it, or nil.
 func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
 	if o := c.objects[serviceUnit(n)]; len(o) > 0 {
-		return o[0].(*clustermesh.Service)
+		s, _ := o[0].(*clustermesh.Service) // or it is derived
+		return s
 	}
 	return nil
 }

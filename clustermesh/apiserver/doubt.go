@@ -67,6 +67,12 @@ func writers(k clustermesh.Key) []source.Key {
 			out = append(out, source.Key{Kind: source.EndpointSlice, Namespace: namespace, Name: slice[:i]})
 		}
 		return out
+	case clustermesh.KindImports:
+		derived := source.DerivedName(clustermesh.ServiceName{Namespace: namespace, Name: name})
+		return []source.Key{
+			{Kind: source.ServiceImport, Namespace: namespace, Name: name},
+			{Kind: source.Service, Namespace: namespace, Name: derived},
+		}
 	case clustermesh.KindPeers:
 		return []source.Key{{Kind: source.ClusterPeer, Name: k.Name}}
 	case clustermesh.KindBGPPeers:

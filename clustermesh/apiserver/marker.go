@@ -9,6 +9,7 @@ import (
 // tidy sweeps, if that may be, and marks the tables of which nothing is left to
 // sweep.
 func (t *term) tidy(now time.Time) error {
+	t.join(now) // before what it no longer wants may go
 	t.sweep.foreign, t.sweep.unsure = t.foreign()
 	for key := range t.sweep.pass(t.catalog, t.census, now) {
 		t.gone(key, false, now)
@@ -17,12 +18,13 @@ func (t *term) tidy(now time.Time) error {
 	t.settleOrigin()
 	t.orphans(now)
 	t.allocate(now)
+	t.join(now)
 	t.introduce()
 	if len(t.unmarked) == 0 || !t.catalog.synced() {
 		return nil
 	}
 	for m := range t.unmarked {
-		if k, err := clustermesh.ParseKey(m); t.sweep.counts[m] > 0 || err == nil && t.waits(clustermesh.Key{Kind: clustermesh.Kind(k.Name)}) {
+		if k, err := clustermesh.ParseKey(m); t.sweep.counts[m] > 0 || m == importsMarker && t.importsWait() || err == nil && t.waits(clustermesh.Key{Kind: clustermesh.Kind(k.Name)}) {
 			continue
 		}
 		delete(t.unmarked, m)

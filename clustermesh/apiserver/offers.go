@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/clusterset"
@@ -70,8 +71,8 @@ func nameOf(k clustermesh.Key) clustermesh.ServiceName {
 	return clustermesh.ServiceName{Namespace: namespace, Name: name}
 }
 
-// keepIn keeps what a service has under a key, or forgets it.
-func keepIn[T any](in map[clustermesh.ServiceName]map[string]T, n clustermesh.ServiceName, key string, v T, there bool) {
+// keepIn keeps what something has under a key, or forgets it.
+func keepIn[N, K comparable, T any](in map[N]map[K]T, n N, key K, v T, there bool) {
 	m := in[n]
 	switch {
 	case !there:
@@ -79,7 +80,7 @@ func keepIn[T any](in map[clustermesh.ServiceName]map[string]T, n clustermesh.Se
 			delete(in, n)
 		}
 	case m == nil:
-		in[n] = map[string]T{key: v}
+		in[n] = map[K]T{key: v}
 	default:
 		m[key] = v
 	}
@@ -87,11 +88,14 @@ func keepIn[T any](in map[clustermesh.ServiceName]map[string]T, n clustermesh.Se
 
 // clusterSet is what a term knows of the services that clusters offer together.
 type clusterSet struct {
+	// services are all of them, also those in namespaces that there are not here.
 	services map[clustermesh.ServiceName]*source.Imported
 	exports  map[clustermesh.ServiceName][]clustermesh.Condition
 	// touched are those to look at anew; all: every one.
 	touched map[clustermesh.ServiceName]struct{}
 	all     bool
+	// joined: all were looked at in this term.
+	joined bool
 	// news: something is to be told. unknown is what was told last of which clusters'
 	// offers are not known.
 	news    bool
@@ -143,9 +147,16 @@ func (t *term) offer(unit source.Key) {
 	}
 }
 
-// join looks at what was touched of the offers.
-func (t *term) join() {
+// join looks at what was touched of the offers, once those of other clusters were
+// heard and our own are all here.
+func (t *term) join(now time.Time) {
 	s, o := t.set, t.catalog.offers
+	if !t.remote || !t.catalog.synced() {
+		return
+	}
+	if u := t.unknownOffers(); !reflect.DeepEqual(u, s.unknown) {
+		s.unknown, s.all, s.news = u, true, true
+	}
 	for n := range o.touched {
 		s.touched[n] = struct{}{}
 	}
@@ -162,6 +173,9 @@ func (t *term) join() {
 		for n := range s.services {
 			s.touched[n] = struct{}{}
 		}
+		for _, i := range t.imports {
+			s.touched[i.Service.Name] = struct{}{}
+		}
 		s.all, s.news = false, true
 	}
 	peers := map[string]bool{}
@@ -170,9 +184,11 @@ func (t *term) join() {
 	}
 	for n := range s.touched {
 		t.joinOne(n, peers)
+		t.storeImport(n, now)
 		s.news = true
 	}
 	clear(s.touched)
+	s.joined = true
 }
 
 // joinOne looks at one service.
@@ -183,11 +199,12 @@ func (t *term) joinOne(n clustermesh.ServiceName, peers map[string]bool) {
 	} else {
 		t.set.exports[n] = clusterset.Conditions(t.standing(n, joined))
 	}
-	if namespace := (source.Key{Kind: source.Namespace, Name: n.Namespace}); joined == nil || len(t.catalog.objects[namespace]) == 0 {
+	if joined == nil {
 		delete(t.set.services, n)
 		return
 	}
 	i := &source.Imported{Service: *joined}
+	i.Addresses, _ = t.catalog.reach.addresses(n)
 	for unit := range t.catalog.slicesOf[n] {
 		for _, o := range t.catalog.objects[unit] {
 			if s := o.(*clustermesh.EndpointSlice); s.Service == n && slices.Contains(joined.Clusters, t.cluster.Name) {
@@ -243,7 +260,11 @@ func (t *term) unknownOffers() unknown {
 
 // clusterSet returns what there is to tell.
 func (t *term) clusterSet() source.ClusterSet {
-	return source.ClusterSet{Services: maps.Clone(t.set.services), Exports: maps.Clone(t.set.exports), Unknown: t.set.unknown.of}
+	out := source.ClusterSet{Services: maps.Clone(t.set.services), Exports: maps.Clone(t.set.exports), Unknown: t.set.unknown.of}
+	maps.DeleteFunc(out.Services, func(n clustermesh.ServiceName, _ *source.Imported) bool {
+		return len(t.catalog.objects[source.Key{Kind: source.Namespace, Name: n.Namespace}]) == 0
+	})
+	return out
 }
 
 // exportsMarker vouches for our own exports.
@@ -256,12 +277,7 @@ func (l *loop) gather() {
 	if !ok || l.term == nil || !l.remote || !l.catalog.synced() || l.term.writer.Staged() > 0 {
 		return
 	}
-	l.term.join()
-	set := l.term.set
-	if u := l.term.unknownOffers(); !reflect.DeepEqual(u, set.unknown) {
-		set.unknown, set.news = u, true
-	}
-	if set.news {
+	if set := l.term.set; set.news {
 		set.news = false
 		w.SetClusterSet(l.term.clusterSet())
 	}

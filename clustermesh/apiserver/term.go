@@ -45,8 +45,11 @@ type term struct {
 	// drains are in force, by key, and drainAt is when one takes its next step.
 	drains  map[string]*clustermesh.Drain
 	drainAt time.Time
-	// set is what clusters offer together.
-	set *clusterSet
+	// set is what clusters offer together, imports what is stored of it or staged, by
+	// key. importsLost: the store does not know all that was.
+	set         *clusterSet
+	imports     map[string]*clustermesh.ServiceImport
+	importsLost bool
 	// remote: the endpoints of other clusters were counted.
 	remote bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
@@ -67,7 +70,7 @@ func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 	t := &term{
 		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
 		identities: newIdentities(ids, counts), addresses: newAddresses(cfg.Addresses, counts), relearning: &relearning{wait: cfg.IdentityWait},
-		sweep: newSweep(cfg.Shrink), set: newClusterSet(), census: counts, unmarked: map[string]struct{}{},
+		sweep: newSweep(cfg.Shrink), set: newClusterSet(), imports: map[string]*clustermesh.ServiceImport{}, census: counts, unmarked: map[string]struct{}{},
 		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
@@ -93,6 +96,7 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 		prefix(clustermesh.Export) + string(clustermesh.KindDrains) + "/",
 		prefix(clustermesh.Export) + string(clustermesh.KindAddresses) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindAddresses) + "/",
+		prefix(clustermesh.Private) + string(clustermesh.KindImports) + "/",
 		prefix(clustermesh.Private) + string(clustermesh.KindSeal),
 		prefix(clustermesh.Private) + string(clustermesh.KindGossip),
 		prefix(clustermesh.Private) + string(clustermesh.KindOrigin),
@@ -112,6 +116,9 @@ func (t *term) learn(ctx context.Context, c *etcd.Client, fence etcd.Fence, now 
 	}
 	if !lost {
 		t.relearning = nil
+	}
+	if t.importsLost, err = t.unvouched(ctx, c, clustermesh.Private, clustermesh.KindImports); err != nil {
+		return fmt.Errorf("learning whether all imports are known: %w", err)
 	}
 	if lost, err = t.unvouched(ctx, c, clustermesh.Private, clustermesh.KindAddresses); err != nil {
 		return fmt.Errorf("learning whether all addresses are known: %w", err)
@@ -144,6 +151,10 @@ func (t *term) remember(kv etcd.KV) error {
 		t.origin = o.UID
 	case *clustermesh.Address:
 		t.addresses.learn(kv.Key, o)
+	case *clustermesh.ServiceImport:
+		t.imports[kv.Key] = o
+		t.sizes[o.Service.Name.ClusterSet()] = o.Service.TableSize
+		t.census.add(kv.Key, 1)
 	case *clustermesh.Drain:
 		t.drains[kv.Key] = o
 		t.census.add(kv.Key, 1)
@@ -190,7 +201,7 @@ func (t *term) wanted(key string) bool {
 	if !ok {
 		_, ok = t.addresses.keys[key]
 	}
-	return ok || t.drains[key] != nil || t.placements.wanted(key)
+	return ok || t.drains[key] != nil || t.imports[key] != nil || t.placements.wanted(key)
 }
 
 // take stages what an update touched.

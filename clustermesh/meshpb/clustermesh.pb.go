@@ -1001,6 +1001,61 @@ func (x *ServiceExport) GetFamilies() uint32 {
 	return 0
 }
 
+// ServiceImport is the service that the exports of all clusters make.
+type ServiceImport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How it is reached here.
+	Service *Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Sorted.
+	Clusters      []string `protobuf:"bytes,2,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceImport) Reset() {
+	*x = ServiceImport{}
+	mi := &file_clustermesh_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceImport) ProtoMessage() {}
+
+func (x *ServiceImport) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceImport.ProtoReflect.Descriptor instead.
+func (*ServiceImport) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ServiceImport) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *ServiceImport) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
 // AddressRequest is what a service says about load-balancer addresses.
 type AddressRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1016,7 +1071,7 @@ type AddressRequest struct {
 
 func (x *AddressRequest) Reset() {
 	*x = AddressRequest{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1083,7 @@ func (x *AddressRequest) String() string {
 func (*AddressRequest) ProtoMessage() {}
 
 func (x *AddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1096,7 @@ func (x *AddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
 func (*AddressRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AddressRequest) GetAddresses() [][]byte {
@@ -1096,7 +1151,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1163,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1176,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Pool) GetName() string {
@@ -1191,7 +1246,7 @@ type AddrRange struct {
 
 func (x *AddrRange) Reset() {
 	*x = AddrRange{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1258,7 @@ func (x *AddrRange) String() string {
 func (*AddrRange) ProtoMessage() {}
 
 func (x *AddrRange) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1271,7 @@ func (x *AddrRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddrRange.ProtoReflect.Descriptor instead.
 func (*AddrRange) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AddrRange) GetFirst() []byte {
@@ -1248,7 +1303,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1315,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1328,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Address) GetAddress() []byte {
@@ -1337,7 +1392,7 @@ type AddressClaim struct {
 
 func (x *AddressClaim) Reset() {
 	*x = AddressClaim{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1404,7 @@ func (x *AddressClaim) String() string {
 func (*AddressClaim) ProtoMessage() {}
 
 func (x *AddressClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1417,7 @@ func (x *AddressClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
 func (*AddressClaim) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AddressClaim) GetNamespace() string {
@@ -1447,7 +1502,7 @@ type ClaimedPort struct {
 
 func (x *ClaimedPort) Reset() {
 	*x = ClaimedPort{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1514,7 @@ func (x *ClaimedPort) String() string {
 func (*ClaimedPort) ProtoMessage() {}
 
 func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1527,7 @@ func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedPort.ProtoReflect.Descriptor instead.
 func (*ClaimedPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClaimedPort) GetProtocol() uint32 {
@@ -1502,7 +1557,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1569,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1582,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -1573,7 +1628,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1640,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1653,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ServicePort) GetName() string {
@@ -1650,7 +1705,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1717,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1730,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -1726,7 +1781,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1793,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1806,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1792,7 +1847,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1859,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1872,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1887,7 +1942,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +1954,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +1967,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1943,7 +1998,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2010,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2023,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -2018,7 +2073,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2085,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2098,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Synced) GetSource() string {
@@ -2082,7 +2137,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2149,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2162,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -2178,7 +2233,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2245,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2258,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -2297,7 +2352,7 @@ type BGPSession struct {
 
 func (x *BGPSession) Reset() {
 	*x = BGPSession{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2364,7 @@ func (x *BGPSession) String() string {
 func (*BGPSession) ProtoMessage() {}
 
 func (x *BGPSession) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2377,7 @@ func (x *BGPSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
 func (*BGPSession) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BGPSession) GetPeer() string {
@@ -2366,7 +2421,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2378,7 +2433,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2391,7 +2446,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -2436,7 +2491,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2503,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2516,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Peer) GetName() string {
@@ -2510,7 +2565,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2577,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2590,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -2564,7 +2619,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2631,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2644,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Requirement) GetKey() string {
@@ -2636,7 +2691,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2703,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2716,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{28}
+	return file_clustermesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -2779,7 +2834,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +2846,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +2859,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{29}
+	return file_clustermesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2882,7 +2937,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2894,7 +2949,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2907,7 +2962,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{30}
+	return file_clustermesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Drain) GetWhat() string {
@@ -2986,7 +3041,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3053,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3066,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{31}
+	return file_clustermesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -3040,7 +3095,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3052,7 +3107,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3065,7 +3120,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{32}
+	return file_clustermesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -3092,7 +3147,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3104,7 +3159,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3117,7 +3172,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{33}
+	return file_clustermesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -3143,7 +3198,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +3210,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +3223,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{34}
+	return file_clustermesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -3240,7 +3295,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3307,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3320,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{35}
+	return file_clustermesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -3361,7 +3416,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[36]
+	mi := &file_clustermesh_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3428,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[36]
+	mi := &file_clustermesh_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3441,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{36}
+	return file_clustermesh_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Finding) GetLevel() string {
@@ -3518,7 +3573,10 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb6\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"f\n" +
+	"\rServiceImport\x129\n" +
+	"\aservice\x18\x01 \x01(\v2\x1f.tombolo.clustermesh.v1.ServiceR\aservice\x12\x1a\n" +
+	"\bclusters\x18\x02 \x03(\tR\bclusters\"\xb6\x01\n" +
 	"\x0eAddressRequest\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\fR\taddresses\x12\x1a\n" +
 	"\bfamilies\x18\x02 \x01(\rR\bfamilies\x12\x1a\n" +
@@ -3769,7 +3827,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -3784,112 +3842,114 @@ var file_clustermesh_proto_goTypes = []any{
 	(*Node)(nil),                  // 10: tombolo.clustermesh.v1.Node
 	(*Service)(nil),               // 11: tombolo.clustermesh.v1.Service
 	(*ServiceExport)(nil),         // 12: tombolo.clustermesh.v1.ServiceExport
-	(*AddressRequest)(nil),        // 13: tombolo.clustermesh.v1.AddressRequest
-	(*Pool)(nil),                  // 14: tombolo.clustermesh.v1.Pool
-	(*AddrRange)(nil),             // 15: tombolo.clustermesh.v1.AddrRange
-	(*Address)(nil),               // 16: tombolo.clustermesh.v1.Address
-	(*AddressClaim)(nil),          // 17: tombolo.clustermesh.v1.AddressClaim
-	(*ClaimedPort)(nil),           // 18: tombolo.clustermesh.v1.ClaimedPort
-	(*OutlierDetection)(nil),      // 19: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 20: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 21: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 22: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 23: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 24: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 25: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 26: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 27: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 28: tombolo.clustermesh.v1.ProcessStatus
-	(*BGPSession)(nil),            // 29: tombolo.clustermesh.v1.BGPSession
-	(*DrainCount)(nil),            // 30: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 31: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 32: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 33: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 34: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 35: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 36: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 37: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 38: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 39: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 40: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 41: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 42: tombolo.clustermesh.v1.Finding
-	nil,                           // 43: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 44: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 45: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	nil,                           // 46: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	nil,                           // 47: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 48: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 49: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*ServiceImport)(nil),         // 13: tombolo.clustermesh.v1.ServiceImport
+	(*AddressRequest)(nil),        // 14: tombolo.clustermesh.v1.AddressRequest
+	(*Pool)(nil),                  // 15: tombolo.clustermesh.v1.Pool
+	(*AddrRange)(nil),             // 16: tombolo.clustermesh.v1.AddrRange
+	(*Address)(nil),               // 17: tombolo.clustermesh.v1.Address
+	(*AddressClaim)(nil),          // 18: tombolo.clustermesh.v1.AddressClaim
+	(*ClaimedPort)(nil),           // 19: tombolo.clustermesh.v1.ClaimedPort
+	(*OutlierDetection)(nil),      // 20: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 21: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 22: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 23: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 24: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 25: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 26: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 27: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 28: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 29: tombolo.clustermesh.v1.ProcessStatus
+	(*BGPSession)(nil),            // 30: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 31: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 32: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 33: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 34: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 35: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 36: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 37: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 38: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 39: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 40: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 41: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 42: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 43: tombolo.clustermesh.v1.Finding
+	nil,                           // 44: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 45: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 46: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	nil,                           // 47: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	nil,                           // 48: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 49: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	6,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	43, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	44, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	20, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	21, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	49, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	44, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	50, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	50, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	45, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	51, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	19, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	13, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
+	20, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	14, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
 	11, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
-	50, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
-	45, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	46, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	50, // 20: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
-	15, // 21: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
-	32, // 22: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	32, // 23: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 24: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
-	17, // 25: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
-	50, // 26: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
-	50, // 27: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
-	50, // 28: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
-	18, // 29: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
-	49, // 30: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	49, // 31: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	22, // 32: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	23, // 33: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	47, // 34: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	50, // 35: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
-	7,  // 36: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	50, // 37: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	24, // 38: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	30, // 39: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	29, // 40: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	48, // 41: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	33, // 42: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	49, // 43: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	49, // 44: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	49, // 45: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	49, // 46: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	32, // 47: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	5,  // 48: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	32, // 49: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	32, // 50: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	50, // 51: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	50, // 52: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	50, // 53: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	49, // 54: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	38, // 55: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	50, // 56: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	41, // 57: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	42, // 58: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	49, // 59: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	49, // 60: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	51, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
+	46, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	47, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	11, // 20: tombolo.clustermesh.v1.ServiceImport.service:type_name -> tombolo.clustermesh.v1.Service
+	51, // 21: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	16, // 22: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	33, // 23: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	33, // 24: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 25: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
+	18, // 26: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	51, // 27: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	51, // 28: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	51, // 29: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	19, // 30: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	50, // 31: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	50, // 32: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	23, // 33: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	24, // 34: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	48, // 35: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	51, // 36: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	7,  // 37: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
+	51, // 38: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	25, // 39: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	31, // 40: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	30, // 41: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	49, // 42: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	34, // 43: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	50, // 44: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	50, // 45: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	50, // 46: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	50, // 47: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	33, // 48: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	5,  // 49: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	33, // 50: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	33, // 51: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	51, // 52: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	51, // 53: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	51, // 54: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	50, // 55: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	39, // 56: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	51, // 57: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	42, // 58: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	43, // 59: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	50, // 60: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	50, // 61: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }
@@ -3903,7 +3963,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

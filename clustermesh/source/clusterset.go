@@ -1,6 +1,11 @@
 package source
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
+	"net/netip"
+	"strings"
+
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/clusterset"
 )
@@ -30,6 +35,8 @@ type ClusterSet struct {
 // Imported is a service that clusters offer, with the endpoints of each.
 type Imported struct {
 	clusterset.Service
+	// Addresses are those by which it is reached here, as far as the source has said.
+	Addresses []netip.Addr
 	// Slices are in the order of their cluster and name.
 	Slices []ImportedSlice
 }
@@ -38,4 +45,14 @@ type Imported struct {
 type ImportedSlice struct {
 	Cluster string
 	*clustermesh.EndpointSlice
+}
+
+// DerivedName is the name of the Service from which the import of a service has its
+// address in Kubernetes.
+func DerivedName(n clustermesh.ServiceName) string { return "derived-" + Sum(n.Namespace, n.Name) }
+
+// Sum is a short name for words, the same wherever it is made.
+func Sum(words ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(words, "/")))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(h[:10]))
 }

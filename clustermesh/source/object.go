@@ -16,6 +16,7 @@ const (
 	Namespace        Kind = "Namespace"
 	Service          Kind = "Service"
 	ServiceExport    Kind = "ServiceExport"
+	ServiceImport    Kind = "ServiceImport"
 	EndpointSlice    Kind = "EndpointSlice"
 	Pod              Kind = "Pod"
 	ClusterPeer      Kind = "ClusterPeer"
@@ -25,11 +26,11 @@ const (
 )
 
 // Kinds are all kinds.
-var Kinds = [...]Kind{Node, Namespace, Service, ServiceExport, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement, AddressPool}
+var Kinds = [...]Kind{Node, Namespace, Service, ServiceExport, ServiceImport, EndpointSlice, Pod, ClusterPeer, BGPPeer, BGPAdvertisement, AddressPool}
 
 // Namespaced says whether objects of the kind lie in a namespace.
 func (k Kind) Namespaced() bool {
-	return k == Service || k == ServiceExport || k == EndpointSlice || k == Pod
+	return k == Service || k == ServiceExport || k == ServiceImport || k == EndpointSlice || k == Pod
 }
 
 // Key names an object of a source.
@@ -48,7 +49,7 @@ func (k Key) String() string {
 }
 
 // Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer,
-// BGPAdvertisement or Pool, or *Labels, *Export or *Workload of this package. It is
+// BGPAdvertisement or Pool, or *Labels, *Export, *ImportAddress or *Workload of this package. It is
 // immutable once delivered.
 type Object any
 
@@ -66,6 +67,14 @@ type Export struct {
 	Created time.Time
 	// Labels and Annotations are those that imports of the service are to have.
 	Labels, Annotations map[string]string
+}
+
+// ImportAddress says under which addresses the import of a service is reached: those
+// of a Service that was derived of it, or that a manifest names.
+type ImportAddress struct {
+	Service clustermesh.ServiceName
+	// IPs are at least one, at most one of a family.
+	IPs []netip.Addr
 }
 
 // Workload is a pod as far as the mesh cares: what it is and which addresses

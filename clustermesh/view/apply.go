@@ -142,10 +142,15 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 		if v.zone() != zone {
 			v.moved(c)
 		}
-	case clustermesh.KindServices, clustermesh.KindSlices:
+	case clustermesh.KindServices, clustermesh.KindSlices, clustermesh.KindExports:
 		name := serviceName(k.Name)
-		v.setPart(p, name, k, e)
-		c.Services.add(name)
+		v.setPart(p, name, k, e, c)
+		v.touch(name, c)
+	case clustermesh.KindImports:
+		name := serviceName(k.Name)
+		i, _ := e.Value.(*clustermesh.ServiceImport)
+		v.imports.set(name, i)
+		c.Services.add(name.ClusterSet())
 	case clustermesh.KindIdentities, clustermesh.KindEndpoints:
 		p.setIdentity(k, e, c)
 	case clustermesh.KindDrains:
@@ -172,9 +177,15 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 // ours is compared with all others.
 func (v *View) renamed(p *place, c *Changes) {
 	c.Clusters.add(p.origin.cluster)
-	for name, parts := range v.services {
-		if p.origin.cluster == Ours || partOf(parts, p) != nil {
+	if p.origin.cluster == Ours {
+		for name := range v.Services() {
 			c.Services.add(name)
+		}
+		return
+	}
+	for name, parts := range v.services {
+		if partOf(parts, p) != nil {
+			v.touch(name, c)
 		}
 	}
 }
@@ -182,7 +193,7 @@ func (v *View) renamed(p *place, c *Changes) {
 // moved marks what the zone of the reader's node touches: the services that
 // prefer near endpoints.
 func (v *View) moved(c *Changes) {
-	for name := range v.services {
+	for name := range v.Services() {
 		if d := v.Definition(name); d != nil && d.Distribution != clustermesh.Anywhere {
 			c.Services.add(name)
 		}

@@ -56,13 +56,13 @@ func (v *View) setDrain(p *place, k clustermesh.Key, e etcd.Event[clustermesh.Ob
 		d = old
 	}
 	if d.What == clustermesh.DrainService {
-		c.Services.add(d.Service())
+		v.touch(d.Service(), c)
 		return
 	}
 	for _, o := range origins(k.Cluster) {
 		for name, parts := range v.services {
 			if part := partOf(parts, v.places[o]); part != nil && (d.What == clustermesh.DrainCluster || part.on(d.Name)) {
-				c.Services.add(name)
+				v.touch(name, c)
 			}
 		}
 	}

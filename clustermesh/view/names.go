@@ -45,6 +45,8 @@ func (n *names) object(o clustermesh.Object) {
 		for i := range o.Ports {
 			n.share(&o.Ports[i].Name)
 		}
+	case *clustermesh.ServiceExport:
+		n.object(&o.Service)
 	case *clustermesh.EndpointIdentity:
 		n.share(&o.Node)
 	}

@@ -23,7 +23,7 @@ func (v *View) member(cluster string, c *Changes) {
 	c.Clusters.add(cluster)
 	for name, parts := range v.services {
 		if partOf(parts, p) != nil {
-			c.Services.add(name)
+			v.touch(name, c)
 		}
 	}
 	for name := range p.nodes {

@@ -16,16 +16,24 @@ type part struct {
 	place *place
 	// definition has a nil value while only slices are known.
 	definition entry[*clustermesh.Service]
+	// offered is the service as its cluster offers it to all, if it does: global and
+	// shared, which that means.
+	offered entry[*clustermesh.Service]
 	// slices are ordered by name.
 	slices []entry[*clustermesh.EndpointSlice]
 }
 
 // Services returns the names of all services that some cluster exports or ours
-// has, in no order.
+// has, and of our imports, in no order.
 func (v *View) Services() iter.Seq[clustermesh.ServiceName] {
 	return func(yield func(clustermesh.ServiceName) bool) {
 		for name := range v.services {
 			if !yield(name) {
+				return
+			}
+		}
+		for name := range v.imports.all {
+			if !yield(name.ClusterSet()) {
 				return
 			}
 		}
@@ -35,6 +43,9 @@ func (v *View) Services() iter.Seq[clustermesh.ServiceName] {
 // Service returns a service as every cluster exports it, and as ours has it. A
 // cluster that did not say yet who it is, or that was removed, takes no part.
 func (v *View) Service(name clustermesh.ServiceName) global.Input {
+	if base, ok := name.Imports(); ok {
+		return v.imported(name, base)
+	}
 	in := global.Input{Name: name, Node: v.node, Drains: v.drainsOf(name)}
 	if self := v.Self(); self != nil {
 		in.Self = self.Name
@@ -64,6 +75,9 @@ func (v *View) zone() string {
 
 // Definition returns our own cluster's definition of a service, or nil.
 func (v *View) Definition(name clustermesh.ServiceName) *clustermesh.Service {
+	if base, ok := name.Imports(); ok {
+		return v.reached(base)
+	}
 	var found entry[*clustermesh.Service]
 	for _, p := range v.services[name] {
 		if p.place.origin.cluster == Ours {
@@ -123,7 +137,7 @@ func partOf(parts []*part, p *place) *part {
 }
 
 // setPart stores a service or a slice of a place, or removes it.
-func (v *View) setPart(p *place, name clustermesh.ServiceName, k clustermesh.Key, e etcd.Event[clustermesh.Object]) {
+func (v *View) setPart(p *place, name clustermesh.ServiceName, k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Changes) {
 	parts := v.services[name]
 	have := partOf(parts, p)
 	if have == nil {
@@ -131,12 +145,19 @@ func (v *View) setPart(p *place, name clustermesh.ServiceName, k clustermesh.Key
 		v.services[name] = append(parts, have)
 		p.parts++
 	}
-	if k.Kind == clustermesh.KindServices {
+	switch k.Kind {
+	case clustermesh.KindServices:
+		before := have.definition.value
 		have.define(e)
-	} else {
+		if p.origin.cluster == Ours {
+			v.imports.own(before, have.definition.value, c)
+		}
+	case clustermesh.KindExports:
+		have.offer(e)
+	default:
 		have.setSlice(k.Name, e)
 	}
-	if have.definition.value != nil || len(have.slices) > 0 {
+	if have.definition.value != nil || have.offered.value != nil || len(have.slices) > 0 {
 		return
 	}
 	p.parts--
@@ -152,6 +173,15 @@ func (p *part) define(e etcd.Event[clustermesh.Object]) {
 	p.definition = entry[*clustermesh.Service]{}
 	if s, ok := e.Value.(*clustermesh.Service); ok {
 		p.definition = entry[*clustermesh.Service]{s, e.Revision}
+	}
+}
+
+func (p *part) offer(e etcd.Event[clustermesh.Object]) {
+	p.offered = entry[*clustermesh.Service]{}
+	if x, ok := e.Value.(*clustermesh.ServiceExport); ok {
+		s := x.Service
+		s.Global, s.Shared = true, true
+		p.offered = entry[*clustermesh.Service]{&s, e.Revision}
 	}
 }
 

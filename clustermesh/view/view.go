@@ -30,6 +30,9 @@ type View struct {
 	// one of them changed.
 	drained *drains
 
+	// imports are the services that all clusters offer.
+	imports imports
+
 	seal     *clustermesh.Seal
 	bgpPeers map[string]*clustermesh.BGPPeer
 	adverts  map[string]*clustermesh.BGPAdvertisement
@@ -85,6 +88,7 @@ func New(node string) *View {
 		node:     node,
 		places:   map[origin]*place{},
 		services: map[clustermesh.ServiceName][]*part{},
+		imports:  newImports(),
 		peers:    map[string]*clustermesh.Peer{},
 		bgpPeers: map[string]*clustermesh.BGPPeer{},
 		adverts:  map[string]*clustermesh.BGPAdvertisement{},

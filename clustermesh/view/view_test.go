@@ -73,6 +73,14 @@ func object(t testing.TB, key, value string) clustermesh.Object {
 			s.Distribution = clustermesh.PreferSameZone
 		}
 		return s
+	case clustermesh.KindExports:
+		return &clustermesh.ServiceExport{Service: clustermesh.Service{Name: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Priority: uint8(n)}}
+	case clustermesh.KindImports:
+		i := &clustermesh.ServiceImport{Service: clustermesh.Service{Name: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Priority: uint8(n)}}
+		if strings.HasSuffix(value, " near") {
+			i.Service.Distribution = clustermesh.PreferSameZone
+		}
+		return i
 	case clustermesh.KindSlices:
 		address, node, _ := strings.Cut(value, " on ")
 		return &clustermesh.EndpointSlice{Service: clustermesh.ServiceName{Namespace: names[0], Name: names[1]}, Name: names[2],

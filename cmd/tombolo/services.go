@@ -51,7 +51,7 @@ wide of one service has a line for each; json and yaml have them all.`,
 				}
 				return o.print(c.OutOrStdout(), all, func(wide bool) table { return serviceTable(all, wide) })
 			}
-			if _, err := clustermesh.ParseServiceName(args[0]); err != nil {
+			if _, err := clustermesh.ParseReachable(args[0]); err != nil {
 				return err
 			}
 			one, err := askServices(c, runDir, args[0], true)

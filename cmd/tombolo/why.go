@@ -35,7 +35,7 @@ share were gone, until the tables are built anew.`,
 			"  tombolo services why shop/cart -o json | jq '.ports[0].endpoints[] | select(.step != \"used\")'",
 		ValidArgsFunction: complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := clustermesh.ParseServiceName(args[0]); err != nil {
+			if _, err := clustermesh.ParseReachable(args[0]); err != nil {
 				return err
 			}
 			var e global.Explanation

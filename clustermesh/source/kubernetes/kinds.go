@@ -45,7 +45,8 @@ var (
 	slicesV1   = discoveryv1.SchemeGroupVersion.WithResource("endpointslices")
 )
 
-// kinds are all that are read, in the order of source.Kinds.
+// kinds are all that are read, in the order of source.Kinds: ServiceImports are written
+// here, and not read.
 var kinds = []kind{
 	built(source.Node, core.WithResource("nodes"), new(corev1.NodeList), translate.One(translate.Node)),
 	{

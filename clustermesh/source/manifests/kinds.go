@@ -33,6 +33,8 @@ var kinds = map[typeName]reader{
 	{"discovery.k8s.io/v1", "EndpointSlice"}: read(source.EndpointSlice, translate.Many(translate.EndpointSlices)),
 	{mcsv1alpha1.GroupVersion.String(), "ServiceExport"}: read(source.ServiceExport, translate.One(translate.ServiceExport)),
 	{mcsv1beta1.GroupVersion.String(), "ServiceExport"}:  read(source.ServiceExport, translate.One(translate.ServiceExport)),
+	{mcsv1alpha1.GroupVersion.String(), "ServiceImport"}: read(source.ServiceImport, translate.ServiceImports),
+	{mcsv1beta1.GroupVersion.String(), "ServiceImport"}:  read(source.ServiceImport, translate.ServiceImports),
 	{v1alpha1.APIVersion, "ClusterPeer"}:                 read(source.ClusterPeer, translate.One(translate.ClusterPeer)),
 	{v1alpha1.APIVersion, "BGPPeer"}:                     read(source.BGPPeer, translate.One(translate.BGPPeer)),
 	{v1alpha1.APIVersion, "BGPAdvertisement"}:            read(source.BGPAdvertisement, translate.One(translate.BGPAdvertisement)),

@@ -8,23 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"tombolo.io/tombolo/clustermesh"
-	"tombolo.io/tombolo/clustermesh/source"
 )
 
 // defaultSessionAffinity is Kubernetes' timeout of ClientIP affinity.
 const defaultSessionAffinity = 3 * time.Hour
-
-// DerivedLabel is borne by what was made of what all clusters offer together: it is
-// none of the cluster's own.
-const DerivedLabel = "tombolo.io/imported"
-
-// Services translates a Service into one, or into none if it is derived.
-func Services(s *corev1.Service) ([]source.Object, error) {
-	if _, derived := s.Labels[DerivedLabel]; derived {
-		return nil, nil
-	}
-	return One(Service)(s)
-}
 
 // Service translates a Service.
 func Service(s *corev1.Service) (*clustermesh.Service, error) {

@@ -608,3 +608,38 @@ spec.exportedAnnotations.-: "-" is not a label's key, such as app or example.com
 			mistakes: `annotations: 65537 must be at most 65536 bytes in all`},
 	})
 }
+
+func TestServiceImports(t *testing.T) {
+	web := clustermesh.ServiceName{Namespace: "shop", Name: "web"}
+	run(t, ServiceImports, []row{
+		{name: "its addresses", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {type: ClusterSetIP, ips: [10.96.9.9, "fd00:96::9"], ports: [{port: 80}]}`,
+			want: []source.Object{&source.ImportAddress{Service: web, IPs: addrs("10.96.9.9 fd00:96::9")}}},
+		{name: "headless", want: []source.Object(nil), yaml: "metadata: {name: web, namespace: shop}\nspec: {type: Headless}"},
+		{name: "none", yaml: "metadata: {name: web, namespace: shop}\nspec: {type: ClusterSetIP}",
+			mistakes: "spec.ips: is empty; name the addresses under which the service is to be reached in this cluster, one of a family"},
+		{name: "headless with an address", yaml: "metadata: {name: web, namespace: shop}\nspec: {type: Headless, ips: [10.96.9.9]}",
+			mistakes: "spec.ips: must be empty: a headless import has no address"},
+		{name: "of one family, and of no type", yaml: "metadata: {name: web, namespace: shop}\nspec: {ips: [10.96.9.9, x]}",
+			mistakes: "spec.type: \"\" is not ClusterSetIP or Headless\nspec.ips[1]: \"x\" is not the address of one host, such as 10.1.2.3 or fd00::1"},
+		{name: "two of a family", yaml: "metadata: {name: web, namespace: shop}\nspec: {type: ClusterSetIP, ips: [10.96.9.9, 10.96.9.8]}",
+			mistakes: "cluster IPs: \"10.96.9.8\" must be of another family than the first"},
+	})
+}
+
+// A Service that was derived of an import is none of the cluster's own.
+func TestDerivedServices(t *testing.T) {
+	web := clustermesh.ServiceName{Namespace: "shop", Name: "web"}
+	derived := func(name, spec string) string {
+		return "metadata: {name: " + name + ", namespace: shop, labels: {tombolo.io/imported: \"true\", multicluster.kubernetes.io/service-name: web}}\nspec: " + spec
+	}
+	run(t, Services, []row{
+		{name: "its addresses are the import's", yaml: derived(source.DerivedName(web), "{clusterIP: 10.96.3.4, clusterIPs: [10.96.3.4]}"),
+			want: []source.Object{&source.ImportAddress{Service: web, IPs: addrs("10.96.3.4")}}},
+		{name: "headless", yaml: derived(source.DerivedName(web), "{clusterIP: None}"), want: []source.Object(nil)},
+		{name: "under another name", yaml: derived("web", "{clusterIP: 10.96.3.4}"), want: []source.Object(nil)},
+		{name: "an ordinary one", yaml: "metadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.96.3.4}",
+			want: []source.Object{&clustermesh.Service{Name: web, Weight: 100, ClusterIPs: addrs("10.96.3.4")}}},
+	})
+}

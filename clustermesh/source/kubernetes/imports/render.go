@@ -1,8 +1,6 @@
 package imports
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -27,15 +25,6 @@ const (
 	// managedBy is how others see that an EndpointSlice is not theirs.
 	managedBy = "apiserver.tombolo.io"
 )
-
-// DerivedName is the name of the Service from which an import has its address.
-func DerivedName(n clustermesh.ServiceName) string { return "derived-" + sum(n.Namespace, n.Name) }
-
-// sum is a short name for words, the same wherever it is made.
-func sum(words ...string) string {
-	h := sha256.Sum256([]byte(strings.Join(words, "/")))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(h[:10]))
-}
 
 // fields is an object as JSON says it.
 type fields = map[string]any
@@ -62,7 +51,7 @@ func sealed(o fields) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	annotations(o)[contentAnnotation] = sum(string(text))
+	annotations(o)[contentAnnotation] = source.Sum(string(text))
 	return o, nil
 }
 
@@ -161,7 +150,7 @@ func families(ips []string) (out []any) {
 // derived returns the Service without a selector of which an import has its address;
 // of a headless one it has none.
 func derived(version string, i *source.Imported, uid types.UID) fields {
-	o := object("v1", "Service", i.Name, DerivedName(i.Name))
+	o := object("v1", "Service", i.Name, source.DerivedName(i.Name))
 	annotations(o)[clustersAnnotation] = strings.Join(i.Clusters, ",")
 	ownedBy(o, version, i.Name.Name, uid)
 	spec := fields{"type": "ClusterIP", "ports": ports(i)}
@@ -188,7 +177,7 @@ func slice(version string, i *source.Imported, s *source.ImportedSlice, uid type
 		addressType = discoveryv1.AddressTypeIPv6
 	}
 	o := object("discovery.k8s.io/v1", "EndpointSlice", i.Name, sliceName(i.Name, s, string(addressType)))
-	labels(o)[discoveryv1.LabelServiceName] = DerivedName(i.Name)
+	labels(o)[discoveryv1.LabelServiceName] = source.DerivedName(i.Name)
 	labels(o)[mcs.LabelSourceCluster] = s.Cluster
 	labels(o)[discoveryv1.LabelManagedBy] = managedBy
 	if i.Headless {
@@ -218,7 +207,7 @@ func slice(version string, i *source.Imported, s *source.ImportedSlice, uid type
 // sliceName names the slice of a cluster. What an EndpointSlice may not change is part
 // of the name.
 func sliceName(n clustermesh.ServiceName, s *source.ImportedSlice, addressType string) string {
-	return "imported-" + sum(n.Namespace, n.Name, s.Cluster, s.Name, addressType)
+	return "imported-" + source.Sum(n.Namespace, n.Name, s.Cluster, s.Name, addressType)
 }
 
 // endpoint returns an endpoint. Its node is one of its own cluster, of which others

@@ -108,8 +108,21 @@ func (w *Writer) Run(ctx context.Context) {
 func (w *Writer) take(s *source.ClusterSet) {
 	if s == nil || w.set == nil {
 		w.have, w.done, w.stood, w.standAt = nil, nil, nil, time.Time{}
+	} else if w.lost(s) || w.version == "" && len(s.Exports) > 0 { // which there are once it is installed
+		w.lookAt = time.Time{}
 	}
 	w.set = s
+}
+
+// lost says whether an import had an address and has none any more: somebody deleted
+// the Service that gives it.
+func (w *Writer) lost(s *source.ClusterSet) bool {
+	for name, i := range s.Services {
+		if before := w.set.Services[name]; before != nil && len(before.Addresses) > 0 && len(i.Addresses) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // pass writes what differs, goes on after what cannot be written, and returns why.
@@ -123,6 +136,7 @@ func (w *Writer) pass(ctx context.Context, now time.Time) error {
 		w.lookAt, w.done = now.Add(look), map[clustermesh.ServiceName]*source.Imported{}
 	}
 	if w.version == "" {
+		w.lookAt = now.Add(standEvery)
 		return nil // nobody could see it
 	}
 	var errs []error
@@ -156,7 +170,7 @@ func (w *Writer) pass(ctx context.Context, now time.Time) error {
 // the Service that gives it its address.
 func (w *Writer) write(ctx context.Context, i *source.Imported) error {
 	imported := ref{imports, i.Name.Namespace, i.Name.Name}
-	service := ref{services, i.Name.Namespace, DerivedName(i.Name)}
+	service := ref{services, i.Name.Namespace, source.DerivedName(i.Name)}
 	if w.held(imported, i) {
 		return w.writeSlices(ctx, i, w.have[imported]) // what it is stays, and what moves goes on
 	}
@@ -232,7 +246,7 @@ func (w *Writer) wanted() map[ref]bool {
 	out := map[ref]bool{}
 	for name, i := range w.set.Services {
 		out[ref{imports, name.Namespace, name.Name}] = true
-		out[ref{services, name.Namespace, DerivedName(name)}] = true
+		out[ref{services, name.Namespace, source.DerivedName(name)}] = true
 		for k := range i.Slices {
 			s := &i.Slices[k]
 			addressType := "IPv4"

@@ -157,7 +157,6 @@ func TestWriter(t *testing.T) {
 	}
 	r.passes("the kinds are not installed", both())
 	r.install()
-	r.w.have = nil
 	r.leads.Store(false)
 	if err := r.pass(both()); err != nil || r.ours() != "" {
 		t.Errorf("one who does not lead wrote %s, %v", r.ours(), err)
@@ -168,7 +167,7 @@ func TestWriter(t *testing.T) {
 	if got := r.ours(); got != "ServiceImport: Service: EndpointSlice:east EndpointSlice:west" && got != "ServiceImport: Service: EndpointSlice:west EndpointSlice:east" {
 		t.Errorf("there is %s", got)
 	}
-	service := "service/" + DerivedName(echo)
+	service := "service/" + source.DerivedName(echo)
 	ip := r.kube.Kubectl("", "-n", "demo", "get", service, "-o", "jsonpath={.spec.clusterIP}")
 	east1 := "endpointslice/" + sliceName(echo, &source.ImportedSlice{Cluster: "east", EndpointSlice: sliceOf("east", "10.1.0.1").EndpointSlice}, "IPv4")
 	r.is("an import",
@@ -177,7 +176,7 @@ func TestWriter(t *testing.T) {
 		"serviceimport/echo .metadata.annotations.note = b", "serviceimport/echo .status.clusters[*].cluster = east west",
 		"serviceimport/echo .status.conditions[0].reason = Ready", "serviceimport/echo .status.endpointSliceObjects = Present",
 		service+" .spec.selector = ", service+" .metadata.ownerReferences[0].name = echo", service+" .spec.ipFamilies[*] = IPv4",
-		east1+` .metadata.labels.multicluster\.kubernetes\.io/service-name = echo`, east1+` .metadata.labels.kubernetes\.io/service-name = `+DerivedName(echo),
+		east1+` .metadata.labels.multicluster\.kubernetes\.io/service-name = echo`, east1+` .metadata.labels.kubernetes\.io/service-name = `+source.DerivedName(echo),
 		east1+` .metadata.labels.endpointslice\.kubernetes\.io/managed-by = apiserver.tombolo.io`,
 		east1+" .endpoints[0].addresses[0] = 10.1.0.1", east1+" .endpoints[0].hostname = echo-0", east1+" .endpoints[0].zone = z1",
 		east1+" .endpoints[0].nodeName = ", east1+" .ports[0].appProtocol = http", east1+" .endpoints[0].conditions.ready = true")
@@ -199,6 +198,14 @@ func TestWriter(t *testing.T) {
 	if n := writes() - before; n > 0 {
 		t.Errorf("what is there is written %d times", n)
 	}
+
+	reached := both()
+	reached.Services[echo].Addresses = []netip.Addr{netip.MustParseAddr(ip)}
+	r.passes("the source has seen its address", reached)
+	r.kube.Kubectl("", "-n", "demo", "delete", service)
+	r.passes("and sees that somebody deleted the Service", both())
+	ip = r.kube.Kubectl("", "-n", "demo", "get", service, "-o", "jsonpath={.spec.clusterIP}")
+	r.is("there is one again", "serviceimport/echo .spec.ips = [\""+ip+"\"]")
 
 	alone := func(address string) *source.ClusterSet {
 		return setOf([]clusterset.Offer{east}, sliceOf("east", address))

@@ -1,6 +1,0 @@
-//go:build !race
-
-package health
-
-// raced: see raced_test.go.
-const raced = false
