@@ -29,6 +29,8 @@ const (
 	// repeatNote is how often an event is written anew while its reason lasts:
 	// Kubernetes forgets events after an hour.
 	repeatNote = 30 * time.Minute
+	// once is when one is that says what means nothing: not again.
+	once = 365 * 24 * time.Hour
 	// lookAround is how often it is looked whether we lead.
 	lookAround = time.Second
 	// noteRetry is the wait before an event is tried again that was refused.
@@ -50,8 +52,8 @@ type note struct {
 }
 
 // notes writes Events on the objects that cannot be taken as they are, or say what
-// means nothing. The same
-// mistake in the same object is one Event, whoever writes it and how often.
+// means nothing; of the latter once. The same mistake in the same object is one Event,
+// whoever writes it and how often.
 type notes struct {
 	config Config
 	client *client
@@ -112,23 +114,28 @@ func (n *notes) run(ctx context.Context) {
 	}
 }
 
-// write writes the events that are due. One that is refused, because its
-// namespace is about to go or whatever it is, keeps no other from being written.
+// write writes the events that are due, of mistakes first. One that is refused, because
+// its namespace is about to go or whatever it is, keeps no other from being written.
 func (n *notes) write(ctx context.Context, all map[note]string, now time.Time) error {
+	return errors.Join(n.some(ctx, all, false, now), n.some(ctx, all, true, now))
+}
+
+// some writes those that are due of mistakes, or of what means nothing.
+func (n *notes) some(ctx context.Context, all map[note]string, strays bool, now time.Time) error {
 	var errs []error
 	for w, version := range all {
-		if now.Before(n.turns[w].due) {
+		if w.mistake.stray != strays || now.Before(n.turns[w].due) {
 			continue
 		}
 		if ctx.Err() != nil || !n.limit.AllowN(now, 1) {
 			break // the others with the next look
 		}
-		if err := n.client.event(ctx, n.event(w, version, now)); err != nil {
+		if err := n.client.event(ctx, n.event(w, version, now), !strays); err != nil {
 			n.turns[w] = turn{now.Add(noteRetry), true}
 			errs = append(errs, fmt.Errorf("writing an event on %s: %w%s", w.object, err, hint(err)))
 			continue
 		}
-		n.turns[w] = turn{due: now.Add(repeatNote)}
+		n.turns[w] = turn{due: now.Add(map[bool]time.Duration{false: repeatNote, true: once}[strays])}
 	}
 	return errors.Join(errs...)
 }
@@ -183,11 +190,15 @@ func (n *notes) event(w note, version string, now time.Time) *corev1.Event {
 	}
 }
 
-// event writes an Event, or says of one that there is that it is true again.
-func (c *client) event(ctx context.Context, e *corev1.Event) error {
+// event writes an Event. Of one that there is it says that it is true again, if that is
+// to be said.
+func (c *client) event(ctx context.Context, e *corev1.Event, repeat bool) error {
 	err := c.core.Post().Namespace(e.Namespace).Resource("events").Body(e).Do(ctx).Error()
-	if !apierrors.IsAlreadyExists(err) {
+	switch {
+	case !apierrors.IsAlreadyExists(err):
 		return err
+	case !repeat:
+		return nil
 	}
 	again, err := json.Marshal(map[string]any{"lastTimestamp": e.LastTimestamp})
 	if err != nil {

@@ -107,3 +107,52 @@ func TestNotesGoOn(t *testing.T) {
 		}
 	}
 }
+
+// Mistakes go before what means nothing, however much there is of that; and that is said
+// once, also where another process has said it.
+func TestNotesOfMistakesFirst(t *testing.T) {
+	d := newDesk(t)
+	n := newNotes(Config{Node: "n0"}, d.client, slog.New(slog.DiscardHandler))
+	all := map[note]string{}
+	for i := range 500 {
+		all[note{object: source.Key{Kind: source.Service, Namespace: "stray", Name: fmt.Sprint("s", i)}, mistake: mistake{stray: true, text: "x"}}] = "1"
+	}
+	for i := range 5 {
+		all[note{object: source.Key{Kind: source.Service, Namespace: "wrong", Name: fmt.Sprint("s", i)}}] = "1"
+	}
+	start, wrote := time.Unix(1000, 0), map[string]int{}
+	look := func(after time.Duration) {
+		t.Helper()
+		if err := n.write(t.Context(), all, start.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		for _, namespace := range d.taken {
+			wrote[namespace]++
+		}
+		d.taken = nil
+	}
+	if look(0); wrote["wrong"] != 5 || wrote["stray"] != notesAtOnce-5 {
+		t.Errorf("first there are %v", wrote)
+	}
+	for i := range 600 {
+		look(time.Duration(i) * time.Second)
+	}
+	if wrote["wrong"] != 5 || wrote["stray"] != 500 {
+		t.Errorf("after ten minutes there are %v", wrote)
+	}
+	for i := range 600 {
+		look(repeatNote + time.Duration(i)*time.Second)
+	}
+	if wrote["wrong"] != 10 || wrote["stray"] != 500 {
+		t.Errorf("after another half an hour there are %v", wrote)
+	}
+	// The next to lead finds what was said.
+	d.refused["stray"] = apierrors.NewAlreadyExists(corev1.Resource("events"), "e")
+	n.turns = map[note]turn{}
+	for i := range 600 {
+		look(2*repeatNote + time.Duration(i)*time.Second)
+	}
+	if wrote["wrong"] != 15 || len(n.turns) != 505 {
+		t.Errorf("the next to lead wrote %v, and has %d turns", wrote, len(n.turns))
+	}
+}
