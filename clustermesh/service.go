@@ -71,6 +71,9 @@ const (
 // ServiceType is Kubernetes' type of a service.
 type ServiceType uint8
 
+// LoadBalancerClass is that of the services that have their addresses from us.
+const LoadBalancerClass = "tombolo.io/bgp"
+
 // The service types.
 const (
 	ClusterIP ServiceType = iota

@@ -10,9 +10,6 @@ import (
 	"tombolo.io/tombolo/clustermesh/source"
 )
 
-// LoadBalancerClass is that of the services that have their addresses from us.
-const LoadBalancerClass = "tombolo.io/bgp"
-
 // AddressConfig says how load-balancer addresses are given out.
 type AddressConfig struct {
 	// Rest is how long an address that was given back goes to no other service.
@@ -72,7 +69,7 @@ func (a *addresses) serves(s *clustermesh.Service) bool {
 	case s.LoadBalancerOthers && len(s.LoadBalancerIPs) == 0: // theirs is a host name
 		return false
 	case s.LoadBalancerClass != "" || !a.config.Classless:
-		return s.LoadBalancerClass == LoadBalancerClass
+		return s.LoadBalancerClass == clustermesh.LoadBalancerClass
 	case a.pools || a.config.Named:
 		return true
 	}

@@ -192,7 +192,7 @@ func TestClasses(t *testing.T) {
 	class := func(s, c string) string { return strings.Replace(s, "spec: {", "spec: {loadBalancerClass: "+c+", ", 1) }
 	r := newRig(t)
 	r.write("pool.yaml", poolYAML("public", "198.51.100.0/24", ""))
-	r.write("a.yaml", class(balancerYAML("ours", "", ""), LoadBalancerClass))
+	r.write("a.yaml", class(balancerYAML("ours", "", ""), clustermesh.LoadBalancerClass))
 	r.write("b.yaml", class(balancerYAML("theirs", "", "{ip: 203.0.113.9}"), "example.com/lb"))
 	r.write("c.yaml", balancerYAML("none", "", "{ip: 203.0.113.10}"))
 	s := r.serve("n1", func(c *Config) { c.Addresses.ByHand = true })

@@ -80,7 +80,7 @@ func (f *apiserverFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.config.Shrink.Hold, "shrink-hold", 5*time.Minute, "how long a source of which more than half is gone is not believed; 0 is for ever, until a start with --allow-shrink")
 	flags.StringSliceVar(&f.config.IdentityLabels, "identity-labels", nil, "which labels of pods make their identity, added to the default rules: app counts, -app does not, example.com/ a domain, team* a beginning, namespace:… those of the namespace")
 	flags.DurationVar(&f.config.IdentityWait, "identity-wait", 15*time.Second, "how long, on a store that was lost, no identity is given out before all agents said which they use")
-	flags.BoolVar(&f.config.Addresses.Classless, "default-load-balancer", true, "give addresses of pools also to services of type LoadBalancer that name no loadBalancerClass, which in Kubernetes others may do too, not only to those of class "+apiserver.LoadBalancerClass)
+	flags.BoolVar(&f.config.Addresses.Classless, "default-load-balancer", true, "give addresses of pools also to services of type LoadBalancer that name no loadBalancerClass, which in Kubernetes others may do too, not only to those of class "+clustermesh.LoadBalancerClass)
 	flags.DurationVar(&f.config.Addresses.Rest, "address-rest", time.Minute, "how long a load-balancer address that was given back goes to no other service")
 	flags.StringVar(&f.config.Store.Dir, "data-dir", "", "data directory of the embedded etcd")
 	flags.StringSliceVar(&f.config.Store.Listen, "etcd-listen", nil, "URLs on which the embedded etcd listens")

@@ -147,6 +147,23 @@ func TestBalancer(t *testing.T) {
 		}
 		r.kube.Kubectl("", "-n", "shop", "delete", "service", "theirs", "classless")
 	})
+	t.Run("against another who writes as often, ours is written more and more seldom", func(t *testing.T) {
+		r := r.of(t)
+		before, overwrites := r.writes("a"), 0
+		for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if r.look("a", "{.status.loadBalancer.ingress[*].ip}") == "203.0.113.3" {
+				continue
+			}
+			overwrites++
+			r.kube.Kubectl("", "-n", "shop", "patch", "service", "a", "--subresource=status", "--type=merge", "-p",
+				`{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.3"}]}}}`)
+		}
+		if n := r.writes("a") - before; n < 2 || n > 4 || overwrites < 3 {
+			t.Errorf("of %d overwrites %d were mended within 8 s", overwrites, n)
+		}
+		r.happened("a", `Warning Overwritten 1 true the field manager "kubectl-patch" changes what we write`)
+		r.has("in the end ours is there", "a=198.51.100.1")
+	})
 	t.Run("a service that leaves says nothing of us", func(t *testing.T) {
 		r := r.of(t)
 		r.kube.Kubectl("", "-n", "shop", "patch", "service", "a", "--type=merge", "-p", `{"spec": {"type": "ClusterIP", "loadBalancerClass": null}}`)
@@ -181,11 +198,15 @@ func TestBalancer(t *testing.T) {
 		r.kube.Kubectl("", "-n", "shop", "delete", "service", "yak")
 		r.until("it is given back", func() bool { return !slices.Contains(r.keys(), "private/addresses/198.51.100.1") })
 		s.stop()
-		r.apply(balancerYAML("early", "", ours)) // would have the first that is free
+		r.apply(balancerYAML("early", "", ours) + balancerYAML("odd", "", ours)) // early would have the first that is free
+		r.kube.Kubectl("", "-n", "shop", "patch", "service", "odd", "--subresource=status", "--type=merge", "-p",
+			`{"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.66"}]}}}`)
 		there := *r
 		there.newStore()
 		s := there.serve("other", source.Shrink{})
-		there.has("zoo has what it had", "zoo=198.51.100.2", "early=198.51.100.1")
+		there.has("zoo has what it had, and odd not what others wrote to it", "zoo=198.51.100.2", "early=198.51.100.1", "odd=")
+		there.says("odd", "PoolFull")
+		r.kube.Kubectl("", "-n", "shop", "delete", "service", "odd")
 		there.well(s)
 		s.stop()
 	})

@@ -35,12 +35,14 @@ type Queue[K comparable] struct {
 	due     []K
 	dueSet  map[K]struct{}
 	failed  map[K]*Failure[K]
+	// later are keys that wait for a time, without having failed.
+	later   map[K]time.Time
 	waiting retries[K]
 }
 
 // New returns an empty queue.
 func New[K comparable](b Backoff) *Queue[K] {
-	return &Queue[K]{backoff: b, dueSet: map[K]struct{}{}, failed: map[K]*Failure[K]{}}
+	return &Queue[K]{backoff: b, dueSet: map[K]struct{}{}, failed: map[K]*Failure[K]{}, later: map[K]time.Time{}}
 }
 
 // Mark makes a key due, whatever its backoff.
@@ -52,13 +54,25 @@ func (q *Queue[K]) Mark(k K) {
 	q.due = append(q.due, k)
 }
 
+// Later makes a key due at a time, whatever else does so before; of several times the
+// last counts.
+func (q *Queue[K]) Later(k K, at time.Time) {
+	if !q.later[k].Equal(at) {
+		q.later[k] = at
+		heap.Push(&q.waiting, retry[K]{k, at})
+	}
+}
+
 // Take returns the keys that are due at now, those marked first in the order
 // of their marks. The caller owes a Done for each.
 func (q *Queue[K]) Take(now time.Time) []K {
 	for len(q.waiting) > 0 && !q.waiting[0].at.After(now) {
 		r := heap.Pop(&q.waiting).(retry[K])
-		if f := q.failed[r.key]; f != nil && f.Retry.Equal(r.at) {
+		if q.stands(r) {
 			q.Mark(r.key)
+		}
+		if q.later[r.key].Equal(r.at) {
+			delete(q.later, r.key)
 		}
 	}
 	out := q.due
@@ -93,11 +107,18 @@ func (q *Queue[K]) wait(attempts int) time.Duration {
 	return min(d, q.backoff.Max)
 }
 
-// Next returns when a failed key is due again; false when none waits.
+// stands says whether a key still waits for that time.
+func (q *Queue[K]) stands(r retry[K]) bool {
+	f := q.failed[r.key]
+	at, ok := q.later[r.key]
+	return f != nil && f.Retry.Equal(r.at) || ok && at.Equal(r.at)
+}
+
+// Next returns when a key is due that failed, or was put off; false when none waits.
 func (q *Queue[K]) Next() (time.Time, bool) {
 	for len(q.waiting) > 0 {
 		r := q.waiting[0]
-		if f := q.failed[r.key]; f != nil && f.Retry.Equal(r.at) {
+		if q.stands(r) {
 			return r.at, true
 		}
 		heap.Pop(&q.waiting)
@@ -123,8 +144,8 @@ type retry[K comparable] struct {
 	at  time.Time
 }
 
-// retries is a heap by time. An entry that no longer matches its key's failure
-// is stale and skipped.
+// retries is a heap by time. An entry that no longer matches what its key waits for is
+// stale and skipped.
 type retries[K comparable] []retry[K]
 
 func (r retries[K]) Len() int           { return len(r) }

@@ -81,7 +81,9 @@ func (r *reader) read(o any) (*entry, error) {
 }
 
 // balanced takes note of what the status of a Service says. One without a class
-// whose addresses another implementation has written is that one's.
+// whose addresses another implementation has written is that one's. One of our class
+// never is: what others wrote there was not given by us, and is not to be read back as
+// though it were.
 func (e *entry) balanced(s *corev1.Service) {
 	e.said = balancer.Read(s)
 	if e.said == nil {
@@ -89,7 +91,11 @@ func (e *entry) balanced(s *corev1.Service) {
 	}
 	e.said.Left = len(e.mistakes) > 0
 	for _, noun := range e.objects {
-		noun.(*clustermesh.Service).LoadBalancerOthers = e.said.Others && s.Spec.LoadBalancerClass == nil
+		out := noun.(*clustermesh.Service)
+		out.LoadBalancerOthers = e.said.Judged.Others
+		if e.said.Others && out.LoadBalancerClass == clustermesh.LoadBalancerClass {
+			out.LoadBalancerIPs = nil
+		}
 	}
 }
 

@@ -65,6 +65,45 @@ func TestReader(t *testing.T) {
 	}
 }
 
+// Whose the addresses in a status are hangs on who wrote them. Those that we did not
+// write to a service of our class are nobody's: after the store was lost they would be
+// taken for what we had given.
+func TestReaderOfBalancers(t *testing.T) {
+	const wrote = `{"f:status": {"f:loadBalancer": {"f:ingress": {}}}}`
+	us := metav1.ManagedFieldsEntry{Manager: "tombolo-apiserver", Operation: metav1.ManagedFieldsOperationApply, Subresource: "status", FieldsV1: metav1.NewFieldsV1(wrote)}
+	them := metav1.ManagedFieldsEntry{Manager: "metallb", Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status", FieldsV1: metav1.NewFieldsV1(wrote)}
+	for _, c := range []struct {
+		class string
+		wrote []metav1.ManagedFieldsEntry
+		want  string
+	}{
+		{"", []metav1.ManagedFieldsEntry{us}, "[192.0.2.1] ours"},
+		{"", []metav1.ManagedFieldsEntry{them}, "[192.0.2.1] others'"},
+		{"tombolo.io/bgp", []metav1.ManagedFieldsEntry{us}, "[192.0.2.1] ours"},
+		{"tombolo.io/bgp", []metav1.ManagedFieldsEntry{them}, "[] ours"},
+		{"tombolo.io/bgp", []metav1.ManagedFieldsEntry{them, us}, "[192.0.2.1] ours"},
+		{"tombolo.io/bgp", nil, "[192.0.2.1] ours"},
+		{"example.com/lb", []metav1.ManagedFieldsEntry{them}, "[192.0.2.1] ours"},
+	} {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "u", ResourceVersion: "7", ManagedFields: c.wrote},
+			Spec:   corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: 80}}},
+			Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}}}}
+		if c.class != "" {
+			s.Spec.LoadBalancerClass = &c.class
+		}
+		r := reader{kind: kindOf(source.Service)}
+		e, err := r.read(s)
+		if err != nil || len(e.objects) != 1 {
+			t.Fatal(err, e.mistakes)
+		}
+		noun := e.objects[0].(*clustermesh.Service)
+		got := fmt.Sprint(noun.LoadBalancerIPs, map[bool]string{false: " ours", true: " others'"}[noun.LoadBalancerOthers])
+		if got != c.want {
+			t.Errorf("class %q, written by %d: %s, want %s", c.class, len(c.wrote), got, c.want)
+		}
+	}
+}
+
 // Equal values share their memory, unequal ones do not, and what is shared is
 // bounded.
 func TestInterner(t *testing.T) {

@@ -27,8 +27,10 @@ type Said struct {
 	Ingress []corev1.LoadBalancerIngress
 	// Conditions are those of our types.
 	Conditions []metav1.Condition
-	// Owned: something of the status is ours. Others: the addresses are not.
+	// Owned: something of the status is ours. Others: the addresses are not, but those of
+	// the field manager Writer.
 	Owned, Others bool
+	Writer        string
 	// Left: the object cannot be taken as it is written; what was known of it
 	// stays, and so does what was written to it.
 	Left bool
@@ -55,9 +57,14 @@ func Read(s *corev1.Service) *Said {
 		out.Owned = out.Owned || ours
 		if len(out.Ingress) > 0 && ownsIngress(m) {
 			given, theirs = given || ours, theirs || !ours
+			if !ours {
+				out.Writer = m.Manager
+			}
 		}
 	}
-	out.Others = theirs && !given
+	if out.Others = theirs && !given; !out.Others {
+		out.Writer = ""
+	}
 	out.Judged.Others = out.Others && s.Spec.LoadBalancerClass == nil
 	if !out.Owned && !out.Balanced {
 		return nil

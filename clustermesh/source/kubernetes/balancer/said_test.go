@@ -94,6 +94,7 @@ func TestDifference(t *testing.T) {
 		{"another word", balancer, us, one, "True Given: it had", one, given, true, false, ""},
 		{"lost", balancer, us, one, given, nil, full, true, false, "Warning PoolFull"},
 		{"full since long", balancer, [][2]string{{"us", wroteConditions}}, nil, full, nil, full, false, false, ""},
+		{"lost, and somebody else's", balancer, [][2]string{{"them", wroteIngress}, {"us", wroteConditions}}, one, full, nil, full, true, true, ""},
 		{"not ours any more", balancer, us, one, given, nil, "", true, false, ""},
 		{"never ours", balancer, [][2]string{{"them", wroteIngress}}, one, "", nil, "", false, true, ""},
 		{"theirs by now, but for a condition", balancer, [][2]string{{"them", wroteIngress}, {"us", wroteConditions}}, one, full, nil, "", true, true, ""},
@@ -137,6 +138,10 @@ func TestBody(t *testing.T) {
 		`"loadBalancer":{"ingress":[{"ip":"192.0.2.1","ipMode":"VIP"}]}}}`
 	if string(body) != want {
 		t.Errorf("got\n%s\nwant\n%s", body, want)
+	}
+	theirs := Read(service(t, "LoadBalancer", [][2]string{{"them", wroteIngress}}, []string{"203.0.113.9"}, ""))
+	if body, err = wanted(told(nil, "False PoolFull: x"), theirs, time.Unix(2e9, 0)).body(clustermesh.ServiceName{}, theirs); err != nil || !strings.Contains(string(body), `"loadBalancer":{"ingress":[]}`) {
+		t.Errorf("one that has none shows those of others: %s, %v", body, err)
 	}
 	if body, err = nothing(said).body(clustermesh.ServiceName{Namespace: "shop", Name: "web"}, said); err != nil || !strings.Contains(string(body), `"status":{}`) {
 		t.Errorf("nothing to say: %s, %v", body, err)

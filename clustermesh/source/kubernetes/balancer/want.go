@@ -57,7 +57,7 @@ func (w want) said(s *Said) bool {
 	if w.empty() {
 		return !s.Owned // what others wrote is theirs
 	}
-	if !s.Owned || s.Others || !reflect.DeepEqual(w.ingress, s.Ingress) || len(w.conditions) != len(s.Conditions) {
+	if !s.Owned || s.Others || len(w.ingress)+len(s.Ingress) > 0 && !reflect.DeepEqual(w.ingress, s.Ingress) || len(w.conditions) != len(s.Conditions) {
 		return false
 	}
 	for _, c := range w.conditions {
@@ -73,8 +73,11 @@ func (w want) said(s *Said) bool {
 // the version from one that is not any more as it was judged.
 func (w want) body(name clustermesh.ServiceName, s *Said) ([]byte, error) {
 	says := map[string]any{}
-	if len(w.ingress) > 0 {
+	switch {
+	case len(w.ingress) > 0:
 		says["loadBalancer"] = map[string]any{"ingress": w.ingress}
+	case s.Others && !w.empty(): // it has none of us, and is not to show those of others
+		says["loadBalancer"] = map[string]any{"ingress": []any{}}
 	}
 	if len(w.conditions) > 0 {
 		says["conditions"] = w.conditions

@@ -22,18 +22,6 @@ import (
 	"tombolo.io/tombolo/internal/reconcile"
 )
 
-// How statuses are written. An API that is slow gets as many requests as it answers.
-const (
-	// atOnce is how many requests are under way.
-	atOnce = 16
-	// patience bounds one.
-	patience = 15 * time.Second
-	// enough failures in a row are the API's and not those of single services; then
-	// nothing is written for a pause.
-	enough = 3
-	pause  = 5 * time.Second
-)
-
 // backoff is that of a Service that cannot be written: it is another one by now, or
 // the API says no.
 var backoff = reconcile.Backoff{Min: 100 * time.Millisecond, Max: time.Minute}
@@ -52,19 +40,15 @@ type Writer struct {
 	told  map[clustermesh.ServiceName]source.ServiceStatus
 	whole bool
 	queue *reconcile.Queue[clustermesh.ServiceName]
-	// ready are due, busy under way; those of them that changed meanwhile are true.
-	// None is ready twice: while the API refuses, its watch goes on.
-	ready  []clustermesh.ServiceName
-	queued map[clustermesh.ServiceName]struct{}
-	busy   map[clustermesh.ServiceName]bool
-	done   chan result
-	// refused are those whose refusal was logged, failures how many were refused, or not
-	// answered, since one was not. failing: that were so many that the API does not let
-	// us write; one is tried at until.
-	refused  map[clustermesh.ServiceName]bool
-	failures int
-	failing  bool
-	until    time.Time
+	// pace says who of those that are due may be written; busy are under way, and those of
+	// them that changed meanwhile are true.
+	pace *pace
+	busy map[clustermesh.ServiceName]bool
+	done chan result
+	// contests are the services whose status others change when we have written it, complaints what
+	// was logged of refusals.
+	contests   contests
+	complaints complaints
 }
 
 // result is how a write went.
@@ -83,7 +67,8 @@ func New(api rest.Interface, parameters runtime.ParameterCodec, happened func(ev
 		api: api, parameters: parameters, happened: happened, log: log,
 		inbox: inbox{seen: map[clustermesh.ServiceName]*Said{}, wake: make(chan struct{}, 1)},
 		said:  map[clustermesh.ServiceName]*Said{}, told: map[clustermesh.ServiceName]source.ServiceStatus{},
-		queue: reconcile.New[clustermesh.ServiceName](backoff), busy: map[clustermesh.ServiceName]bool{}, queued: map[clustermesh.ServiceName]struct{}{}, refused: map[clustermesh.ServiceName]bool{}, done: make(chan result, atOnce),
+		queue: reconcile.New[clustermesh.ServiceName](backoff), pace: newPace(), busy: map[clustermesh.ServiceName]bool{}, done: make(chan result, atOnce),
+		contests: contests{}, complaints: complaints{log: log, of: map[clustermesh.ServiceName]struct{}{}},
 	}
 }
 
@@ -121,31 +106,17 @@ func (w *Writer) Run(ctx context.Context) {
 		}
 		now := time.Now()
 		for _, name := range w.queue.Take(now) {
-			if _, twice := w.queued[name]; !twice {
-				w.ready, w.queued[name] = append(w.ready, name), struct{}{}
-			}
+			w.pace.due(name)
 		}
-		for w.may(now) {
-			name := w.ready[0]
-			w.ready = w.ready[1:]
-			delete(w.queued, name)
+		for name, ok := w.pace.next(now, len(w.busy)); ok; name, ok = w.pace.next(now, len(w.busy)) {
 			if write := w.plan(name, now); write != nil {
 				all.Go(func() { w.done <- write(ctx) })
+			} else {
+				w.pace.idle(name)
 			}
 		}
 		timer.Reset(w.wait(now))
 	}
-}
-
-// may says whether another write may begin.
-func (w *Writer) may(now time.Time) bool {
-	switch {
-	case len(w.ready) == 0:
-		return false
-	case w.failing: // one at a time finds out whether the API lets us again
-		return len(w.busy) == 0 && !now.Before(w.until)
-	}
-	return len(w.busy) < atOnce
 }
 
 func (w *Writer) wait(now time.Time) time.Duration {
@@ -153,8 +124,8 @@ func (w *Writer) wait(now time.Time) time.Duration {
 	if at, ok := w.queue.Next(); ok {
 		out = at.Sub(now)
 	}
-	if w.failing && len(w.ready) > 0 && len(w.busy) == 0 { // else its end wakes us
-		out = min(out, w.until.Sub(now))
+	if at, ok := w.pace.wait(); ok && len(w.busy) == 0 { // else its end wakes us
+		out = min(out, at.Sub(now))
 	}
 	return max(out, time.Millisecond)
 }
@@ -164,15 +135,14 @@ func (w *Writer) take(n news) {
 	if n.listed {
 		for name := range w.said {
 			if _, ok := n.seen[name]; !ok {
-				delete(w.said, name)
+				w.gone(name)
 			}
 		}
 	}
 	for name, s := range n.seen {
 		switch old := w.said[name]; {
 		case s == nil:
-			delete(w.said, name)
-			delete(w.refused, name)
+			w.gone(name)
 			continue
 		case old != nil && !n.listed && s.older(old):
 			continue // the answer to a write came before its watch
@@ -182,6 +152,7 @@ func (w *Writer) take(n news) {
 	}
 	if n.ended {
 		w.told, w.whole = map[clustermesh.ServiceName]source.ServiceStatus{}, false
+		clear(w.contests) // another writes from now on
 	}
 	if n.told == nil {
 		return
@@ -201,7 +172,16 @@ func (w *Writer) take(n news) {
 	}
 }
 
+func (w *Writer) gone(name clustermesh.ServiceName) {
+	delete(w.said, name)
+	delete(w.contests, name)
+	w.pace.changed(name)
+	w.complaints.settled(name)
+}
+
+// mark has a Service looked at that changed, or of which something else is to be said.
 func (w *Writer) mark(name clustermesh.ServiceName) {
+	w.pace.changed(name)
 	if _, ok := w.busy[name]; ok {
 		w.busy[name] = true
 		return
@@ -224,6 +204,12 @@ func (w *Writer) plan(name clustermesh.ServiceName, now time.Time) func(context.
 		w.queue.Done(name, nil, now)
 		return nil
 	}
+	contested, due := w.contests.judge(name, said, now)
+	if now.Before(due) {
+		w.queue.Done(name, nil, now)
+		w.queue.Later(name, due)
+		return nil
+	}
 	body, err := desired.body(name, said)
 	if err != nil {
 		w.queue.Done(name, err, now)
@@ -231,9 +217,13 @@ func (w *Writer) plan(name clustermesh.ServiceName, now time.Time) func(context.
 		return nil
 	}
 	w.busy[name] = false
+	happened := happened(name, said, desired, told)
+	if contested > 0 {
+		happened = w.contested(name, said, contested, happened)
+	}
 	return func(ctx context.Context) result {
 		s, err := w.apply(ctx, name, body)
-		return result{name, said.UID, s, happened(name, said, desired, told), err}
+		return result{name, said.UID, s, happened, err}
 	}
 }
 
@@ -253,15 +243,18 @@ func (w *Writer) apply(ctx context.Context, name clustermesh.ServiceName, body [
 func (w *Writer) finish(r result, now time.Time) {
 	again := w.busy[r.name]
 	delete(w.busy, r.name)
-	passing := apierrors.IsNotFound(r.err) || apierrors.IsConflict(r.err) // the watch tells more
-	switch {
-	case r.err == nil || passing:
-		delete(w.refused, r.name)
-		w.well()
-	case errors.Is(r.err, context.Canceled):
-	default:
-		w.ill(r, now)
+	if errors.Is(r.err, context.Canceled) {
+		return // we end
 	}
+	err := r.err
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // the watch tells more
+		err = nil
+	}
+	silent := w.pace.silences >= enough
+	for _, name := range w.pace.ended(r.name, err, now) {
+		w.queue.Mark(name)
+	}
+	w.complaints.ended(r.name, err, silent, w.pace.silences >= enough)
 	if r.err == nil {
 		w.answered(r)
 	}
@@ -270,6 +263,7 @@ func (w *Writer) finish(r result, now time.Time) {
 	}
 	if w.queue.Done(r.name, r.err, now); again {
 		w.queue.Mark(r.name)
+		w.pace.changed(r.name)
 	}
 }
 
@@ -283,34 +277,8 @@ func (w *Writer) answered(r result) {
 	case !r.said.older(old):
 		w.said[r.name] = r.said
 	}
+	w.contests.wrote(r.name, r.said)
 	for _, e := range r.events {
 		w.happened(e)
 	}
-}
-
-// ill takes in that a status cannot be written, and logs it once: of the service, or,
-// where no other can either, of the API.
-func (w *Writer) ill(r result, now time.Time) {
-	w.failures++
-	switch {
-	case w.failures >= enough && !w.failing:
-		text := r.err.Error()
-		if apierrors.IsForbidden(r.err) && !apierrors.HasStatusCause(r.err, corev1.NamespaceTerminatingCause) {
-			text += "; the role in deploy/rbac/apiserver.yaml allows it: kubectl apply -f deploy/rbac/apiserver.yaml"
-		}
-		w.log.Warn("the load-balancer addresses of services cannot be written to their status; it is tried again", "service", r.name.String(), "err", text)
-	case w.failures < enough && !w.refused[r.name]:
-		w.log.Warn("the load-balancer addresses of a service cannot be written to its status; it is tried again", "service", r.name.String(), "err", r.err)
-		w.refused[r.name] = true
-	}
-	if w.failing = w.failures >= enough; w.failing {
-		w.until = now.Add(pause)
-	}
-}
-
-func (w *Writer) well() {
-	if w.failing {
-		w.log.Info("the load-balancer addresses of services can be written to their status again")
-	}
-	w.failing, w.failures = false, 0
 }

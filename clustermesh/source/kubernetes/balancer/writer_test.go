@@ -29,10 +29,16 @@ import (
 type desk struct {
 	mu      sync.Mutex
 	refused *apierrors.StatusError
+	// some, if there are, are those alone that it refuses.
+	some map[string]bool
+	// after is called when it has taken a status.
+	after func(name string)
 	// wrote has the name of each service that was written, atOnce how many requests
 	// were under way together.
 	wrote        []string
 	busy, atOnce int
+	// version is that of the last object, if there is one.
+	version int
 }
 
 func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +48,9 @@ func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
 	d.atOnce = max(d.atOnce, d.busy)
 	d.wrote = append(d.wrote, name)
 	refused := d.refused
+	if d.some != nil && !d.some[name] {
+		refused = nil
+	}
 	d.mu.Unlock()
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/json")
@@ -56,7 +65,7 @@ func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(body, &s); err != nil {
 			panic(err)
 		}
-		s.Spec.Type, s.ResourceVersion = corev1.ServiceTypeLoadBalancer, "9"
+		s.Spec.Type, s.ResourceVersion = corev1.ServiceTypeLoadBalancer, d.next()
 		s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "tombolo-apiserver", Operation: "Apply", Subresource: "status",
 			FieldsV1: metav1.NewFieldsV1(wroteIngress)}}
 		out = s
@@ -65,6 +74,27 @@ func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
 	d.busy--
 	d.mu.Unlock()
 	json.NewEncoder(w).Encode(out)
+	if d.after != nil && refused == nil {
+		d.after(name)
+	}
+}
+
+// RoundTrip has it serve without a network, in virtual time too.
+func (d *desk) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	w := httptest.NewRecorder()
+	d.serve(w, r)
+	return w.Result(), nil
+}
+
+// next returns the version of what is written now.
+func (d *desk) next() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.version = max(d.version, 8) + 1
+	return fmt.Sprint(d.version)
 }
 
 // count returns how many writes there were.
@@ -82,14 +112,12 @@ func (d *desk) refuse(err *apierrors.StatusError) {
 
 // open returns a writer for the desk that runs until the test ends.
 func open(t *testing.T, d *desk, log io.Writer) (*Writer, func() []events.Event) {
-	srv := httptest.NewServer(http.HandlerFunc(d.serve))
-	t.Cleanup(srv.Close)
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
 	version := corev1.SchemeGroupVersion
-	api, err := rest.RESTClientFor(&rest.Config{Host: srv.URL, QPS: -1, APIPath: "/api", ContentConfig: rest.ContentConfig{
+	api, err := rest.RESTClientFor(&rest.Config{Host: "http://desk", Transport: d, QPS: -1, APIPath: "/api", ContentConfig: rest.ContentConfig{
 		GroupVersion: &version, NegotiatedSerializer: serializer.NewCodecFactory(scheme).WithoutConversion()}})
 	if err != nil {
 		t.Fatal(err)
