@@ -59,18 +59,27 @@ func newKubelet() *cobra.Command {
 	return r.add(c)
 }
 
-// newKubeEtcd is the store of a lab's kube-apiserver.
+// newKubeEtcd is the store of a lab's kube-apiserver, newLabEtcd that of a lab's
+// cluster whose API server has none in it.
 func newKubeEtcd() *cobra.Command {
+	return newEtcd(lab.KubeEtcd, "Runs the etcd of a lab's kube-apiserver")
+}
+
+func newLabEtcd() *cobra.Command {
+	return newEtcd(lab.Etcd, "Runs the etcd of a lab's cluster, apart from its API server")
+}
+
+func newEtcd(role lab.Role, short string) *cobra.Command {
 	var r labRole
-	cfg := embedded.Config{EpochKey: clustermesh.EpochKey}
+	cfg := embedded.Config{EpochKey: clustermesh.EpochKey, Users: embedded.Tombolo(clustermesh.Root)}
 	c := &cobra.Command{
-		Use:    string(lab.KubeEtcd),
-		Short:  "Runs the etcd of a lab's kube-apiserver",
+		Use:    string(role),
+		Short:  short,
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var ready atomic.Bool
-			return r.run(c.Context(), lab.KubeEtcd, &ready, func(ctx context.Context, log *slog.Logger) error {
+			return r.run(c.Context(), role, &ready, func(ctx context.Context, log *slog.Logger) error {
 				server, err := embedded.Start(ctx, cfg, log)
 				if err != nil {
 					return err
@@ -87,7 +96,10 @@ func newKubeEtcd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&cfg.Dir, "data-dir", "", "its directory")
-	c.Flags().StringSliceVar(&cfg.Listen, "listen", nil, "the URL on which it listens, without TLS")
+	c.Flags().StringSliceVar(&cfg.Listen, "listen", nil, "the URL on which it listens")
+	c.Flags().StringVar(&cfg.TLS.CA, "tls-ca", "", "PEM file of its clients' authority; without it nobody is authenticated")
+	c.Flags().StringVar(&cfg.TLS.Cert, "tls-cert", "", "PEM file of its certificate")
+	c.Flags().StringVar(&cfg.TLS.Key, "tls-key", "", "PEM file of that certificate's key")
 	return r.add(c)
 }
 

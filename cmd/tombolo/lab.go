@@ -137,6 +137,7 @@ the lab stays as it is; logs are /run/tombolo-lab/<lab>/machines/<machine>/log/<
 	}
 	c.Flags().IntVar(&size.Clusters, "clusters", 2, fmt.Sprintf("number of clusters, to %d", plan.MaxClusters))
 	sizeFlags(c, &size)
+	c.Flags().BoolVar(&size.ExternalEtcd, "external-etcd", false, "each cluster's etcd is a process of its own, role etcd, and not in its API server")
 	kubernetesFlag(c, &size)
 	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "give up after this long; with Kubernetes three minutes by default")
 	return c

@@ -14,8 +14,9 @@ import (
 )
 
 // Restore puts another store in the place of a cluster's: that of a snapshot, or
-// an empty one when snapshot is empty. The API server, with the etcd in it, is
-// killed when it runs, and started on the new store. The old one is gone.
+// an empty one when snapshot is empty. The process with the etcd in it, which is the
+// API server unless the lab keeps them apart, is killed when it runs, and started on
+// the new store. The old one is gone.
 func (l *Lab) Restore(ctx context.Context, cluster, snapshot string) error {
 	c, ok := l.Cluster(cluster)
 	if !ok {
@@ -27,7 +28,7 @@ func (l *Lab) Restore(ctx context.Context, cluster, snapshot string) error {
 			return fmt.Errorf("reading the snapshot: %w", err)
 		}
 	}
-	if err := l.Kill(ctx, node, APIServer, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := l.Kill(ctx, node, l.store(), syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	data := l.dataDir(c)
@@ -39,7 +40,7 @@ func (l *Lab) Restore(ctx context.Context, cluster, snapshot string) error {
 			return fmt.Errorf("restoring the store of %s: %w", cluster, err)
 		}
 	}
-	return l.Start(ctx, node, APIServer)
+	return l.Start(ctx, node, l.store())
 }
 
 // restoreFrom runs the command that an operator would.

@@ -28,6 +28,8 @@ const (
 	APIServer Role = "apiserver"
 	Agent     Role = "agent"
 	Speaker   Role = "speaker"
+	// Etcd is a cluster's store in a lab whose API servers have none in them.
+	Etcd Role = "etcd"
 )
 
 // The roles of a lab with Kubernetes: a kubelet on each node, the others on the
@@ -100,6 +102,9 @@ func (l *Lab) nodeTasks(m plan.Machine) ([]task, error) {
 		return nil, err
 	}
 	if m.Name == c.Nodes[0].Name {
+		if l.ExternalEtcd {
+			out = append(out, l.etcd(m, c))
+		}
 		out = append(out, l.role(m, APIServer, l.apiserverFlags(c)))
 	}
 	reader := append([]string{"--etcd-endpoints", objects.EtcdURL(c)}, l.tls(c, pki.Node)...)
@@ -114,12 +119,30 @@ func (l *Lab) apiserverFlags(c plan.Cluster) []string {
 	if l.Kubernetes != "" {
 		from = []string{"--source", "kubernetes", "--kubeconfig", l.plane(c).Access(tombolo).Kubeconfig}
 	}
-	return slices.Concat(from, []string{
+	store := []string{"--data-dir", l.dataDir(c), "--etcd-listen", objects.EtcdURL(c),
+		"--etcd-server-cert", certs.ServerCert(), "--etcd-server-key", certs.ServerKey()}
+	if l.ExternalEtcd {
+		store = []string{"--etcd-endpoints", objects.EtcdURL(c)}
+	}
+	return slices.Concat(from, store, []string{
 		"--cluster-name", c.Name, "--cluster-id", fmt.Sprint(c.ID),
 		"--pod-cidr", list(c.PodCIDR), "--node-cidr", list(c.NodeCIDR), "--service-cidr", list(c.ServiceCIDR),
-		"--data-dir", l.dataDir(c), "--etcd-listen", objects.EtcdURL(c),
-		"--etcd-server-cert", certs.ServerCert(), "--etcd-server-key", certs.ServerKey(),
 	}, l.tls(c, pki.Root))
+}
+
+// etcd is a cluster's store in a process of its own.
+func (l *Lab) etcd(m plan.Machine, c plan.Cluster) task {
+	certs := l.Certificates(c.Name)
+	return l.role(m, Etcd, []string{"--data-dir", l.dataDir(c), "--listen", objects.EtcdURL(c),
+		"--tls-ca", certs.CA(), "--tls-cert", certs.ServerCert(), "--tls-key", certs.ServerKey()})
+}
+
+// store is the role of the process that a cluster's store is in.
+func (l *Lab) store() Role {
+	if l.ExternalEtcd {
+		return Etcd
+	}
+	return APIServer
 }
 
 func (l *Lab) tls(c plan.Cluster, user string) []string {

@@ -142,6 +142,9 @@ func (l *Lab) stages() []stage {
 			return "demo/echo has the pods of all clusters in the maps of every node", l.awaitMesh(ctx)
 		}},
 	}
+	if l.ExternalEtcd {
+		all = slices.Insert(all, 2, stage{"stores", run(plan.KindNode, "etcds", false, Etcd)})
+	}
 	if l.Kubernetes == "" {
 		return all
 	}
@@ -168,6 +171,9 @@ func describe(c plan.Config) string {
 	text := fmt.Sprintf("%d clusters of %d nodes of %d pods, router %s over %s", c.Clusters, c.Nodes, c.Pods, c.Router, cmp.Or(c.Family, "ipv4"))
 	if c.Kubernetes != "" {
 		text += ", with Kubernetes"
+	}
+	if c.ExternalEtcd {
+		text += ", etcd apart"
 	}
 	return text
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// Kubernetes is the directory with the programs of a control plane; with it
 	// each cluster has one, whose pods the nodes run. Empty: objects are manifests.
 	Kubernetes string `json:"kubernetes,omitempty"`
+	// ExternalEtcd keeps each cluster's etcd in a process of its own, which outlives
+	// the API server.
+	ExternalEtcd bool `json:"externalEtcd,omitempty"`
 }
 
 var (
