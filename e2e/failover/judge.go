@@ -23,8 +23,10 @@ type Outcome struct {
 	// Failed new connections and Broken long ones; Stray reached who they should
 	// not. Hung long connections never ended: nobody told their client.
 	Failed, Broken, Stray, Hung int
-	// Verdicts are the nodes and clusters that a node's maps held for down.
-	Verdicts int
+	// Wrong says what else was not as it should be: who was held for down by whom
+	// and should not have been, or the other way round; which backends were missing
+	// in whose maps; what nobody was told.
+	Wrong []string
 	// Errors counts what the failed ones among the new connections said.
 	Errors map[string]int
 	// First and Last are when those failures began, after the fault.
@@ -41,8 +43,8 @@ func (o Outcome) why() string {
 		return cmp.Or(cmp.Compare(o.Errors[b], o.Errors[a]), cmp.Compare(a, b))
 	})
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d failed, from %v to %v after the fault, %d held down:", o.Failed,
-		o.First.Round(time.Millisecond), o.Last.Round(time.Millisecond), o.Verdicts)
+	fmt.Fprintf(&b, "%d failed, from %v to %v after the fault:", o.Failed,
+		o.First.Round(time.Millisecond), o.Last.Round(time.Millisecond))
 	for _, k := range kinds[:min(len(kinds), 3)] {
 		fmt.Fprintf(&b, " %d× %s;", o.Errors[k], k)
 	}

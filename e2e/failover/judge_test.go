@@ -60,7 +60,7 @@ func TestWhy(t *testing.T) {
 	q := question{fault: time.Unix(1000, 0), lost: func(echo.Pod) bool { return false }}
 	all := connections("short 100 2100 - !, short 300 2300 - !, short 20 21 - !, short 5 6 east-1")
 	all[0].Error, all[1].Error, all[2].Error = "read tcp 10.0.0.1:400->10.0.0.2:80: reset", "read tcp 10.0.0.1:500->10.0.0.2:80: reset", "refused"
-	want := "3 failed, from 20ms to 300ms after the fault, 0 held down: 2× read tcp 10.0.0.1:…->10.0.0.2:80: reset; 1× refused"
+	want := "3 failed, from 20ms to 300ms after the fault: 2× read tcp 10.0.0.1:…->10.0.0.2:80: reset; 1× refused"
 	if got := q.judge(all).why(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -55,7 +55,7 @@ func (b bench) main(ctx context.Context, docs string, names []string) (err error
 	if err := b.prepare(ctx, dir); err != nil {
 		return err
 	}
-	fmt.Printf("%d faults, each %d times: about %v\n", len(chosen), repeat, b.estimate(chosen, repeat).Round(time.Minute))
+	fmt.Println(b.estimate(chosen, repeat))
 	r := figure.New(os.Stdout)
 	for _, f := range chosen {
 		if err := b.measure(ctx, r, f, repeat); err != nil {
@@ -109,20 +109,15 @@ func wanted(names []string) (repeat int, chosen []fault, err error) {
 // overhead is what a trial takes besides the fault: a lab comes up and goes.
 const overhead = settle + 4*time.Second
 
-// repeat bounds a number of trials.
-func (f fault) repeat(n int) int {
-	if f.trials > 0 {
-		return min(n, f.trials)
-	}
-	return n
-}
-
-func (b bench) estimate(chosen []fault, repeat int) time.Duration {
+// estimate says what will be played, and how long that will take.
+func (b bench) estimate(chosen []fault, repeat int) string {
 	var sum time.Duration
+	trials := 0
 	for _, f := range chosen {
+		trials += f.repeat(repeat)
 		sum += time.Duration(f.repeat(repeat)) * (overhead + f.span(b.outage))
 	}
-	return sum
+	return fmt.Sprintf("%d faults, %d trials, outages of %v: about %v", len(chosen), trials, b.outage, sum.Round(time.Minute))
 }
 
 // measure plays a fault and reports its figures. A trial that could not be
@@ -132,17 +127,21 @@ func (b bench) measure(ctx context.Context, r *figure.Report, f fault, repeat in
 	var failed error
 	repeat = f.repeat(repeat)
 	for n := range repeat {
-		o, err := b.run(ctx, f, n)
+		variant := f.variant(n)
+		o, err := b.run(ctx, f, variant)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			failed = fmt.Errorf("trial %d of %s: %w", n+1, f.name, err)
+			failed = fmt.Errorf("trial %d of %s: %w", n+1, f.title(variant), err)
 			fmt.Fprintln(os.Stderr, failed)
 			continue
 		}
 		if why := o.why(); why != "" && f.harmless {
-			fmt.Fprintf(os.Stderr, "trial %d of %s: %s\n", n+1, f.name, why)
+			fmt.Fprintf(os.Stderr, "trial %d of %s: %s\n", n+1, f.title(variant), why)
+		}
+		for _, w := range o.Wrong {
+			fmt.Fprintf(os.Stderr, "trial %d of %s: %s\n", n+1, f.title(variant), w)
 		}
 		all = append(all, o)
 	}

@@ -12,11 +12,11 @@ import (
 // report says what the trials of a fault came to.
 func (f fault) report(r *figure.Report, all []Outcome) {
 	var fresh, long []time.Duration
-	var failed, broken, stray, hung, verdicts int
+	var failed, broken, stray, hung, wrong int
 	for _, o := range all {
 		fresh, long = append(fresh, o.New), append(long, o.Long)
 		failed, broken, stray = failed+o.Failed, broken+o.Broken, stray+o.Stray
-		hung, verdicts = hung+o.Hung, verdicts+o.Verdicts
+		hung, wrong = hung+o.Hung, wrong+len(o.Wrong)
 	}
 	goal := func(name string, value, most time.Duration) {
 		if most == 0 {
@@ -45,13 +45,16 @@ func (f fault) report(r *figure.Report, all []Outcome) {
 	if f.harmless || f.kept {
 		r.None(f.name+"_long_broken", broken)
 	}
-	if f.unnoticed {
-		r.None(f.name+"_verdicts", verdicts)
+	if f.counted {
 		r.State(f.name+"_failed", float64(failed), "count")
 	}
-	if f.strange != nil {
+	switch {
+	case f.never:
+		r.None(f.name+"_stray", stray)
+	case f.strange != nil:
 		r.State(f.name+"_stray", float64(stray), "count")
 	}
+	r.None(f.name+"_wrong", wrong)
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,17 +42,19 @@ type trial struct {
 	*lab.Lab
 	ctx    context.Context
 	outage time.Duration
-	// n counts the trials of a fault, from 0.
-	n int
+	// variant of the fault that is played.
+	variant string
+	// wrong is what was not as it should be, besides what the load and the maps say.
+	wrong []string
 	// fault is when it happened.
 	fault time.Time
 	// lease is when the peer's node renewed its lease last, in Unix nanoseconds.
 	lease *atomic.Int64
 }
 
-// run plays one trial of a fault in a lab of its own.
-func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
-	l, err := lab.New(b.base, b.binary, plan.Config{Lab: b.name, Clusters: cmp.Or(f.clusters, 2), Nodes: cmp.Or(f.nodes, 2), Pods: 2, Router: "builtin", Family: b.family})
+// run plays a variant of a fault once, in a lab of its own.
+func (b bench) run(ctx context.Context, f fault, variant string) (o Outcome, err error) {
+	l, err := lab.New(b.base, b.binary, f.size(b.name, b.family))
 	if err != nil {
 		return o, err
 	}
@@ -60,7 +64,7 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := &trial{Lab: l, ctx: ctx, n: n, outage: b.outage}
+	t := &trial{Lab: l, ctx: ctx, variant: variant, outage: b.outage}
 	if f.before != nil {
 		if err := f.before(t); err != nil {
 			return o, fmt.Errorf("preparing: %w", err)
@@ -78,8 +82,11 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	if err := t.wait(settle); err != nil {
 		return o, err
 	}
+	watched, err := t.watchMaps()
+	if err != nil {
+		return o, err
+	}
 	t.fault = time.Now()
-	watched := t.watchVerdicts()
 	if err := f.play(t); err != nil {
 		return o, fmt.Errorf("breaking things: %w", err)
 	}
@@ -93,17 +100,44 @@ func (b bench) run(ctx context.Context, f fault, n int) (o Outcome, err error) {
 	if f.strange != nil {
 		q.strange = func(p echo.Pod) bool { return f.strange(t, p) }
 	}
-	if o.Verdicts, err = watched(); err != nil {
+	seen, err := watched()
+	if err != nil {
 		return o, err
 	}
 	all, err := load.stop()
 	if err != nil {
 		return o, err
 	}
-	verdicts := o.Verdicts
 	o = q.judge(all)
-	o.Verdicts = verdicts
+	if o.Wrong, err = f.wrong(t, seen); err != nil {
+		return o, err
+	}
 	return o, steady(all, q.fault)
+}
+
+// wrong says what was seen besides the load and should not have been, or not seen
+// and should have.
+func (f fault) wrong(t *trial, seen *watch) ([]string, error) {
+	var text string
+	if f.down != nil {
+		text = f.down(t)
+	}
+	want, err := readWish(t.Plan, text)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Concat(t.wrong, want.wrong(seen.held))
+	if f.harmless {
+		for _, d := range slices.Sorted(maps.Keys(seen.dropped)) {
+			out = append(out, "backend missing in the maps of "+d)
+		}
+	}
+	return out, nil
+}
+
+// size is that of the fault's lab.
+func (f fault) size(name, family string) plan.Config {
+	return plan.Config{Lab: name, Clusters: cmp.Or(f.clusters, 2), Nodes: cmp.Or(f.nodes, 2), Pods: 2, Router: "builtin", Family: family, ExternalEtcd: f.external}
 }
 
 func (b bench) target(l *lab.Lab) netip.AddrPort {
