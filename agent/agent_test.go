@@ -47,7 +47,7 @@ func TestLife(t *testing.T) {
 	second := r.start()
 	r.until("the agent says that the store is away", func() bool { return !second.Status().StaleSince.IsZero() })
 	s := second.Status()
-	if s.Health != clustermesh.HealthDegraded || s.Ready() == nil || s.Unclaimed != 1 || !strings.Contains(fmt.Sprint(s.Reasons), "etcd is out of reach since") {
+	if s.Health != clustermesh.HealthDegraded || s.Ready() == nil || s.Unclaimed != 1 || !strings.Contains(fmt.Sprint(s.Reasons), "etcd is stale since") {
 		t.Errorf("without the store the status is %+v, ready: %v", s, s.Ready())
 	}
 	always("without the store", "two")

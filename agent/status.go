@@ -22,7 +22,8 @@ type Status struct {
 	// Synced is set once all of this cluster's services were seen; until then
 	// what was found in the maps stays as it is.
 	Synced bool `json:"synced"`
-	// StaleSince is when etcd went out of reach; zero while it is not.
+	// StaleSince is since when what etcd says may be old: it is out of reach, or no API
+	// server keeps it up to date. Zero while neither is so.
 	StaleSince time.Time `json:"staleSince,omitzero"`
 	Revision   int64     `json:"revision"`
 	// Services counts those that are balanced here, Unclaimed the service ports
@@ -191,7 +192,7 @@ func statusOf(snap *loadbalancer.Snapshot) *Status {
 		s.Ejected += len(service.Ejections)
 	}
 	if !snap.Stale.IsZero() {
-		s.Reasons = append(s.Reasons, fmt.Sprintf("etcd is out of reach since %s; the maps stay as they are: %s",
+		s.Reasons = append(s.Reasons, fmt.Sprintf("etcd is stale since %s; the maps stay as they are: %s",
 			snap.Stale.UTC().Format(time.RFC3339), snap.StaleReason))
 	} else if !snap.Synced {
 		s.Reasons = append(s.Reasons, "the cluster's services are not all known yet; the maps stay as they are")

@@ -38,7 +38,7 @@ func (s *Status) Ready() error {
 	case s.Health == clustermesh.HealthStopped:
 		return errors.New(s.Reasons[0])
 	case !s.Synced && !s.StaleSince.IsZero():
-		return fmt.Errorf("etcd was not reached since %s", s.StaleSince.UTC().Format("15:04:05"))
+		return fmt.Errorf("etcd is stale since %s, and the cluster's services are not all known", s.StaleSince.UTC().Format("15:04:05"))
 	case !s.Synced:
 		return errors.New("the cluster's services are not all known yet")
 	}
@@ -52,7 +52,7 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 	}
 	out := []control.Sample{
 		gauge("tombolo_agent_synced", "1 once all of the cluster's services were seen.", truth(s.Synced)),
-		gauge("tombolo_agent_stale", "1 while etcd is out of reach.", truth(!s.StaleSince.IsZero())),
+		gauge("tombolo_agent_stale", "1 while etcd is out of reach, or no API server keeps what it says up to date.", truth(!s.StaleSince.IsZero())),
 		gauge("tombolo_agent_services", "Services that are balanced here.", float64(s.Services)),
 		gauge("tombolo_agent_failures", "Services that could not be written.", float64(s.Failures)),
 		gauge("tombolo_agent_invalid_values", "Values in etcd that do not decode.", float64(s.Invalid)),

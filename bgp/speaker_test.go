@@ -71,7 +71,7 @@ func testSpeaker(t *testing.T, kind lab.Kind) {
 	}
 
 	s.source("disk")
-	s.reason("etcd out of reach")
+	s.reason("etcd stale since")
 	w.lose()
 	w.fill()
 	s.until("store reached", func() string {

@@ -22,7 +22,8 @@ type Status struct {
 	// Source says what the paths come from: "store", "disk" until the store was
 	// seen whole, and empty while nothing is known.
 	Source string `json:"source"`
-	// StaleSince is when the store went out of reach; zero while it is not.
+	// StaleSince is since when what the store says may be old: it is out of reach, or no
+	// API server keeps it up to date. Zero while neither is so.
 	StaleSince time.Time `json:"staleSince,omitzero"`
 	// Invalid counts values in the store that do not decode; what they held
 	// before stays.

@@ -67,7 +67,7 @@ func (l *loop) publish() {
 	}
 	since, err := l.collector.view.Stale()
 	if st.StaleSince = since; !since.IsZero() {
-		st.Reasons = append(st.Reasons, fmt.Sprintf("etcd out of reach since %s: %v", since.Format(time.TimeOnly), err))
+		st.Reasons = append(st.Reasons, fmt.Sprintf("etcd stale since %s: %v", since.Format(time.TimeOnly), err))
 	}
 	invalid := l.collector.view.Invalid()
 	st.Invalid = len(invalid)

@@ -110,6 +110,7 @@ func MarkerEpoch(value []byte) (string, error) {
 // numbers that do not fit their field.
 var readers = map[Kind]func(*checker, []byte) (Object, error){
 	KindCluster:    reader(readCluster),
+	KindLease:      reader(readLease),
 	KindNodes:      reader(readNode),
 	KindServices:   reader(readService),
 	KindSlices:     reader(readSlice),
@@ -152,6 +153,9 @@ func unmarshal(value []byte, m proto.Message) error {
 
 // Kind implements Object.
 func (*Cluster) Kind() Kind { return KindCluster }
+
+// Kind implements Object.
+func (*Lease) Kind() Kind { return KindLease }
 
 // Kind implements Object.
 func (*Node) Kind() Kind { return KindNodes }
@@ -217,6 +221,7 @@ func (*CheckRequest) Kind() Kind { return KindAsked }
 func (*CheckAnswer) Kind() Kind { return KindAnswers }
 
 func (*Cluster) keyName() string            { return "" }
+func (*Lease) keyName() string              { return "" }
 func (n *Node) keyName() string             { return n.Name }
 func (s *Service) keyName() string          { return s.Name.String() }
 func (s *EndpointSlice) keyName() string    { return s.Service.String() + "/" + s.Name }

@@ -27,9 +27,11 @@ const (
 // Kind is the table that a key belongs to, as it is written in the key.
 type Kind string
 
-// The kinds. KindCluster, KindState, KindSeal, KindGossip and KindOrigin are single keys, not tables.
+// The kinds. KindCluster, KindLease, KindState, KindSeal, KindGossip and KindOrigin are
+// single keys, not tables.
 const (
 	KindCluster    Kind = "cluster"
+	KindLease      Kind = "lease"
 	KindState      Kind = "state"
 	KindSeal       Kind = "seal"
 	KindNodes      Kind = "nodes"
@@ -70,6 +72,7 @@ type place struct {
 // drain is of is the first of its names: see namesOf.
 var layout = map[Kind]place{
 	KindCluster:    {0, []Area{Export, Mirror}},
+	KindLease:      {0, []Area{Export}},
 	KindState:      {0, []Area{Mirror}},
 	KindSeal:       {0, []Area{Private}},
 	KindNodes:      {1, []Area{Export, Private, Mirror}},
@@ -146,7 +149,7 @@ func (k Key) Prefix() string {
 // for what needs none: markers themselves, single keys and status.
 func (k Key) Marker() (Key, bool) {
 	switch k.Kind {
-	case KindCluster, KindState, KindSeal, KindGossip, KindOrigin, KindSynced, KindProcess, KindAsked, KindAnswers:
+	case KindCluster, KindLease, KindState, KindSeal, KindGossip, KindOrigin, KindSynced, KindProcess, KindAsked, KindAnswers:
 		return Key{}, false
 	}
 	return Key{Area: k.Area, Cluster: k.Cluster, Kind: KindSynced, Name: string(k.Kind)}, true

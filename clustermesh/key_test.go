@@ -10,6 +10,7 @@ import (
 func TestParseKey(t *testing.T) {
 	for s, want := range map[string]Key{
 		"tombolo/v1/export/cluster":                     {Export, "", KindCluster, ""},
+		"tombolo/v1/export/lease":                       {Export, "", KindLease, ""},
 		"tombolo/v1/mirror/west/cluster":                {Mirror, "west", KindCluster, ""},
 		"tombolo/v1/mirror/west/state":                  {Mirror, "west", KindState, ""},
 		"tombolo/v1/private/services/shop/cart":         {Private, "", KindServices, "shop/cart"},

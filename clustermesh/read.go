@@ -67,6 +67,8 @@ func readCluster(c *checker, m *meshpb.Cluster) *Cluster {
 	}
 }
 
+func readLease(_ *checker, m *meshpb.Lease) *Lease { return &Lease{Holder: m.GetHolder()} }
+
 func readOrigin(_ *checker, m *meshpb.Origin) *Origin { return &Origin{UID: m.GetUid()} }
 
 func readSeal(_ *checker, m *meshpb.Seal) *Seal { return &Seal{Seed: m.GetSeed()} }

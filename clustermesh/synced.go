@@ -21,7 +21,7 @@ type MirrorPhase string
 const (
 	MirrorConnecting MirrorPhase = "Connecting" // never synced so far
 	MirrorSynced     MirrorPhase = "Synced"
-	MirrorStale      MirrorPhase = "Stale"   // was synced; the connection is lost
+	MirrorStale      MirrorPhase = "Stale"   // was synced; the connection is lost, or nobody keeps the peer's export
 	MirrorRefused    MirrorPhase = "Refused" // the peer may not join; Reason says why
 )
 

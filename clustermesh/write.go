@@ -64,6 +64,8 @@ func writeCluster(c *Cluster) *meshpb.Cluster {
 	}
 }
 
+func (l *Lease) message() proto.Message { return &meshpb.Lease{Holder: l.Holder} }
+
 func (o *Origin) message() proto.Message { return &meshpb.Origin{Uid: o.UID} }
 
 func (s *Seal) message() proto.Message { return &meshpb.Seal{Seed: s.Seed} }

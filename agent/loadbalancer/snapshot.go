@@ -16,7 +16,7 @@ import (
 type Snapshot struct {
 	// Time is when it was taken; zero before Run has taken the maps over.
 	Time time.Time
-	// Stale is since when etcd is out of reach, zero while it is not, and
+	// Stale is since when what etcd says may be old, zero while it is not, and
 	// StaleReason why.
 	Stale       time.Time
 	StaleReason string

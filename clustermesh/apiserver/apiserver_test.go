@@ -263,6 +263,41 @@ func TestStandbyTakesOver(t *testing.T) {
 	r.wants("and writes", nodeKeys(0, 3)...)
 }
 
+// Who leads holds the lease of the cluster from when everything is stored until it
+// ends, or is deposed.
+func TestLease(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	holder := func() string {
+		o, err := clustermesh.DecodeAt(clustermesh.Root+leaseKey, r.have[leaseKey])
+		if len(r.have[leaseKey]) == 0 || err != nil {
+			return ""
+		}
+		return o.(*clustermesh.Lease).Holder
+	}
+	first := r.serve("n1")
+	r.until("n1 holds it", func() bool { return holder() == "n1" })
+	r.wants("what it vouches for is there", nodeKeys(0, 2)...)
+	second := r.serve("n2")
+	r.until("n2 stands by", func() bool { st := second.Status(); return st.Ready() == nil && !st.Leader })
+	first.stop()
+	r.until("n2 holds it", func() bool { return holder() == "n2" })
+	client := r.store.Dial()
+	var keys []string
+	if _, err := client.List(t.Context(), electionPrefix, func(kv etcd.KV) error { keys = append(keys, kv.Key); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	etcdtest.Delete(t, client, keys...)
+	r.write("nodes.yaml", nodesYAML(0, 3)) // so that it notices
+	r.until("deposed it lets go", func() bool { return holder() == "" })
+	r.until("n2 holds it again", func() bool { return holder() == "n2" })
+	second.stop()
+	r.until("nobody does", func() bool { return holder() == "" })
+	r.wants("what it vouched for stays", nodeKeys(0, 3)...)
+}
+
+const leaseKey = "export/lease"
+
 // A process that was killed leaves its election key; the next one on its node
 // does not wait for the end of the lease.
 func TestKilledLeaderIsFollowedAtOnce(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // not be taken for their death.
 func (t *term) introduce() {
 	self := *t.cluster
-	self.Capabilities = append(slices.Clone(self.Capabilities), clustermesh.CapabilityPeers, clustermesh.CapabilityExports)
+	self.Capabilities = append(slices.Clone(self.Capabilities), clustermesh.CapabilityPeers, clustermesh.CapabilityExports, clustermesh.CapabilityLease)
 	slices.Sort(self.Capabilities)
 	self.Capabilities = slices.Compact(self.Capabilities)
 	self.Peers = nil

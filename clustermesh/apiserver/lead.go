@@ -16,6 +16,9 @@ func (l *loop) lead(ctx context.Context) {
 	}
 	err := l.write(ctx)
 	if err == nil {
+		err = l.hold(ctx)
+	}
+	if err == nil {
 		if l.failed != nil {
 			l.log.Info("store can be written again", "after", time.Since(l.since).Round(time.Millisecond))
 		}
@@ -76,6 +79,27 @@ func (l *loop) write(ctx context.Context) error {
 		return nil // a long pass goes on after a look at what is new
 	}
 	return err
+}
+
+// hold takes the cluster's lease, once all that the source has is stored: from then on
+// the readers of the store may take it for up to date. It goes with our lead.
+func (l *loop) hold(ctx context.Context) error {
+	t := l.term
+	if t == nil || t.held || t.writer.Staged() > 0 || !l.catalog.synced() {
+		return nil
+	}
+	lease := &clustermesh.Lease{Holder: l.server.config.Node}
+	value, err := clustermesh.Encode(lease)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := l.turn.bound(ctx)
+	defer cancel()
+	if err := etcd.Hold(ctx, l.client, l.turn.fence, clustermesh.KeyOf(clustermesh.Export, lease).String(), value); err != nil {
+		return err
+	}
+	t.held = true
+	return nil
 }
 
 // bound ends a context when the term does.

@@ -148,12 +148,12 @@ func (r *rig) until(what string, holds func() bool) {
 	}
 }
 
-// keys returns the data that is stored, markers and the cluster aside.
+// keys returns the data that is stored, markers and single keys aside.
 func (r *rig) keys() []string {
 	var out []string
 	for k := range r.have {
 		if strings.HasPrefix(k, "export/") || strings.HasPrefix(k, "private/") || strings.HasPrefix(k, "mirror/") {
-			if !strings.Contains(k, "/synced/") && k != "export/cluster" && k != "private/seal" && k != "private/gossip" && k != "private/origin" {
+			if !strings.Contains(k, "/synced/") && !slices.Contains([]string{"export/cluster", leaseKey, "private/seal", "private/gossip", "private/origin"}, k) {
 				out = append(out, k)
 			}
 		}

@@ -52,6 +52,8 @@ type term struct {
 	importsLost bool
 	// remote: the endpoints of other clusters were counted.
 	remote bool
+	// held: we have the cluster's lease.
+	held bool
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
 	invalid map[string]error
 	// unmarked are the markers that this term has not staged yet, census counts
@@ -183,7 +185,7 @@ func (t *term) pass(now time.Time) error {
 }
 
 // single are the kinds that no source brings.
-var single = []clustermesh.Kind{clustermesh.KindSynced, clustermesh.KindCluster, clustermesh.KindSeal, clustermesh.KindGossip, clustermesh.KindOrigin}
+var single = []clustermesh.Kind{clustermesh.KindSynced, clustermesh.KindCluster, clustermesh.KindLease, clustermesh.KindSeal, clustermesh.KindGossip, clustermesh.KindOrigin}
 
 // unwanted finds what is stored below a prefix and nobody wants.
 func (t *term) unwanted(prefix string) {

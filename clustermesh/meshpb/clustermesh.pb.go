@@ -481,6 +481,53 @@ func (x *Cluster) GetSeal() []byte {
 	return nil
 }
 
+// Lease is held by the API server that keeps a cluster's objects up to date; its key
+// goes with the etcd lease that it hangs on.
+type Lease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node that the API server runs on.
+	Holder        string `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_clustermesh_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_clustermesh_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Lease) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
 // Origin names the store of the Kubernetes API of which the cluster's objects are.
 type Origin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,7 +539,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +551,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[2]
+	mi := &file_clustermesh_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +564,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{2}
+	return file_clustermesh_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Origin) GetUid() string {
@@ -538,7 +585,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +597,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[3]
+	mi := &file_clustermesh_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +610,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{3}
+	return file_clustermesh_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Seal) GetSeed() []byte {
@@ -591,7 +638,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +650,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[4]
+	mi := &file_clustermesh_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +663,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{4}
+	return file_clustermesh_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Node) GetName() string {
@@ -719,7 +766,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +778,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[5]
+	mi := &file_clustermesh_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +791,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{5}
+	return file_clustermesh_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Service) GetNamespace() string {
@@ -938,7 +985,7 @@ type ServiceExport struct {
 
 func (x *ServiceExport) Reset() {
 	*x = ServiceExport{}
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +997,7 @@ func (x *ServiceExport) String() string {
 func (*ServiceExport) ProtoMessage() {}
 
 func (x *ServiceExport) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[6]
+	mi := &file_clustermesh_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1010,7 @@ func (x *ServiceExport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceExport.ProtoReflect.Descriptor instead.
 func (*ServiceExport) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{6}
+	return file_clustermesh_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ServiceExport) GetService() *Service {
@@ -1014,7 +1061,7 @@ type ServiceImport struct {
 
 func (x *ServiceImport) Reset() {
 	*x = ServiceImport{}
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1073,7 @@ func (x *ServiceImport) String() string {
 func (*ServiceImport) ProtoMessage() {}
 
 func (x *ServiceImport) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[7]
+	mi := &file_clustermesh_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1086,7 @@ func (x *ServiceImport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceImport.ProtoReflect.Descriptor instead.
 func (*ServiceImport) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{7}
+	return file_clustermesh_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ServiceImport) GetService() *Service {
@@ -1071,7 +1118,7 @@ type AddressRequest struct {
 
 func (x *AddressRequest) Reset() {
 	*x = AddressRequest{}
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1130,7 @@ func (x *AddressRequest) String() string {
 func (*AddressRequest) ProtoMessage() {}
 
 func (x *AddressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[8]
+	mi := &file_clustermesh_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1143,7 @@ func (x *AddressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressRequest.ProtoReflect.Descriptor instead.
 func (*AddressRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{8}
+	return file_clustermesh_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AddressRequest) GetAddresses() [][]byte {
@@ -1151,7 +1198,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1163,7 +1210,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[9]
+	mi := &file_clustermesh_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1176,7 +1223,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{9}
+	return file_clustermesh_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Pool) GetName() string {
@@ -1246,7 +1293,7 @@ type AddrRange struct {
 
 func (x *AddrRange) Reset() {
 	*x = AddrRange{}
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1305,7 @@ func (x *AddrRange) String() string {
 func (*AddrRange) ProtoMessage() {}
 
 func (x *AddrRange) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[10]
+	mi := &file_clustermesh_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1318,7 @@ func (x *AddrRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddrRange.ProtoReflect.Descriptor instead.
 func (*AddrRange) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{10}
+	return file_clustermesh_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AddrRange) GetFirst() []byte {
@@ -1303,7 +1350,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1362,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[11]
+	mi := &file_clustermesh_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1375,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{11}
+	return file_clustermesh_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Address) GetAddress() []byte {
@@ -1392,7 +1439,7 @@ type AddressClaim struct {
 
 func (x *AddressClaim) Reset() {
 	*x = AddressClaim{}
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1451,7 @@ func (x *AddressClaim) String() string {
 func (*AddressClaim) ProtoMessage() {}
 
 func (x *AddressClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[12]
+	mi := &file_clustermesh_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1464,7 @@ func (x *AddressClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddressClaim.ProtoReflect.Descriptor instead.
 func (*AddressClaim) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{12}
+	return file_clustermesh_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AddressClaim) GetNamespace() string {
@@ -1502,7 +1549,7 @@ type ClaimedPort struct {
 
 func (x *ClaimedPort) Reset() {
 	*x = ClaimedPort{}
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1561,7 @@ func (x *ClaimedPort) String() string {
 func (*ClaimedPort) ProtoMessage() {}
 
 func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[13]
+	mi := &file_clustermesh_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1574,7 @@ func (x *ClaimedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedPort.ProtoReflect.Descriptor instead.
 func (*ClaimedPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{13}
+	return file_clustermesh_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClaimedPort) GetProtocol() uint32 {
@@ -1557,7 +1604,7 @@ type OutlierDetection struct {
 
 func (x *OutlierDetection) Reset() {
 	*x = OutlierDetection{}
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1616,7 @@ func (x *OutlierDetection) String() string {
 func (*OutlierDetection) ProtoMessage() {}
 
 func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[14]
+	mi := &file_clustermesh_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1629,7 @@ func (x *OutlierDetection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OutlierDetection.ProtoReflect.Descriptor instead.
 func (*OutlierDetection) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{14}
+	return file_clustermesh_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OutlierDetection) GetConsecutiveFailures() uint32 {
@@ -1628,7 +1675,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1687,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[15]
+	mi := &file_clustermesh_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1700,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{15}
+	return file_clustermesh_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServicePort) GetName() string {
@@ -1705,7 +1752,7 @@ type EndpointSlice struct {
 
 func (x *EndpointSlice) Reset() {
 	*x = EndpointSlice{}
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1764,7 @@ func (x *EndpointSlice) String() string {
 func (*EndpointSlice) ProtoMessage() {}
 
 func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[16]
+	mi := &file_clustermesh_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1777,7 @@ func (x *EndpointSlice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointSlice.ProtoReflect.Descriptor instead.
 func (*EndpointSlice) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{16}
+	return file_clustermesh_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EndpointSlice) GetNamespace() string {
@@ -1781,7 +1828,7 @@ type EndpointPort struct {
 
 func (x *EndpointPort) Reset() {
 	*x = EndpointPort{}
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1840,7 @@ func (x *EndpointPort) String() string {
 func (*EndpointPort) ProtoMessage() {}
 
 func (x *EndpointPort) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[17]
+	mi := &file_clustermesh_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1853,7 @@ func (x *EndpointPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointPort.ProtoReflect.Descriptor instead.
 func (*EndpointPort) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{17}
+	return file_clustermesh_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EndpointPort) GetName() string {
@@ -1847,7 +1894,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +1906,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[18]
+	mi := &file_clustermesh_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +1919,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{18}
+	return file_clustermesh_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Endpoint) GetAddress() []byte {
@@ -1942,7 +1989,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2001,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[19]
+	mi := &file_clustermesh_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2014,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{19}
+	return file_clustermesh_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Identity) GetId() uint32 {
@@ -1998,7 +2045,7 @@ type EndpointIdentity struct {
 
 func (x *EndpointIdentity) Reset() {
 	*x = EndpointIdentity{}
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2057,7 @@ func (x *EndpointIdentity) String() string {
 func (*EndpointIdentity) ProtoMessage() {}
 
 func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[20]
+	mi := &file_clustermesh_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2070,7 @@ func (x *EndpointIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointIdentity.ProtoReflect.Descriptor instead.
 func (*EndpointIdentity) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{20}
+	return file_clustermesh_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EndpointIdentity) GetAddress() []byte {
@@ -2073,7 +2120,7 @@ type Synced struct {
 
 func (x *Synced) Reset() {
 	*x = Synced{}
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2132,7 @@ func (x *Synced) String() string {
 func (*Synced) ProtoMessage() {}
 
 func (x *Synced) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[21]
+	mi := &file_clustermesh_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2145,7 @@ func (x *Synced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Synced.ProtoReflect.Descriptor instead.
 func (*Synced) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{21}
+	return file_clustermesh_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Synced) GetSource() string {
@@ -2137,7 +2184,7 @@ type MirrorState struct {
 
 func (x *MirrorState) Reset() {
 	*x = MirrorState{}
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2196,7 @@ func (x *MirrorState) String() string {
 func (*MirrorState) ProtoMessage() {}
 
 func (x *MirrorState) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[22]
+	mi := &file_clustermesh_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2209,7 @@ func (x *MirrorState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MirrorState.ProtoReflect.Descriptor instead.
 func (*MirrorState) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{22}
+	return file_clustermesh_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MirrorState) GetPhase() string {
@@ -2233,7 +2280,7 @@ type ProcessStatus struct {
 
 func (x *ProcessStatus) Reset() {
 	*x = ProcessStatus{}
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2292,7 @@ func (x *ProcessStatus) String() string {
 func (*ProcessStatus) ProtoMessage() {}
 
 func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[23]
+	mi := &file_clustermesh_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2305,7 @@ func (x *ProcessStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProcessStatus.ProtoReflect.Descriptor instead.
 func (*ProcessStatus) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{23}
+	return file_clustermesh_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ProcessStatus) GetRole() string {
@@ -2352,7 +2399,7 @@ type BGPSession struct {
 
 func (x *BGPSession) Reset() {
 	*x = BGPSession{}
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2411,7 @@ func (x *BGPSession) String() string {
 func (*BGPSession) ProtoMessage() {}
 
 func (x *BGPSession) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[24]
+	mi := &file_clustermesh_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2424,7 @@ func (x *BGPSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPSession.ProtoReflect.Descriptor instead.
 func (*BGPSession) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{24}
+	return file_clustermesh_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BGPSession) GetPeer() string {
@@ -2421,7 +2468,7 @@ type DrainCount struct {
 
 func (x *DrainCount) Reset() {
 	*x = DrainCount{}
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2480,7 @@ func (x *DrainCount) String() string {
 func (*DrainCount) ProtoMessage() {}
 
 func (x *DrainCount) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[25]
+	mi := &file_clustermesh_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2493,7 @@ func (x *DrainCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainCount.ProtoReflect.Descriptor instead.
 func (*DrainCount) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{25}
+	return file_clustermesh_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DrainCount) GetCluster() string {
@@ -2491,7 +2538,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2550,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[26]
+	mi := &file_clustermesh_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2563,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{26}
+	return file_clustermesh_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Peer) GetName() string {
@@ -2565,7 +2612,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2624,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[27]
+	mi := &file_clustermesh_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +2637,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{27}
+	return file_clustermesh_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Selector) GetMatchLabels() map[string]string {
@@ -2619,7 +2666,7 @@ type Requirement struct {
 
 func (x *Requirement) Reset() {
 	*x = Requirement{}
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2678,7 @@ func (x *Requirement) String() string {
 func (*Requirement) ProtoMessage() {}
 
 func (x *Requirement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[28]
+	mi := &file_clustermesh_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2691,7 @@ func (x *Requirement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Requirement.ProtoReflect.Descriptor instead.
 func (*Requirement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{28}
+	return file_clustermesh_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Requirement) GetKey() string {
@@ -2691,7 +2738,7 @@ type BGPPeer struct {
 
 func (x *BGPPeer) Reset() {
 	*x = BGPPeer{}
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +2750,7 @@ func (x *BGPPeer) String() string {
 func (*BGPPeer) ProtoMessage() {}
 
 func (x *BGPPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[29]
+	mi := &file_clustermesh_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +2763,7 @@ func (x *BGPPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPeer.ProtoReflect.Descriptor instead.
 func (*BGPPeer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{29}
+	return file_clustermesh_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BGPPeer) GetName() string {
@@ -2834,7 +2881,7 @@ type BGPAdvertisement struct {
 
 func (x *BGPAdvertisement) Reset() {
 	*x = BGPAdvertisement{}
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2893,7 @@ func (x *BGPAdvertisement) String() string {
 func (*BGPAdvertisement) ProtoMessage() {}
 
 func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[30]
+	mi := &file_clustermesh_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2906,7 @@ func (x *BGPAdvertisement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPAdvertisement.ProtoReflect.Descriptor instead.
 func (*BGPAdvertisement) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{30}
+	return file_clustermesh_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BGPAdvertisement) GetName() string {
@@ -2937,7 +2984,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +2996,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[31]
+	mi := &file_clustermesh_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3009,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{31}
+	return file_clustermesh_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Drain) GetWhat() string {
@@ -3041,7 +3088,7 @@ type Keyring struct {
 
 func (x *Keyring) Reset() {
 	*x = Keyring{}
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3100,7 @@ func (x *Keyring) String() string {
 func (*Keyring) ProtoMessage() {}
 
 func (x *Keyring) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[32]
+	mi := &file_clustermesh_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3113,7 @@ func (x *Keyring) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keyring.ProtoReflect.Descriptor instead.
 func (*Keyring) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{32}
+	return file_clustermesh_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Keyring) GetKeys() []*GossipKey {
@@ -3095,7 +3142,7 @@ type GossipKey struct {
 
 func (x *GossipKey) Reset() {
 	*x = GossipKey{}
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3154,7 @@ func (x *GossipKey) String() string {
 func (*GossipKey) ProtoMessage() {}
 
 func (x *GossipKey) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[33]
+	mi := &file_clustermesh_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3167,7 @@ func (x *GossipKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GossipKey.ProtoReflect.Descriptor instead.
 func (*GossipKey) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{33}
+	return file_clustermesh_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GossipKey) GetSecret() []byte {
@@ -3147,7 +3194,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3206,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[34]
+	mi := &file_clustermesh_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3219,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{34}
+	return file_clustermesh_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckRequest) GetId() string {
@@ -3198,7 +3245,7 @@ type CheckAnswer struct {
 
 func (x *CheckAnswer) Reset() {
 	*x = CheckAnswer{}
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3257,7 @@ func (x *CheckAnswer) String() string {
 func (*CheckAnswer) ProtoMessage() {}
 
 func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[35]
+	mi := &file_clustermesh_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3270,7 @@ func (x *CheckAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckAnswer.ProtoReflect.Descriptor instead.
 func (*CheckAnswer) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{35}
+	return file_clustermesh_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckAnswer) GetNode() string {
@@ -3295,7 +3342,7 @@ type CheckPath struct {
 
 func (x *CheckPath) Reset() {
 	*x = CheckPath{}
-	mi := &file_clustermesh_proto_msgTypes[36]
+	mi := &file_clustermesh_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3307,7 +3354,7 @@ func (x *CheckPath) String() string {
 func (*CheckPath) ProtoMessage() {}
 
 func (x *CheckPath) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[36]
+	mi := &file_clustermesh_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3320,7 +3367,7 @@ func (x *CheckPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPath.ProtoReflect.Descriptor instead.
 func (*CheckPath) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{36}
+	return file_clustermesh_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckPath) GetCluster() string {
@@ -3416,7 +3463,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_clustermesh_proto_msgTypes[37]
+	mi := &file_clustermesh_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3475,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_clustermesh_proto_msgTypes[37]
+	mi := &file_clustermesh_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3488,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_clustermesh_proto_rawDescGZIP(), []int{37}
+	return file_clustermesh_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Finding) GetLevel() string {
@@ -3510,7 +3557,9 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\rservice_cidrs\x18\x05 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fserviceCidrs\x12\"\n" +
 	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x14\n" +
 	"\x05peers\x18\a \x03(\tR\x05peers\x12\x12\n" +
-	"\x04seal\x18\b \x01(\fR\x04seal\"\x1a\n" +
+	"\x04seal\x18\b \x01(\fR\x04seal\"\x1f\n" +
+	"\x05Lease\x12\x16\n" +
+	"\x06holder\x18\x01 \x01(\tR\x06holder\"\x1a\n" +
 	"\x06Origin\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1a\n" +
 	"\x04Seal\x12\x12\n" +
@@ -3827,7 +3876,7 @@ func file_clustermesh_proto_rawDescGZIP() []byte {
 }
 
 var file_clustermesh_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_clustermesh_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_clustermesh_proto_goTypes = []any{
 	(Affinity)(0),                 // 0: tombolo.clustermesh.v1.Affinity
 	(TrafficPolicy)(0),            // 1: tombolo.clustermesh.v1.TrafficPolicy
@@ -3837,114 +3886,115 @@ var file_clustermesh_proto_goTypes = []any{
 	(Family)(0),                   // 5: tombolo.clustermesh.v1.Family
 	(*Prefix)(nil),                // 6: tombolo.clustermesh.v1.Prefix
 	(*Cluster)(nil),               // 7: tombolo.clustermesh.v1.Cluster
-	(*Origin)(nil),                // 8: tombolo.clustermesh.v1.Origin
-	(*Seal)(nil),                  // 9: tombolo.clustermesh.v1.Seal
-	(*Node)(nil),                  // 10: tombolo.clustermesh.v1.Node
-	(*Service)(nil),               // 11: tombolo.clustermesh.v1.Service
-	(*ServiceExport)(nil),         // 12: tombolo.clustermesh.v1.ServiceExport
-	(*ServiceImport)(nil),         // 13: tombolo.clustermesh.v1.ServiceImport
-	(*AddressRequest)(nil),        // 14: tombolo.clustermesh.v1.AddressRequest
-	(*Pool)(nil),                  // 15: tombolo.clustermesh.v1.Pool
-	(*AddrRange)(nil),             // 16: tombolo.clustermesh.v1.AddrRange
-	(*Address)(nil),               // 17: tombolo.clustermesh.v1.Address
-	(*AddressClaim)(nil),          // 18: tombolo.clustermesh.v1.AddressClaim
-	(*ClaimedPort)(nil),           // 19: tombolo.clustermesh.v1.ClaimedPort
-	(*OutlierDetection)(nil),      // 20: tombolo.clustermesh.v1.OutlierDetection
-	(*ServicePort)(nil),           // 21: tombolo.clustermesh.v1.ServicePort
-	(*EndpointSlice)(nil),         // 22: tombolo.clustermesh.v1.EndpointSlice
-	(*EndpointPort)(nil),          // 23: tombolo.clustermesh.v1.EndpointPort
-	(*Endpoint)(nil),              // 24: tombolo.clustermesh.v1.Endpoint
-	(*Identity)(nil),              // 25: tombolo.clustermesh.v1.Identity
-	(*EndpointIdentity)(nil),      // 26: tombolo.clustermesh.v1.EndpointIdentity
-	(*Synced)(nil),                // 27: tombolo.clustermesh.v1.Synced
-	(*MirrorState)(nil),           // 28: tombolo.clustermesh.v1.MirrorState
-	(*ProcessStatus)(nil),         // 29: tombolo.clustermesh.v1.ProcessStatus
-	(*BGPSession)(nil),            // 30: tombolo.clustermesh.v1.BGPSession
-	(*DrainCount)(nil),            // 31: tombolo.clustermesh.v1.DrainCount
-	(*Peer)(nil),                  // 32: tombolo.clustermesh.v1.Peer
-	(*Selector)(nil),              // 33: tombolo.clustermesh.v1.Selector
-	(*Requirement)(nil),           // 34: tombolo.clustermesh.v1.Requirement
-	(*BGPPeer)(nil),               // 35: tombolo.clustermesh.v1.BGPPeer
-	(*BGPAdvertisement)(nil),      // 36: tombolo.clustermesh.v1.BGPAdvertisement
-	(*Drain)(nil),                 // 37: tombolo.clustermesh.v1.Drain
-	(*Keyring)(nil),               // 38: tombolo.clustermesh.v1.Keyring
-	(*GossipKey)(nil),             // 39: tombolo.clustermesh.v1.GossipKey
-	(*CheckRequest)(nil),          // 40: tombolo.clustermesh.v1.CheckRequest
-	(*CheckAnswer)(nil),           // 41: tombolo.clustermesh.v1.CheckAnswer
-	(*CheckPath)(nil),             // 42: tombolo.clustermesh.v1.CheckPath
-	(*Finding)(nil),               // 43: tombolo.clustermesh.v1.Finding
-	nil,                           // 44: tombolo.clustermesh.v1.Node.LabelsEntry
-	nil,                           // 45: tombolo.clustermesh.v1.Service.LabelsEntry
-	nil,                           // 46: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	nil,                           // 47: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	nil,                           // 48: tombolo.clustermesh.v1.Identity.LabelsEntry
-	nil,                           // 49: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	(*durationpb.Duration)(nil),   // 50: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 51: google.protobuf.Timestamp
+	(*Lease)(nil),                 // 8: tombolo.clustermesh.v1.Lease
+	(*Origin)(nil),                // 9: tombolo.clustermesh.v1.Origin
+	(*Seal)(nil),                  // 10: tombolo.clustermesh.v1.Seal
+	(*Node)(nil),                  // 11: tombolo.clustermesh.v1.Node
+	(*Service)(nil),               // 12: tombolo.clustermesh.v1.Service
+	(*ServiceExport)(nil),         // 13: tombolo.clustermesh.v1.ServiceExport
+	(*ServiceImport)(nil),         // 14: tombolo.clustermesh.v1.ServiceImport
+	(*AddressRequest)(nil),        // 15: tombolo.clustermesh.v1.AddressRequest
+	(*Pool)(nil),                  // 16: tombolo.clustermesh.v1.Pool
+	(*AddrRange)(nil),             // 17: tombolo.clustermesh.v1.AddrRange
+	(*Address)(nil),               // 18: tombolo.clustermesh.v1.Address
+	(*AddressClaim)(nil),          // 19: tombolo.clustermesh.v1.AddressClaim
+	(*ClaimedPort)(nil),           // 20: tombolo.clustermesh.v1.ClaimedPort
+	(*OutlierDetection)(nil),      // 21: tombolo.clustermesh.v1.OutlierDetection
+	(*ServicePort)(nil),           // 22: tombolo.clustermesh.v1.ServicePort
+	(*EndpointSlice)(nil),         // 23: tombolo.clustermesh.v1.EndpointSlice
+	(*EndpointPort)(nil),          // 24: tombolo.clustermesh.v1.EndpointPort
+	(*Endpoint)(nil),              // 25: tombolo.clustermesh.v1.Endpoint
+	(*Identity)(nil),              // 26: tombolo.clustermesh.v1.Identity
+	(*EndpointIdentity)(nil),      // 27: tombolo.clustermesh.v1.EndpointIdentity
+	(*Synced)(nil),                // 28: tombolo.clustermesh.v1.Synced
+	(*MirrorState)(nil),           // 29: tombolo.clustermesh.v1.MirrorState
+	(*ProcessStatus)(nil),         // 30: tombolo.clustermesh.v1.ProcessStatus
+	(*BGPSession)(nil),            // 31: tombolo.clustermesh.v1.BGPSession
+	(*DrainCount)(nil),            // 32: tombolo.clustermesh.v1.DrainCount
+	(*Peer)(nil),                  // 33: tombolo.clustermesh.v1.Peer
+	(*Selector)(nil),              // 34: tombolo.clustermesh.v1.Selector
+	(*Requirement)(nil),           // 35: tombolo.clustermesh.v1.Requirement
+	(*BGPPeer)(nil),               // 36: tombolo.clustermesh.v1.BGPPeer
+	(*BGPAdvertisement)(nil),      // 37: tombolo.clustermesh.v1.BGPAdvertisement
+	(*Drain)(nil),                 // 38: tombolo.clustermesh.v1.Drain
+	(*Keyring)(nil),               // 39: tombolo.clustermesh.v1.Keyring
+	(*GossipKey)(nil),             // 40: tombolo.clustermesh.v1.GossipKey
+	(*CheckRequest)(nil),          // 41: tombolo.clustermesh.v1.CheckRequest
+	(*CheckAnswer)(nil),           // 42: tombolo.clustermesh.v1.CheckAnswer
+	(*CheckPath)(nil),             // 43: tombolo.clustermesh.v1.CheckPath
+	(*Finding)(nil),               // 44: tombolo.clustermesh.v1.Finding
+	nil,                           // 45: tombolo.clustermesh.v1.Node.LabelsEntry
+	nil,                           // 46: tombolo.clustermesh.v1.Service.LabelsEntry
+	nil,                           // 47: tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	nil,                           // 48: tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	nil,                           // 49: tombolo.clustermesh.v1.Identity.LabelsEntry
+	nil,                           // 50: tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
 }
 var file_clustermesh_proto_depIdxs = []int32{
 	6,  // 0: tombolo.clustermesh.v1.Cluster.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 1: tombolo.clustermesh.v1.Cluster.node_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 2: tombolo.clustermesh.v1.Cluster.service_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
 	6,  // 3: tombolo.clustermesh.v1.Node.pod_cidrs:type_name -> tombolo.clustermesh.v1.Prefix
-	44, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
+	45, // 4: tombolo.clustermesh.v1.Node.labels:type_name -> tombolo.clustermesh.v1.Node.LabelsEntry
 	3,  // 5: tombolo.clustermesh.v1.Service.type:type_name -> tombolo.clustermesh.v1.ServiceType
-	21, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
+	22, // 6: tombolo.clustermesh.v1.Service.ports:type_name -> tombolo.clustermesh.v1.ServicePort
 	1,  // 7: tombolo.clustermesh.v1.Service.external_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	1,  // 8: tombolo.clustermesh.v1.Service.internal_policy:type_name -> tombolo.clustermesh.v1.TrafficPolicy
 	0,  // 9: tombolo.clustermesh.v1.Service.affinity:type_name -> tombolo.clustermesh.v1.Affinity
-	50, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
-	45, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
-	51, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
+	51, // 10: tombolo.clustermesh.v1.Service.session_affinity:type_name -> google.protobuf.Duration
+	46, // 11: tombolo.clustermesh.v1.Service.labels:type_name -> tombolo.clustermesh.v1.Service.LabelsEntry
+	52, // 12: tombolo.clustermesh.v1.Service.created:type_name -> google.protobuf.Timestamp
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
-	20, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
-	14, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
-	11, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
-	51, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
-	46, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	47, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	11, // 20: tombolo.clustermesh.v1.ServiceImport.service:type_name -> tombolo.clustermesh.v1.Service
-	51, // 21: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
-	16, // 22: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
-	33, // 23: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	33, // 24: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	21, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
+	15, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
+	12, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
+	52, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
+	47, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	48, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	12, // 20: tombolo.clustermesh.v1.ServiceImport.service:type_name -> tombolo.clustermesh.v1.Service
+	52, // 21: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	17, // 22: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	34, // 23: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	34, // 24: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
 	4,  // 25: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
-	18, // 26: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
-	51, // 27: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
-	51, // 28: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
-	51, // 29: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
-	19, // 30: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
-	50, // 31: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	50, // 32: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	23, // 33: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	24, // 34: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	48, // 35: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	51, // 36: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	19, // 26: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	52, // 27: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	52, // 28: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	52, // 29: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	20, // 30: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	51, // 31: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	51, // 32: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	24, // 33: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	25, // 34: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	49, // 35: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	52, // 36: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
 	7,  // 37: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	51, // 38: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	25, // 39: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	31, // 40: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	30, // 41: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	49, // 42: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	34, // 43: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	50, // 44: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	50, // 45: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	50, // 46: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	50, // 47: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	33, // 48: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	52, // 38: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	26, // 39: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	32, // 40: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	31, // 41: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	50, // 42: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	35, // 43: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	51, // 44: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	51, // 45: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	51, // 46: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	51, // 47: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	34, // 48: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
 	5,  // 49: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	33, // 50: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	33, // 51: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	51, // 52: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	51, // 53: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	51, // 54: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	50, // 55: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	39, // 56: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	51, // 57: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	42, // 58: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	43, // 59: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	50, // 60: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	50, // 61: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	34, // 50: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	34, // 51: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	52, // 52: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	52, // 53: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	52, // 54: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	51, // 55: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	40, // 56: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	52, // 57: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	43, // 58: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	44, // 59: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	51, // 60: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	51, // 61: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
 	62, // [62:62] is the sub-list for method output_type
 	62, // [62:62] is the sub-list for method input_type
 	62, // [62:62] is the sub-list for extension type_name
@@ -3963,7 +4013,7 @@ func file_clustermesh_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_clustermesh_proto_rawDesc), len(file_clustermesh_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -184,6 +184,29 @@ func TestConnectionLost(t *testing.T) {
 	r.has("west", "cart/b=10.2.0.2")
 }
 
+// A peer whose API servers are dead beside a live etcd is no more up to date than one
+// that is out of reach.
+func TestNobodyKeepsPeer(t *testing.T) {
+	a := newAuthority(t)
+	west := newStore(a)
+	self := cluster("west", 2)
+	self.Capabilities = []string{clustermesh.CapabilityLease}
+	west.export(self, &clustermesh.Lease{Holder: "n1"}, service("cart"), slice("cart/a=10.2.0.1"))
+	r := newRig(a)
+	r.lead(a.peerAt("west", west.address()))
+	r.phase("west", clustermesh.MirrorSynced, "")
+	before := r.stored()
+	west.withdraw("lease")
+	r.phase("west", clustermesh.MirrorStale, "no API server")
+	if got := r.stored(); got != before || !r.view.Synced("west") {
+		t.Errorf("while nobody keeps the peer:\n%s\nwant\n%s", got, before)
+	}
+	west.export(slice("cart/b=10.2.0.2")) // it is followed nevertheless
+	r.has("west", "cart/a=10.2.0.1 cart/b=10.2.0.2")
+	west.export(&clustermesh.Lease{Holder: "n2"})
+	r.phase("west", clustermesh.MirrorSynced, "")
+}
+
 func TestPeerEmptied(t *testing.T) {
 	a := newAuthority(t)
 	west := newStore(a)

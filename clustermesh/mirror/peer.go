@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
 )
 
 // peer is what Mirrors knows of a configured peer.
@@ -26,8 +27,8 @@ type peer struct {
 	refusal error
 	pass    *pass
 
-	// stale is since when the peer is out of reach, and err why; trouble is why
-	// it is not even dialled.
+	// stale is since when the peer is out of reach, or nobody keeps its store, and err
+	// why; trouble is why it is not even dialled.
 	stale   time.Time
 	err     error
 	trouble error
@@ -94,6 +95,8 @@ func (p *peer) unsynced() string {
 	switch {
 	case p.trouble != nil:
 		return p.trouble.Error()
+	case errors.Is(p.err, view.ErrUnkept):
+		return p.err.Error()
 	case !p.stale.IsZero():
 		return fmt.Sprintf("the peer is out of reach: %v", p.err)
 	case !p.heard:

@@ -60,7 +60,7 @@ func (r *reader) read(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches, ended := make(chan view.Batch), make(chan error, 1)
-	go func() { ended <- view.Table(exported).Watch(ctx, c, r.log, batches) }()
+	go func() { ended <- view.WatchExport(ctx, c, r.log, batches) }()
 	for {
 		select {
 		case b := <-batches:

@@ -63,7 +63,7 @@ func (m *Mirrors) event(ctx context.Context, p *peer, e etcd.Event[clustermesh.O
 		return nil // introduced took it
 	}
 	key, err := clustermesh.ParseKey(e.Key)
-	if err != nil || key.Kind == clustermesh.KindCluster {
+	if err != nil || key.Kind == clustermesh.KindCluster || key.Kind == clustermesh.KindLease {
 		p.note(e)
 		return nil
 	}

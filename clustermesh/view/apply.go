@@ -41,7 +41,7 @@ type Changes struct {
 	Identities Set[clustermesh.IdentityID]
 	// Drains are the clusters that drain something else than before.
 	Drains Set[string]
-	// Connection is set when the store came in or out of reach.
+	// Connection is set when the store became stale, or fresh again.
 	Connection bool
 }
 

@@ -151,7 +151,8 @@ func (v *View) Synced(cluster string, kinds ...clustermesh.Kind) bool {
 	return asked
 }
 
-// Stale returns since when the store is out of reach and why; zero and nil while
+// Stale returns since when what the store says may be old and why: it is out of reach,
+// or no API server of our cluster keeps it up to date (ErrUnkept); zero and nil while
 // it is not.
 func (v *View) Stale() (time.Time, error) { return v.stale, v.err }
 

@@ -4,15 +4,42 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/etcd"
 )
 
 // Watch follows what a reader of the mesh needs of its cluster's etcd and sends
-// it to out, for Apply, until ctx ends; it returns why it ended.
+// it to out, for Apply, until ctx ends; it returns why it ended. It is stale also while
+// no API server keeps that up to date.
 func Watch(ctx context.Context, c *etcd.Client, log *slog.Logger, out chan<- Batch) error {
-	return table().Watch(ctx, c, log, out)
+	return follow(ctx, table(), c, log, out)
+}
+
+// WatchExport is Watch for what a cluster shares with others, and no more.
+func WatchExport(ctx context.Context, c *etcd.Client, log *slog.Logger, out chan<- Batch) error {
+	return follow(ctx, Table(clustermesh.Root+string(clustermesh.Export)+"/"), c, log, out)
+}
+
+func follow(ctx context.Context, t etcd.Table[clustermesh.Object], c *etcd.Client, log *slog.Logger, out chan<- Batch) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	batches, ended := make(chan Batch), make(chan error, 1)
+	go func() { ended <- t.Watch(ctx, c, log, batches) }()
+	var k Keeper
+	for {
+		select {
+		case b := <-batches:
+			k.Follow(&b, time.Now())
+			select {
+			case out <- b:
+			case <-ctx.Done():
+			}
+		case err := <-ended:
+			return err
+		}
+	}
 }
 
 // table is export/, mirror/ and private/ as one table, which are neighbours in
