@@ -109,7 +109,7 @@ func (w *world) restart(a *agentModel) {
 	for _, t := range w.targets {
 		fresh[t.Cluster] = true
 	}
-	a.machine.SetFresh(fresh)
+	a.machine.SetFresh(w.now, fresh)
 	a.machine.SetTargets(w.now, w.targets)
 	w.step(a)
 }

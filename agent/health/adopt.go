@@ -55,8 +55,9 @@ func (h *Health) adopt(s survey) {
 	}
 	h.survey, h.mesh = s, m
 	h.renumber(before.ids)
-	h.machine.SetFresh(m.fresh)
-	h.machine.SetTargets(time.Now(), m.targets)
+	now := time.Now()
+	h.machine.SetFresh(now, m.fresh)
+	h.machine.SetTargets(now, m.targets)
 }
 
 // open opens sockets for the node's own addresses.

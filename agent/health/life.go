@@ -26,9 +26,19 @@ func (m *Machine) Confirm(who Name, life Life) {
 	}
 }
 
-// known reports whether it is known what runs on a node whose kind answers again.
+// unsure is for how long a mirror may seem to follow that does not: what cuts nodes off
+// may cut off their cluster's store, and so short that no connection is found dead.
+const unsure = 15 * time.Second
+
+// known reports whether it is known what runs on a node whose kind answers again: it is
+// what ran there before, the node was asked, or its cluster's mirror says it, which was
+// listed since the fall or follows for so long that it does.
 func (m *Machine) known(n *node, t *track) bool {
-	return m.fresh[n.Cluster] || t.life == t.before || t.life == n.confirmed
+	if t.life == t.before || t.life == n.confirmed {
+		return true
+	}
+	since, fresh := m.fresh[n.Cluster]
+	return fresh && (since.After(t.fell) || m.now.Sub(t.back) >= unsure)
 }
 
 // sight notes what a reply says of a node's life. While the mirror of its cluster is
@@ -40,7 +50,7 @@ func (m *Machine) sight(n *node, life Life) {
 	first := n.life == Life{}
 	n.life = life
 	m.out.Sightings = append(m.out.Sightings, Sighting{n.Name, life})
-	if n.watched && !first && !m.fresh[n.Cluster] && m.now.Sub(n.moved) >= prodEvery {
+	if _, fresh := m.fresh[n.Cluster]; n.watched && !first && !fresh && m.now.Sub(n.moved) >= prodEvery {
 		n.moved = m.now
 		m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Moved}.Append(nil))
 	}

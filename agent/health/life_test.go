@@ -12,7 +12,7 @@ func TestReturnIsConfirmed(t *testing.T) {
 	w := newWorld(t, 3, 3, 3)
 	w.settle()
 	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
-	a.machine.SetFresh(map[string]bool{"a": true})
+	a.machine.SetFresh(w.now, map[string]bool{"a": true})
 	b.dead = true
 	w.run(1500 * time.Millisecond)
 	b.dead, b.life = false, Life{Epoch: 2}
@@ -40,7 +40,7 @@ func TestMovedLifeIsGossiped(t *testing.T) {
 			unwatched := 0
 			for _, name := range w.membersOf("a") {
 				m := w.agents[Name{"a", name}].machine
-				m.SetFresh(map[string]bool{"a": true, "b": fresh})
+				m.SetFresh(w.now, map[string]bool{"a": true, "b": fresh})
 				if !m.nodes[moved.name].watched {
 					unwatched++
 				}

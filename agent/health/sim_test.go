@@ -446,12 +446,42 @@ func TestDamping(t *testing.T) {
 	}
 }
 
+// What cut a node off for a moment cut off its cluster's store, too, and nobody found
+// that out yet: that its mirror seems to follow proves nothing of what runs there now,
+// until it was listed anew, or would have been found stale.
+func TestReturnNeedsMoreThanSeemingFreshness(t *testing.T) {
+	for name, listed := range map[string]bool{"listed anew": true, "followed on": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 3, 3, 3)
+			w.settle()
+			b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
+			b.dead = true
+			w.run(1500 * time.Millisecond)
+			b.dead, b.life = false, Life{Epoch: 1}
+			w.run(5 * time.Second)
+			if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
+				t.Errorf("of a mirror that only seems to follow, it is %v", got)
+			}
+			if listed {
+				a.machine.SetFresh(w.now, map[string]bool{"a": true})
+				a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
+				w.run(time.Second)
+			} else {
+				w.run(unsure)
+			}
+			if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
+				t.Errorf("of one that is proven to follow, it is %v", got)
+			}
+		})
+	}
+}
+
 // What was down and runs something else since comes back with a fresh mirror only.
 func TestReturnNeedsFreshness(t *testing.T) {
 	w := newWorld(t, 3, 3, 3)
 	w.settle()
 	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
-	a.machine.SetFresh(map[string]bool{"a": true})
+	a.machine.SetFresh(w.now, map[string]bool{"a": true})
 	b.dead = true
 	w.run(1500 * time.Millisecond)
 	b.dead, b.life = false, Life{Epoch: 1}
@@ -459,7 +489,7 @@ func TestReturnNeedsFreshness(t *testing.T) {
 	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
 		t.Errorf("with a stale mirror it is %v", got)
 	}
-	a.machine.SetFresh(map[string]bool{"a": true, "b": true})
+	a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
 	w.run(time.Second)
 	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
 		t.Errorf("with a fresh one it is %v", got)

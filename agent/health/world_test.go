@@ -125,7 +125,7 @@ func makeWorld(t *testing.T, dual bool, observers int, sizes ...int) *world {
 	for _, tg := range targets { // in order, so that runs are alike
 		if a := w.agents[tg.Name]; a.machine != nil {
 			a.machine.SetMembers(w.membersOf(tg.Cluster))
-			a.machine.SetFresh(fresh)
+			a.machine.SetFresh(w.now, fresh)
 			a.machine.SetTargets(w.now, targets)
 			w.step(a)
 		}
