@@ -142,3 +142,77 @@ func TestFallsOverRestart(t *testing.T) {
 		t.Errorf("after %v without a fall it stands %v", DefaultKnobs().Forgive, got)
 	}
 }
+
+// What is down is not up because it was not asked for a moment: its cluster's object was
+// made anew, or one of the addresses was not there. After long it is as new.
+func TestDownThatWasNotAskedForAMoment(t *testing.T) {
+	for name, c := range map[string]struct {
+		node  bool // the node is gone meanwhile, or its addresses
+		pause time.Duration
+		want  clustermesh.VerdictState
+	}{
+		"addresses":           {false, 2 * time.Second, clustermesh.VerdictDown},
+		"addresses, for long": {false, lapses + time.Second, clustermesh.VerdictUnmonitored},
+		"node":                {true, 2 * time.Second, clustermesh.VerdictDown},
+		"node, for long":      {true, lapses + time.Second, clustermesh.VerdictUnmonitored},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 3, 3, 3)
+			w.settle()
+			a, b := w.agents[node1("a", 1)], node1("b", 1)
+			w.agents[b].dead = true
+			w.run(time.Second)
+			all := w.targets
+			w.targets = slices.DeleteFunc(slices.Clone(all), func(t Target) bool { return c.node && t.Name == b })
+			for i := range w.targets {
+				if w.targets[i].Name == b {
+					w.targets[i].Ask = [kinds]netip.Addr{}
+				}
+			}
+			a.machine.SetTargets(w.now, w.targets)
+			w.run(c.pause)
+			if got := w.state(a.name, b); got == clustermesh.VerdictDown {
+				t.Error("it is not asked, and down")
+			}
+			w.targets = all
+			a.machine.SetTargets(w.now, w.targets)
+			w.run(3 * time.Second)
+			if got := w.state(a.name, b); got != c.want {
+				t.Errorf("asked again it is %v, want %v", got, c.want)
+			}
+			w.agents[b].dead = false
+			w.run(5 * time.Second)
+			if got := w.state(a.name, b); got != clustermesh.VerdictUp {
+				t.Errorf("it answers and is %v", got)
+			}
+		})
+	}
+}
+
+// What was kept of nodes that the store has not listed yet is kept on.
+func TestRecordsOfWhomNobodyMet(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	a, b := w.agents[node1("a", 1)], node1("b", 1)
+	w.agents[b].dead = true
+	w.run(time.Second)
+	before := a.machine.Records()
+	m := NewMachine(DefaultKnobs(), a.name)
+	m.Remember(before)
+	m.SetTargets(w.now, slices.DeleteFunc(slices.Clone(w.targets), func(t Target) bool { return t.Cluster == "b" }))
+	of := func(all []Record) (out []Record) {
+		for _, r := range all {
+			if r.Name.Cluster == "b" {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	if got, want := of(m.Records()), of(before); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("of cluster b it keeps\n%+v\nwant\n%+v", got, want)
+	}
+	m.SetTargets(w.now, w.targets)
+	if got := m.nodes[b]; !got.anyDown() {
+		t.Errorf("listed at last it is not down: %+v", got.track)
+	}
+}

@@ -97,8 +97,8 @@ type Health struct {
 	surveys  chan *inquiry
 	news     chan Event
 	heard    chan func(*Machine)
-	// records are to be written, the last that there are.
-	records chan []Record
+	// files are to be written.
+	files chan files
 
 	// What follows is owned by Run.
 
@@ -155,7 +155,7 @@ const (
 func New(c Config, d Deps) *Health {
 	h := &Health{
 		config: c, deps: d,
-		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)), records: make(chan []Record, 1),
+		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)), files: make(chan files, 1),
 		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}, owed: map[Name]struct{}{},
 	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
@@ -179,7 +179,7 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 	orders := make(chan order)
 	var shells sync.WaitGroup
 	shells.Go(func() { h.deliver(ctx, orders) })
-	shells.Go(func() { h.record(ctx) })
+	shells.Go(func() { h.writeFiles(ctx, h.path) })
 	defer func() { cancel(); shells.Wait(); h.probes.close() }()
 	h.load()
 	h.recollect(ctx)
@@ -199,9 +199,7 @@ func (h *Health) Run(ctx context.Context, batches <-chan view.Batch) error {
 		}
 		select {
 		case <-ctx.Done():
-			h.keptAt = time.Time{}
-			h.keep(time.Now())
-			shells.Wait() // who writes records too
+			shells.Wait() // who writes files, too
 			return h.save()
 		case b := <-batches:
 			h.take(ctx, b)

@@ -131,12 +131,18 @@ func (h *Health) disown(cluster string) {
 	h.old, h.machine, h.mesh = survey{}, nil, mesh{}
 }
 
-// keep writes the survey down.
+// keep has the survey written down when it is due.
 func (h *Health) keep(now time.Time) {
-	s := h.survey
-	if s.Cluster == "" || !h.unkept && now.Sub(h.keptAt) < confirmEvery {
+	if h.survey.Cluster == "" || !h.unkept && now.Sub(h.keptAt) < confirmEvery {
 		return
 	}
+	h.unkept, h.kept, h.keptAt = false, h.dated(now), now
+	h.file(surveyFile, h.kept)
+}
+
+// dated returns the survey as of now, for the disk.
+func (h *Health) dated(now time.Time) survey {
+	s := h.survey
 	s.Clusters = slices.Clone(s.Clusters)
 	if stale, _ := h.view.Stale(); stale.IsZero() {
 		for i := range s.Clusters {
@@ -145,10 +151,7 @@ func (h *Health) keep(now time.Time) {
 			}
 		}
 	}
-	h.unkept, h.kept, h.keptAt = false, s, now
-	if err := kept.Write(h.path(surveyFile), s); err != nil {
-		h.deps.Log.Warn("the mesh's nodes are not kept for a start without the store", "error", err)
-	}
+	return s
 }
 
 // places are where the survey has the backends of nodes.

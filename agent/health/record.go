@@ -22,21 +22,25 @@ type Record struct {
 	// older version wrote it.
 	Fell [kinds]time.Time
 	Ask  [kinds]netip.Addr
+
+	// left is when the node was one no more, zero unless this process saw that.
+	left time.Time
 }
 
-// Records returns what is worth to be kept, by name.
+// Records returns what is worth to be kept, by name: also what was remembered of
+// clusters of which no node was met yet.
 func (m *Machine) Records() []Record {
 	out := []Record{}
+	for name, r := range m.memory {
+		if m.clusters[name.Cluster] == nil && r.left.IsZero() {
+			out = append(out, r)
+		}
+	}
 	for _, n := range m.nodes {
 		if !n.everAnswered() {
 			continue
 		}
-		r := Record{Name: n.Name, Kinds: int(kinds), Ask: n.Ask}
-		for k := range kinds {
-			t := &n.track[k]
-			r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k], r.Fell[k] = t.monitored, t.down, t.falls, t.before, t.fell
-		}
-		out = append(out, r)
+		out = append(out, n.record())
 	}
 	for name, c := range m.clusters {
 		r := Record{Name: Name{Cluster: name}, Kinds: int(kinds)}
@@ -49,6 +53,18 @@ func (m *Machine) Records() []Record {
 	}
 	slices.SortFunc(out, func(a, b Record) int { return compareNames(a.Name, b.Name) })
 	return out
+}
+
+// lapsed reports whether the node is one no more for so long that it does not count.
+func (r Record) lapsed(now time.Time) bool { return !r.left.IsZero() && now.Sub(r.left) >= lapses }
+
+func (n *node) record() Record {
+	r := Record{Name: n.Name, Kinds: int(kinds), Ask: n.Ask}
+	for k := range kinds {
+		t := &n.track[k]
+		r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k], r.Fell[k] = t.monitored, t.down, t.falls, t.before, t.fell
+	}
+	return r
 }
 
 // moved returns what was kept by a version that asked by one family, as if that was
@@ -88,6 +104,9 @@ func (m *Machine) recall(n *node) {
 		return
 	}
 	delete(m.memory, n.Name)
+	if r.lapsed(n.met) {
+		return
+	}
 	for k := range kinds {
 		t := &n.track[k]
 		t.monitored, t.down, t.falls, t.before, t.fell = r.Monitored[k], r.Down[k], r.Falls[k], r.Life[k], r.Fell[k]

@@ -1,7 +1,7 @@
 package health
 
 import (
-	"context"
+	"errors"
 	"path/filepath"
 	"time"
 
@@ -21,7 +21,7 @@ func (h *Health) load() {
 
 // recall gives a new machine what was known before a restart.
 func (h *Health) recall(s survey) {
-	records, _, err := kept.Read[[]Record](h.path("health.json"))
+	records, _, err := kept.Read[[]Record](h.path(recordsFile))
 	if err != nil {
 		h.deps.Log.Warn("what was known of the mesh's nodes is lost", "error", err)
 	}
@@ -44,35 +44,19 @@ func (h *Health) saveWithin(d time.Duration) {
 	}
 }
 
-// saveSoon has the records written as they are now: a slow disk holds up nobody.
-func (h *Health) saveSoon() {
-	select {
-	case <-h.records: // older ones, not begun
-	default:
-	}
-	h.records <- h.machine.Records() // for which there is room
-}
+// recordsFile has what is known of the nodes.
+const recordsFile = "health.json"
 
-// record writes records until ctx ends.
-func (h *Health) record(ctx context.Context) {
-	for {
-		select {
-		case all := <-h.records:
-			if err := h.write(all); err != nil {
-				h.deps.Log.Warn("what is known of the mesh's nodes is not kept for a restart", "error", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+// saveSoon has the records written as they are now.
+func (h *Health) saveSoon() { h.file(recordsFile, h.machine.Records()) }
 
-// save keeps what must be known after a restart.
-func (h *Health) save() error {
-	if h.machine == nil {
-		return nil
+// save keeps what must be known after a restart, once nobody else writes.
+func (h *Health) save() (err error) {
+	if h.survey.Cluster != "" {
+		err = kept.Write(h.path(surveyFile), h.dated(time.Now()))
 	}
-	return h.write(h.machine.Records())
+	if h.machine != nil {
+		err = errors.Join(err, kept.Write(h.path(recordsFile), h.machine.Records()))
+	}
+	return err
 }
-
-func (h *Health) write(all []Record) error { return kept.Write(h.path("health.json"), all) }

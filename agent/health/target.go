@@ -34,6 +34,7 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 			changed = true
 		}
 	}
+	maps.DeleteFunc(m.memory, func(_ Name, r Record) bool { return r.lapsed(now) })
 	if changed {
 		m.assign()
 	}
@@ -64,7 +65,7 @@ func (m *Machine) meet(t Target, now time.Time) *node {
 // readdress takes in by which addresses a node is asked from now on. What is not
 // asked any more is not monitored, and so not down either; nor is what is asked at
 // another address, where nobody answered yet. But what is down stays so until it
-// answers there.
+// answers there, also when it was not asked for a moment.
 func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
 	old := n.Ask
 	n.Ask, n.due = ask, now
@@ -73,7 +74,14 @@ func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
 			continue
 		}
 		m.recant(n, k)
-		n.track[k] = n.track[k].elsewhere(ask[k])
+		was := n.track[k]
+		if l := n.lapsed[k]; !old[k].IsValid() && now.Sub(l.at) < lapses {
+			was = l.track
+		}
+		n.lapsed[k] = lapse{}
+		if n.track[k] = was.elsewhere(ask[k]); !ask[k].IsValid() && !was.down.IsZero() {
+			n.lapsed[k] = lapse{was, now}
+		}
 		n.streak[k.family()] = 0
 		if n.burst != nil {
 			n.burst.asks[k] = false
@@ -84,6 +92,10 @@ func (m *Machine) readdress(n *node, ask [kinds]netip.Addr, now time.Time) {
 		n.suspect, n.streak = time.Time{}, [families]int{}
 	}
 }
+
+// lapses is for how long it counts that something was down which is not asked any more:
+// an object that is deleted and made anew, an address that a node had not for a moment.
+const lapses = time.Minute
 
 // elsewhere is what is known of a kind that is asked at another address from now on.
 func (t track) elsewhere(a netip.Addr) track {
@@ -107,6 +119,11 @@ func (m *Machine) part(n *node) {
 		heap.Remove(&m.queue, n.place)
 	}
 	m.endBurst(n)
+	if n.anyDown() {
+		r := n.record()
+		r.left = m.now
+		m.memory[n.Name] = r
+	}
 	delete(m.nodes, n.Name)
 	c := m.clusters[n.Cluster]
 	delete(c.nodes, n.Node)

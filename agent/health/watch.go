@@ -17,6 +17,8 @@ type node struct {
 	// swept: it has a moment of its own among those that are asked rarely.
 	swept bool
 	track [kinds]track
+	// lapsed is what was known of a kind that is not asked, since when it is not.
+	lapsed [kinds]lapse
 	// life is what it lived when it answered last, confirmed one of which it is
 	// known what runs there.
 	life, confirmed Life
@@ -59,6 +61,12 @@ type track struct {
 	fell         time.Time
 	// lent: it is down because the other family was when this answered first.
 	lent bool
+}
+
+// lapse is a track that ended, and when.
+type lapse struct {
+	track
+	at time.Time
 }
 
 // flight is a probe under way.
