@@ -49,6 +49,7 @@ test: need-root deps build kube ## Installs what the tests need and runs all of 
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
 	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
+	$(GO) test -count=1 -run 'TestCost|TestDetection|LossBetween' ./agent/health # their biggest worlds, which -race leaves out
 	$(GO) test -race -count=1 -timeout 40m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@$(MAKE) --no-print-directory test-kubernetes
 	@.ci/leftovers after

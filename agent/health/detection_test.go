@@ -19,6 +19,9 @@ func TestDetection(t *testing.T) {
 		{2, 3, true}, {5, 3, true}, {10, 3, true}, {20, 3, true},
 		{2, 20, true}, {10, 20, true}, {20, 20, true},
 	} {
+		if raced && c.clusters*c.nodes > 100 {
+			continue
+		}
 		sizes := slices.Repeat([]int{c.nodes}, c.clusters)
 		w := makeWorld(t, c.dual, 0, sizes...)
 		for i := range c.nodes { // only ours judge

@@ -210,7 +210,7 @@ func TestDualLossBetweenClusters(t *testing.T) {
 	w := newDualWorld(t, 10, 10, 10)
 	w.settle()
 	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster != to.Cluster && w.random.Float64() < 0.3 }
-	w.run(time.Minute)
+	w.run(lossy)
 	w.noDowns()
 }
 

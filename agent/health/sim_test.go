@@ -64,12 +64,15 @@ func TestPodsPrefixAlone(t *testing.T) {
 	}
 }
 
+// lossy is for how long packets are lost.
+var lossy = map[bool]time.Duration{false: time.Minute, true: 10 * time.Second}[raced]
+
 // A third of all packets between clusters is lost each way, for a minute.
 func TestLossBetweenClusters(t *testing.T) {
 	w := newWorld(t, 10, 10, 10)
 	w.settle()
 	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster != to.Cluster && w.random.Float64() < 0.3 }
-	w.run(time.Minute)
+	w.run(lossy)
 	w.noDowns()
 }
 
