@@ -2,8 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"tombolo.io/tombolo/deploy/lab/kubelet"
@@ -12,7 +10,7 @@ import (
 )
 
 // Serve has a cluster's objects be as a service says. With Kubernetes that is
-// the service, the readiness of the pods, and the LoadBalancer's addresses.
+// the service, the readiness of the pods, and a pool with the LoadBalancer's addresses.
 func (l *Lab) Serve(ctx context.Context, cluster string, s objects.Service) error {
 	c, ok := l.Cluster(cluster)
 	if !ok {
@@ -46,6 +44,15 @@ func (l *Lab) Unserve(cluster string, s objects.Service) error {
 }
 
 func (l *Lab) serveBound(ctx context.Context, c plan.Cluster, s objects.Service) error {
+	if s.LoadBalancer.IPv4.IsValid() { // it names addresses of a pool
+		raw, err := objects.Pool(c)
+		if err == nil {
+			_, err = l.Apply(c.Name, raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	raw, err := s.Alone(c)
 	if err != nil {
 		return err
@@ -53,35 +60,7 @@ func (l *Lab) serveBound(ctx context.Context, c plan.Cluster, s objects.Service)
 	if _, err := l.Apply(c.Name, raw); err != nil {
 		return err
 	}
-	if s.LoadBalancer.IPv4.IsValid() {
-		if err := l.giveAddresses(ctx, c, s); err != nil {
-			return err
-		}
-	}
 	return l.switchPods(ctx, c, s)
-}
-
-// giveAddresses writes the addresses of a LoadBalancer service into its status.
-func (l *Lab) giveAddresses(ctx context.Context, c plan.Cluster, s objects.Service) error {
-	type ingress struct {
-		IP string `json:"ip"`
-	}
-	var status struct {
-		Status struct {
-			LoadBalancer struct {
-				Ingress []ingress `json:"ingress"`
-			} `json:"loadBalancer"`
-		} `json:"status"`
-	}
-	for _, a := range s.LoadBalancer.List() {
-		status.Status.LoadBalancer.Ingress = append(status.Status.LoadBalancer.Ingress, ingress{a.String()})
-	}
-	patch, err := json.Marshal(status)
-	if err != nil {
-		return fmt.Errorf("writing the addresses of %s: %w", s.Name, err)
-	}
-	_, err = l.Kubectl(ctx, c.Name, nil, "patch", "service", s.Name, "-n", objects.Namespace, "--subresource=status", "--type=merge", "-p", string(patch))
-	return err
 }
 
 // switchPods has the pods of the app echo be ready or not, as the service says.

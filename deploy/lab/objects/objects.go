@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"text/template"
@@ -134,9 +135,16 @@ type Service struct {
 	AllNotReady bool
 }
 
-// Alone returns the service without endpoint slices, for where a controller
-// makes them.
+// Alone returns the service without endpoint slices and without a status, for where
+// controllers make them. It asks the pool of the cluster for its addresses.
 func (s Service) Alone(c plan.Cluster) ([]byte, error) {
+	if lb := s.LoadBalancer; lb.IPv4.IsValid() {
+		s.Annotations = maps.Clone(s.Annotations)
+		if s.Annotations == nil {
+			s.Annotations = map[string]string{}
+		}
+		s.Annotations["tombolo.io/load-balancer-ips"] = lb.IPv4.String() + "," + lb.IPv6.String()
+	}
 	return render("service.yaml", struct {
 		Service
 		Cluster plan.Cluster
@@ -144,6 +152,9 @@ func (s Service) Alone(c plan.Cluster) ([]byte, error) {
 		Port    int
 	}{s, c, nil, EchoPort})
 }
+
+// Pool returns the pool of a cluster's load-balancer addresses.
+func Pool(c plan.Cluster) ([]byte, error) { return render("pool.yaml", c) }
 
 // YAML returns the service and its endpoint slices.
 func (s Service) YAML(c plan.Cluster) ([]byte, error) {

@@ -188,6 +188,28 @@ func TestService(t *testing.T) {
 	}
 }
 
+// Where controllers write statuses a service asks the pool of its cluster.
+func TestServiceAlone(t *testing.T) {
+	p := lab(t)
+	c := p.Clusters[0]
+	pool, err := Pool(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(pool), c.LoadBalancerCIDR.IPv4.String()) || !strings.Contains(string(pool), "autoAssign: false") {
+		t.Errorf("the pool is %s", pool)
+	}
+	notes := map[string]string{"tombolo.io/weight": "7"}
+	raw, err := Service{Name: "web", Addresses: c.ServiceCIDR.Addr(90), LoadBalancer: c.LoadBalancerCIDR.Addr(1), Annotations: notes}.Alone(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := decode(t, raw)["service_demo_web.yaml"].(*corev1.Service)
+	if len(service.Status.LoadBalancer.Ingress) > 0 || service.Annotations["tombolo.io/load-balancer-ips"] != "203.0.113.17,2001:db8:113:1::1" || len(notes) != 1 {
+		t.Errorf("service: %+v", service)
+	}
+}
+
 func ready(slice any) string {
 	var out []string
 	for _, e := range slice.(*discoveryv1.EndpointSlice).Endpoints {
