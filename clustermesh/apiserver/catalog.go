@@ -169,6 +169,12 @@ func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
 	return nil
 }
 
+// wishesSlices says whether a global service wishes to show the endpoints of others.
+func (c *catalog) wishesSlices(n clustermesh.ServiceName) bool {
+	o := c.objects[serviceUnit(n)]
+	return len(o) > 1 && c.service(n) != nil
+}
+
 // setClaims keeps what another cluster claims of an address; nil for nothing.
 func (c *catalog) setClaims(cluster string, addr netip.Addr, theirs *clustermesh.Address) {
 	m := c.claims[cluster]

@@ -19,9 +19,12 @@ type offers struct {
 	// exports and slices are by service and key.
 	exports map[clustermesh.ServiceName]map[string]*clustermesh.ServiceExport
 	slices  map[clustermesh.ServiceName]map[string]source.ImportedSlice
-	// told: the mirror has all that a cluster offers. silent: it is of a version that
-	// offers nothing.
-	told, silent map[string]bool
+	// shared are the clusters that share a global service.
+	shared map[clustermesh.ServiceName]map[string]struct{}
+	// synced are the tables of which the mirror of a cluster has all. silent: it is of a
+	// version that offers nothing.
+	synced map[string]map[clustermesh.Kind]struct{}
+	silent map[string]bool
 	// touched are services of which something changed since they were last asked for.
 	touched map[clustermesh.ServiceName]struct{}
 }
@@ -29,7 +32,8 @@ type offers struct {
 func newOffers() *offers {
 	return &offers{
 		exports: map[clustermesh.ServiceName]map[string]*clustermesh.ServiceExport{}, slices: map[clustermesh.ServiceName]map[string]source.ImportedSlice{},
-		told: map[string]bool{}, silent: map[string]bool{}, touched: map[clustermesh.ServiceName]struct{}{},
+		shared: map[clustermesh.ServiceName]map[string]struct{}{}, synced: map[string]map[clustermesh.Kind]struct{}{},
+		silent: map[string]bool{}, touched: map[clustermesh.ServiceName]struct{}{},
 	}
 }
 
@@ -39,12 +43,25 @@ func (o *offers) hear(e etcd.Event[clustermesh.Object]) {
 	switch {
 	case err != nil:
 	case e.Op == etcd.Synced || e.Op == etcd.Unsynced:
-		if key.Kind == clustermesh.KindSynced && key.Name == string(clustermesh.KindExports) {
-			o.told[key.Cluster] = e.Op == etcd.Synced
+		if key.Kind == clustermesh.KindSynced {
+			keepIn(o.synced, key.Cluster, clustermesh.Kind(key.Name), struct{}{}, e.Op == etcd.Synced)
 		}
 	case e.Op == etcd.Put || e.Op == etcd.Delete:
 		o.take(key, e)
 	}
+}
+
+// known says whether all is here of what a cluster offers, and sharesKnown of what it
+// shares.
+func (o *offers) known(cluster string) bool {
+	_, exports := o.synced[cluster][clustermesh.KindExports]
+	return exports || o.silent[cluster]
+}
+
+func (o *offers) sharesKnown(cluster string) bool {
+	_, services := o.synced[cluster][clustermesh.KindServices]
+	_, slices := o.synced[cluster][clustermesh.KindSlices]
+	return services && slices
 }
 
 // take takes in the value of a key, or that it is gone.
@@ -56,6 +73,10 @@ func (o *offers) take(key clustermesh.Key, e etcd.Event[clustermesh.Object]) {
 	case clustermesh.KindExports:
 		x, _ := e.Value.(*clustermesh.ServiceExport)
 		keepIn(o.exports, nameOf(key), key.Cluster, x, x != nil)
+		o.touched[nameOf(key)] = struct{}{}
+	case clustermesh.KindServices:
+		s, _ := e.Value.(*clustermesh.Service)
+		keepIn(o.shared, nameOf(key), key.Cluster, struct{}{}, s != nil && s.Global && s.Shared && s.Weight > 0)
 		o.touched[nameOf(key)] = struct{}{}
 	case clustermesh.KindSlices:
 		s, _ := e.Value.(*clustermesh.EndpointSlice)
@@ -91,6 +112,8 @@ type clusterSet struct {
 	// services are all of them, also those in namespaces that there are not here.
 	services map[clustermesh.ServiceName]*source.Imported
 	exports  map[clustermesh.ServiceName][]clustermesh.Condition
+	// globals are our own global Services that wish for slices of others.
+	globals map[clustermesh.ServiceName]*source.Global
 	// touched are those to look at anew; all: every one.
 	touched map[clustermesh.ServiceName]struct{}
 	all     bool
@@ -107,8 +130,15 @@ type clusterSet struct {
 // source cannot be read.
 type unknown struct {
 	clusters map[string]bool
+	// shares is the same for global services.
+	shares map[string]bool
 	// others: those that are not named, too.
 	others bool
+}
+
+func (u unknown) ofShares(cluster string) bool {
+	is, named := u.shares[cluster]
+	return is || !named && u.others
 }
 
 func (u unknown) of(cluster string) bool {
@@ -119,7 +149,7 @@ func (u unknown) of(cluster string) bool {
 func newClusterSet() *clusterSet {
 	return &clusterSet{
 		services: map[clustermesh.ServiceName]*source.Imported{}, exports: map[clustermesh.ServiceName][]clustermesh.Condition{},
-		touched: map[clustermesh.ServiceName]struct{}{}, all: true,
+		globals: map[clustermesh.ServiceName]*source.Global{}, touched: map[clustermesh.ServiceName]struct{}{}, all: true,
 	}
 }
 
@@ -166,7 +196,7 @@ func (t *term) join(now time.Time) {
 			s.touched[n] = struct{}{}
 		}
 		for unit := range t.catalog.objects {
-			if unit.Kind == source.ServiceExport {
+			if unit.Kind == source.ServiceExport || unit.Kind == source.Service {
 				s.touched[clustermesh.ServiceName{Namespace: unit.Namespace, Name: unit.Name}] = struct{}{}
 			}
 		}
@@ -184,6 +214,7 @@ func (t *term) join(now time.Time) {
 	}
 	for n := range s.touched {
 		t.joinOne(n, peers)
+		t.joinGlobal(n, peers)
 		t.storeImport(n, now)
 		s.news = true
 	}
@@ -217,10 +248,28 @@ func (t *term) joinOne(n clustermesh.ServiceName, peers map[string]bool) {
 			i.Slices = append(i.Slices, s)
 		}
 	}
-	slices.SortFunc(i.Slices, func(a, b source.ImportedSlice) int {
-		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(i.Slices, bySource)
 	t.set.services[n] = i
+}
+
+func bySource(a, b source.ImportedSlice) int {
+	return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Name, b.Name))
+}
+
+// joinGlobal looks at a service of ours that may wish for slices of other clusters.
+func (t *term) joinGlobal(n clustermesh.ServiceName, peers map[string]bool) {
+	if !t.catalog.wishesSlices(n) {
+		delete(t.set.globals, n)
+		return
+	}
+	g := &source.Global{Name: n, Headless: t.catalog.service(n).Headless}
+	for _, s := range t.catalog.offers.slices[n] {
+		if _, shares := t.catalog.offers.shared[n][s.Cluster]; shares && peers[s.Cluster] {
+			g.Slices = append(g.Slices, s)
+		}
+	}
+	slices.SortFunc(g.Slices, bySource)
+	t.set.globals[n] = g
 }
 
 // offersOf returns what the clusters offer under a name: we and our peers.
@@ -249,10 +298,11 @@ func (t *term) standing(n clustermesh.ServiceName, joined *clusterset.Service) c
 // unknownOffers returns whose offers are not known.
 func (t *term) unknownOffers() unknown {
 	c := t.catalog
-	out := unknown{clusters: map[string]bool{}, others: c.anyUnknown(source.ClusterPeer)}
+	out := unknown{clusters: map[string]bool{}, shares: map[string]bool{}, others: c.anyUnknown(source.ClusterPeer)}
 	for _, p := range t.peers {
-		out.clusters[p.Name] = !c.offers.told[p.Name] && !c.offers.silent[p.Name]
+		out.clusters[p.Name], out.shares[p.Name] = !c.offers.known(p.Name), !c.offers.sharesKnown(p.Name)
 	}
+	out.shares[t.cluster.Name] = c.anyUnknown(source.Service)
 	out.clusters[t.cluster.Name] = c.anyUnknown(source.ServiceExport) || c.anyUnknown(source.Service) || c.anyUnknown(source.EndpointSlice) ||
 		t.sweep.counts[exportsMarker] > 0
 	return out
@@ -260,7 +310,10 @@ func (t *term) unknownOffers() unknown {
 
 // clusterSet returns what there is to tell.
 func (t *term) clusterSet() source.ClusterSet {
-	out := source.ClusterSet{Services: maps.Clone(t.set.services), Exports: maps.Clone(t.set.exports), Unknown: t.set.unknown.of}
+	out := source.ClusterSet{
+		Services: maps.Clone(t.set.services), Exports: maps.Clone(t.set.exports), Globals: maps.Clone(t.set.globals),
+		Cluster: t.cluster.Name, Unknown: t.set.unknown.of, UnknownShares: t.set.unknown.ofShares,
+	}
 	maps.DeleteFunc(out.Services, func(n clustermesh.ServiceName, _ *source.Imported) bool {
 		return len(t.catalog.objects[source.Key{Kind: source.Namespace, Name: n.Namespace}]) == 0
 	})

@@ -42,6 +42,13 @@ func textOfSet(set *source.ClusterSet, clusters ...string) string {
 		}
 		out = append(out, text)
 	}
+	for name, g := range set.Globals {
+		text := fmt.Sprintf("%s shows", name)
+		for _, s := range g.Slices {
+			text += fmt.Sprintf(" %s/%s(%d)", s.Cluster, s.Name, len(s.Endpoints))
+		}
+		out = append(out, text)
+	}
 	for name, all := range set.Exports {
 		for _, c := range all {
 			if c.Reason != "Valid" && c.Reason != "Ready" && c.Reason != "NoConflicts" {
@@ -105,4 +112,47 @@ func TestClusterSet(t *testing.T) {
 	east.remove("north.yaml")
 	east.remove("peer.yaml")
 	is("the peer goes", "")
+}
+
+// A global Service that wishes it shows the slices of the clusters that share it, and of
+// no others.
+func TestGlobalSlices(t *testing.T) {
+	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
+	told := east.shows()
+	is := func(what, want string) {
+		t.Helper()
+		east.until(what, func() bool { return textOfSet(told.Load(), "east", "west") == want })
+	}
+	sync := global + `, tombolo.io/global-sync-endpoint-slices: "true"`
+	theirs := func(annotations string, endpoints int) {
+		west.write("web.yaml", strings.ReplaceAll(serviceYAML("web", annotations, endpoints), "10.1.0.", "10.2.0."))
+	}
+	theirs(global, 2)
+	east.write("shop.yaml", shopYAML)
+	east.write("web.yaml", serviceYAML("web", global, 1))
+	east.write("peer.yaml", west.peerOf())
+	east.until("it is mirrored", func() bool { return east.have["mirror/west/services/shop/web"] != nil })
+	is("it wishes nothing", "")
+	east.write("web.yaml", serviceYAML("web", sync, 1))
+	is("and then it does", "shop/web shows west/web-1(2)")
+	theirs(global, 3)
+	is("they change", "shop/web shows west/web-1(3)")
+	theirs(global+`, tombolo.io/shared: "false"`, 3)
+	is("west shares it with nobody", "shop/web shows")
+	theirs(global, 3)
+	is("west shares it again", "shop/web shows west/web-1(3)")
+	west.server.stop()
+	east.degraded(east.server, "the mirror of west is Stale")
+	east.server.stop()
+	told.Store(nil)
+	east.server = east.serve("n1")
+	is("west is silent", "shop/web shows west/web-1(3)")
+	east.write("web.yaml", serviceYAML("web", sync[strings.Index(sync, "tombolo.io/global-sync"):], 1))
+	is("it is global no more", "")
+	east.write("web.yaml", serviceYAML("web", sync, 1))
+	is("and is", "shop/web shows west/web-1(3)")
+	east.remove("peer.yaml")
+	is("west is no peer any more", "shop/web shows")
+	east.remove("web.yaml")
+	is("it is gone", "")
 }

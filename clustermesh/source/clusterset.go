@@ -25,11 +25,18 @@ type ClusterSetWriter interface {
 type ClusterSet struct {
 	// Services are those that some cluster offers, in namespaces that there are.
 	Services map[clustermesh.ServiceName]*Imported
+	// Globals are our own global Services that wish to show the endpoints of others.
+	Globals map[clustermesh.ServiceName]*Global
+	// Cluster is our own's name.
+	Cluster string
 	// Exports are the conditions of our own ServiceExports, without times.
 	Exports map[clustermesh.ServiceName][]clustermesh.Condition
 	// Unknown says of a cluster that it is not known at present whether it offers
 	// what Services do not have of it: what was written of it stays.
 	Unknown func(cluster string) bool
+	// UnknownShares says the same of what it shares of Globals, and of ourselves whether
+	// our own Services are known.
+	UnknownShares func(cluster string) bool
 }
 
 // Imported is a service that clusters offer, with the endpoints of each.
@@ -37,6 +44,14 @@ type Imported struct {
 	clusterset.Service
 	// Addresses are those by which it is reached here, as far as the source has said.
 	Addresses []netip.Addr
+	// Slices are in the order of their cluster and name.
+	Slices []ImportedSlice
+}
+
+// Global is a global Service with the endpoints that other clusters share of it.
+type Global struct {
+	Name     clustermesh.ServiceName
+	Headless bool
 	// Slices are in the order of their cluster and name.
 	Slices []ImportedSlice
 }

@@ -49,8 +49,8 @@ func (k Key) String() string {
 }
 
 // Object is one noun: *clustermesh.Node, Service, EndpointSlice, Peer, BGPPeer,
-// BGPAdvertisement or Pool, or *Labels, *Export, *ImportAddress or *Workload of this package. It is
-// immutable once delivered.
+// BGPAdvertisement or Pool, or *Labels, *Export, *ImportAddress, *SliceWish or *Workload of
+// this package. It is immutable once delivered.
 type Object any
 
 // Labels are those of a namespace, which are part of the identity of its pods.
@@ -76,6 +76,10 @@ type ImportAddress struct {
 	// IPs are at least one, at most one of a family.
 	IPs []netip.Addr
 }
+
+// SliceWish says of a global Service that the endpoints of other clusters are to be seen
+// in the API of its own, as EndpointSlices. It comes behind the Service.
+type SliceWish struct{ Service clustermesh.ServiceName }
 
 // Workload is a pod as far as the mesh cares: what it is and which addresses
 // are its own.

@@ -19,6 +19,7 @@ const (
 	annotationAffinity = "affinity"
 	annotationPriority = "priority"
 	annotationWeight   = "weight"
+	annotationSlices   = "global-sync-endpoint-slices"
 
 	annotationOverprovisioning = "overprovisioning-factor"
 	annotationOutliers         = "outlier-detection"
@@ -36,12 +37,17 @@ type wishes struct {
 	// overprovisioning is in percent.
 	overprovisioning uint16
 	outliers         clustermesh.OutlierDetection
+	// slices: the endpoints of other clusters are to be seen in the API, too.
+	slices bool
 }
 
-func (c *checker) wishes(annotations map[string]string) wishes {
-	w := wishes{shared: true, weight: defaultWeight}
+// wishes reads the annotations of a Service, which may be headless: its clients ask DNS,
+// which knows what the API has.
+func (c *checker) wishes(annotations map[string]string, headless bool) wishes {
+	w := wishes{shared: true, weight: defaultWeight, slices: headless}
 	c.flag(annotations, annotationGlobal, &w.global)
 	c.flag(annotations, annotationShared, &w.shared)
+	c.flag(annotations, annotationSlices, &w.slices)
 	if key, v, ok := lookup(annotations, annotationAffinity); ok {
 		if strings.HasPrefix(key, cilium) {
 			// Cilium turns to others only when nobody is left.

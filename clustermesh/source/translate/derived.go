@@ -12,11 +12,19 @@ import (
 // none of the cluster's own.
 const DerivedLabel = "tombolo.io/imported"
 
-// Services translates a Service: into one, or, if it is derived, into the addresses of
-// the import that it was derived of.
+// Services translates a Service: into one, with a wish for slices if it is global and has
+// that; or, if it is derived, into the addresses of the import that it was derived of.
 func Services(s *corev1.Service) ([]source.Object, error) {
 	if _, derived := s.Labels[DerivedLabel]; !derived {
-		return One(Service)(s)
+		one, err := Service(s)
+		if err != nil {
+			return nil, err
+		}
+		out := []source.Object{one}
+		if one.Global && new(checker).wishes(s.Annotations, one.Headless).slices {
+			out = append(out, &source.SliceWish{Service: one.Name})
+		}
+		return out, nil
 	}
 	of := clustermesh.ServiceName{Namespace: s.Namespace, Name: s.Labels[v1beta1.LabelServiceName]}
 	c := &checker{}

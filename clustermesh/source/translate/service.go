@@ -17,7 +17,7 @@ const defaultSessionAffinity = 3 * time.Hour
 func Service(s *corev1.Service) (*clustermesh.Service, error) {
 	c := &checker{}
 	c.name(&s.ObjectMeta, true)
-	w := c.wishes(s.Annotations)
+	w := c.wishes(s.Annotations, headless(&s.Spec))
 	out := &clustermesh.Service{
 		Name:             clustermesh.ServiceName{Namespace: s.Namespace, Name: s.Name},
 		Type:             c.serviceType(s.Spec.Type),

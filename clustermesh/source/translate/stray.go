@@ -11,7 +11,7 @@ import (
 // known are the annotations of ours that mean something, by the kind of their object.
 var known = map[source.Kind][]string{
 	source.Service: {
-		own + annotationGlobal, own + annotationShared, own + annotationAffinity, own + annotationPriority, own + annotationWeight,
+		own + annotationGlobal, own + annotationShared, own + annotationAffinity, own + annotationPriority, own + annotationWeight, own + annotationSlices,
 		own + annotationOverprovisioning, own + annotationOutliers,
 		annotationAddresses[0], annotationSharingKey[0], annotationSharingNamespaces[0],
 	},

@@ -643,3 +643,42 @@ func TestDerivedServices(t *testing.T) {
 			want: []source.Object{&clustermesh.Service{Name: web, Weight: 100, ClusterIPs: addrs("10.96.3.4")}}},
 	})
 }
+
+// Which global Services wish to show the endpoints of others: headless ones, unless they
+// say that they do not; others if they say so.
+func TestSliceWish(t *testing.T) {
+	for _, c := range []struct {
+		annotations, spec string
+		want              bool
+	}{
+		{`tombolo.io/global: "true"`, "{clusterIP: 10.96.3.4}", false},
+		{`tombolo.io/global: "true", tombolo.io/global-sync-endpoint-slices: "true"`, "{clusterIP: 10.96.3.4}", true},
+		{`service.cilium.io/global: "true", service.cilium.io/global-sync-endpoint-slices: "true"`, "{clusterIP: 10.96.3.4}", true},
+		{`tombolo.io/global: "true", service.cilium.io/global-sync-endpoint-slices: "true", tombolo.io/global-sync-endpoint-slices: "false"`, "{clusterIP: 10.96.3.4}", false},
+		{`tombolo.io/global-sync-endpoint-slices: "true"`, "{clusterIP: 10.96.3.4}", false},
+		{`tombolo.io/global: "true"`, "{clusterIP: None}", true},
+		{`tombolo.io/global: "true", service.cilium.io/global-sync-endpoint-slices: "false"`, "{clusterIP: None}", false},
+		{"", "{clusterIP: None}", false},
+	} {
+		var s corev1.Service
+		if err := yaml.Unmarshal([]byte("metadata: {name: web, namespace: shop, annotations: {"+c.annotations+"}}\nspec: "+c.spec), &s); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Services(&s)
+		if err != nil || len(got) == 0 {
+			t.Fatalf("%s: %v, %v", c.annotations, got, err)
+		}
+		wish := len(got) == 2
+		if wish && *got[1].(*source.SliceWish) != (source.SliceWish{Service: got[0].(*clustermesh.Service).Name}) {
+			t.Errorf("%s: it is %+v", c.annotations, got[1])
+		}
+		if wish != c.want {
+			t.Errorf("%s, %s: wishes %v, want %v", c.annotations, c.spec, wish, c.want)
+		}
+		if all := Strays(source.Service, s.Annotations, nil); len(all) > 0 {
+			t.Errorf("%s: %v", c.annotations, all)
+		}
+	}
+	run(t, Services, []row{{name: "neither", yaml: `metadata: {name: web, namespace: shop, annotations: {tombolo.io/global: "true", tombolo.io/global-sync-endpoint-slices: maybe}}`,
+		mistakes: `metadata.annotations["tombolo.io/global-sync-endpoint-slices"]: "maybe" is not "true" or "false"`}})
+}

@@ -41,8 +41,9 @@ type ref struct {
 // written is an object of ours, as the API has it.
 type written struct {
 	uid types.UID
-	// clusters are those of which it was made.
+	// clusters are those of which it was made. shared: it is a slice of a global Service.
 	clusters []string
+	shared   bool
 	// content is the sum of what was written.
 	content string
 	// ips and headless are of a Service, status of an import.
@@ -53,12 +54,15 @@ type written struct {
 
 func known(u *unstructured.Unstructured) *written {
 	out := &written{uid: u.GetUID(), content: u.GetAnnotations()[contentAnnotation], ips: addressesOf(u), status: u.Object["status"]}
+	_, imported := u.GetLabels()[mcs.LabelServiceName]
+	_, slice := u.GetLabels()[mcs.LabelSourceCluster]
+	out.shared = slice && !imported
 	clusterIP, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
 	out.headless = clusterIP == "None"
-	if one := u.GetLabels()[mcs.LabelSourceCluster]; one != "" {
-		out.clusters = []string{one}
-	} else if all := u.GetAnnotations()[clustersAnnotation]; all != "" {
+	if all := u.GetAnnotations()[clustersAnnotation]; all != "" {
 		out.clusters = strings.Split(all, ",")
+	} else if one := u.GetLabels()[mcs.LabelSourceCluster]; one != "" {
+		out.clusters = []string{one}
 	}
 	return out
 }
@@ -86,10 +90,11 @@ func (w *Writer) list(ctx context.Context) error {
 		}
 	}
 	if apierrors.IsNotFound(err) {
-		w.version, w.have = "", map[ref]*written{}
-		return nil
+		w.version, err = "", nil
+	} else {
+		err = errors.Join(err, w.listOne(ctx, services, have))
 	}
-	if err = errors.Join(err, w.listOne(ctx, services, have), w.listOne(ctx, endpointSlices, have)); err != nil {
+	if err = errors.Join(err, w.listOne(ctx, endpointSlices, have)); err != nil {
 		w.have = nil
 		return err
 	}

@@ -170,28 +170,36 @@ func derived(version string, i *source.Imported, uid types.UID) fields {
 	return o
 }
 
-// slice returns the EndpointSlice of a slice of a cluster.
+// slice returns the EndpointSlice of a slice of a cluster, for the import of a service.
 func slice(version string, i *source.Imported, s *source.ImportedSlice, uid types.UID) fields {
-	addressType := discoveryv1.AddressTypeIPv4
-	if len(s.Endpoints) > 0 && s.Endpoints[0].Address.Is6() {
-		addressType = discoveryv1.AddressTypeIPv6
-	}
-	o := object("discovery.k8s.io/v1", "EndpointSlice", i.Name, sliceName(i.Name, s, string(addressType)))
+	o := object("discovery.k8s.io/v1", "EndpointSlice", i.Name, sliceName(i.Name, s))
 	labels(o)[discoveryv1.LabelServiceName] = source.DerivedName(i.Name)
+	ownedBy(o, version, i.Name.Name, uid)
+	fill(o, s, i.Headless, func(p *clustermesh.EndpointPort) string {
+		for _, q := range i.Ports {
+			if q.Name == p.Name && q.Protocol == p.Protocol {
+				return q.AppProtocol
+			}
+		}
+		return ""
+	})
+	return o
+}
+
+// fill says whose endpoints an EndpointSlice has, and which.
+func fill(o fields, s *source.ImportedSlice, headless bool, application func(*clustermesh.EndpointPort) string) {
 	labels(o)[mcs.LabelSourceCluster] = s.Cluster
 	labels(o)[discoveryv1.LabelManagedBy] = managedBy
-	if i.Headless {
+	if headless {
 		labels(o)["service.kubernetes.io/headless"] = ""
 	}
-	ownedBy(o, version, i.Name.Name, uid)
-	o["addressType"] = string(addressType)
+	o["addressType"] = addressType(s)
 	list := []any{}
-	for _, p := range s.Ports {
+	for k := range s.Ports {
+		p := &s.Ports[k]
 		f := fields{"port": int64(p.Port), "protocol": p.Protocol.String(), "name": p.Name}
-		for _, q := range i.Ports {
-			if q.Name == p.Name && q.Protocol == p.Protocol && q.AppProtocol != "" {
-				f["appProtocol"] = q.AppProtocol
-			}
+		if a := application(p); a != "" {
+			f["appProtocol"] = a
 		}
 		list = append(list, f)
 	}
@@ -201,13 +209,19 @@ func slice(version string, i *source.Imported, s *source.ImportedSlice, uid type
 		endpoints = append(endpoints, endpoint(&s.Endpoints[k]))
 	}
 	o["endpoints"] = endpoints
-	return o
+}
+
+func addressType(s *source.ImportedSlice) string {
+	if len(s.Endpoints) > 0 && s.Endpoints[0].Address.Is6() {
+		return string(discoveryv1.AddressTypeIPv6)
+	}
+	return string(discoveryv1.AddressTypeIPv4)
 }
 
 // sliceName names the slice of a cluster. What an EndpointSlice may not change is part
 // of the name.
-func sliceName(n clustermesh.ServiceName, s *source.ImportedSlice, addressType string) string {
-	return "imported-" + source.Sum(n.Namespace, n.Name, s.Cluster, s.Name, addressType)
+func sliceName(n clustermesh.ServiceName, s *source.ImportedSlice) string {
+	return "imported-" + source.Sum(n.Namespace, n.Name, s.Cluster, s.Name, addressType(s))
 }
 
 // endpoint returns an endpoint. Its node is one of its own cluster, of which others

@@ -53,6 +53,8 @@ type Writer struct {
 	version string
 	// done are the services that are written as they were told.
 	done map[clustermesh.ServiceName]*source.Imported
+	// shown are the global services whose slices are written as they were told.
+	shown map[clustermesh.ServiceName]*source.Global
 	// stood are the conditions of exports that were written last, and standAt is when
 	// they are compared with what the API has although they are the same.
 	stood   map[clustermesh.ServiceName][]clustermesh.Condition
@@ -133,13 +135,13 @@ func (w *Writer) pass(ctx context.Context, now time.Time) error {
 		if err := w.list(ctx); err != nil {
 			return err
 		}
-		w.lookAt, w.done = now.Add(look), map[clustermesh.ServiceName]*source.Imported{}
+		w.lookAt, w.done, w.shown = now.Add(look), map[clustermesh.ServiceName]*source.Imported{}, map[clustermesh.ServiceName]*source.Global{}
 	}
-	if w.version == "" {
+	errs := []error{w.show(ctx)}
+	if w.version == "" { // nobody could see an import
 		w.lookAt = now.Add(standEvery)
-		return nil // nobody could see it
+		return errors.Join(append(errs, w.sweep(ctx))...)
 	}
-	var errs []error
 	for name, i := range w.set.Services {
 		if w.done[name] == i {
 			continue
@@ -224,7 +226,11 @@ func (w *Writer) sweep(ctx context.Context) error {
 	wanted := w.wanted()
 	var gone []ref
 	for r, have := range w.have {
-		if !wanted[r] && !slices.ContainsFunc(have.clusters, w.set.Unknown) {
+		unknown := w.set.Unknown
+		if have.shared {
+			unknown = w.set.UnknownShares
+		}
+		if !wanted[r] && !slices.ContainsFunc(have.clusters, unknown) {
 			gone = append(gone, r)
 		}
 	}
@@ -244,16 +250,16 @@ func (w *Writer) sweep(ctx context.Context) error {
 // wanted returns what is wanted of ours.
 func (w *Writer) wanted() map[ref]bool {
 	out := map[ref]bool{}
+	for name, g := range w.set.Globals {
+		for k := range g.Slices {
+			out[ref{endpointSlices, name.Namespace, globalName(name, &g.Slices[k])}] = true
+		}
+	}
 	for name, i := range w.set.Services {
 		out[ref{imports, name.Namespace, name.Name}] = true
 		out[ref{services, name.Namespace, source.DerivedName(name)}] = true
 		for k := range i.Slices {
-			s := &i.Slices[k]
-			addressType := "IPv4"
-			if len(s.Endpoints) > 0 && s.Endpoints[0].Address.Is6() {
-				addressType = "IPv6"
-			}
-			out[ref{endpointSlices, name.Namespace, sliceName(name, s, addressType)}] = true
+			out[ref{endpointSlices, name.Namespace, sliceName(name, &i.Slices[k])}] = true
 		}
 	}
 	return out

@@ -127,7 +127,7 @@ func sliceOf(cluster, address string) source.ImportedSlice {
 func setOf(offers []clusterset.Offer, all ...source.ImportedSlice) *source.ClusterSet {
 	set := &source.ClusterSet{
 		Services: map[clustermesh.ServiceName]*source.Imported{}, Exports: map[clustermesh.ServiceName][]clustermesh.Condition{},
-		Unknown: func(string) bool { return false },
+		Unknown: func(string) bool { return false }, UnknownShares: func(string) bool { return false },
 	}
 	if joined := clusterset.Resolve(echo, offers); joined != nil {
 		set.Services[echo] = &source.Imported{Service: *joined, Slices: all}
@@ -169,7 +169,7 @@ func TestWriter(t *testing.T) {
 	}
 	service := "service/" + source.DerivedName(echo)
 	ip := r.kube.Kubectl("", "-n", "demo", "get", service, "-o", "jsonpath={.spec.clusterIP}")
-	east1 := "endpointslice/" + sliceName(echo, &source.ImportedSlice{Cluster: "east", EndpointSlice: sliceOf("east", "10.1.0.1").EndpointSlice}, "IPv4")
+	east1 := "endpointslice/" + sliceName(echo, &source.ImportedSlice{Cluster: "east", EndpointSlice: sliceOf("east", "10.1.0.1").EndpointSlice})
 	r.is("an import",
 		"serviceimport/echo .spec.type = ClusterSetIP", "serviceimport/echo .spec.ips = [\""+ip+"\"]", "serviceimport/echo .spec.ports[*].name = http dns",
 		"serviceimport/echo .spec.ports[0].appProtocol = http", "serviceimport/echo .spec.sessionAffinity = None", "serviceimport/echo .metadata.labels.team = a",
@@ -271,5 +271,59 @@ spec: {type: ClusterSetIP, ports: [{port: 1}], ips: [192.0.2.1]}
 	}
 	if n := strings.Count(r.log.String(), "kubectl apply -f deploy/rbac/apiserver.yaml"); n != 1 {
 		t.Errorf("told %d times: %s", n, r.log.String())
+	}
+}
+
+// The endpoints that other clusters share of a global Service are shown beside it, where
+// the Multi-cluster Services API is not installed, too.
+func TestWriterShowsGlobals(t *testing.T) {
+	r := newRig(t, admin)
+	r.kube.Kubectl("", "create", "namespace", "demo")
+	set := func(all ...source.ImportedSlice) *source.ClusterSet {
+		s := setOf(nil)
+		s.Cluster, s.Globals = "east", map[clustermesh.ServiceName]*source.Global{}
+		if all != nil {
+			s.Globals[echo] = &source.Global{Name: echo, Headless: true, Slices: all}
+		}
+		return s
+	}
+	slices := func(what, want string) {
+		t.Helper()
+		got := r.kube.Kubectl("", "-n", "demo", "get", "endpointslices", "-l", "kubernetes.io/service-name=echo,endpointslice.kubernetes.io/managed-by="+managedBy,
+			"-o", `jsonpath={range .items[*]}{.metadata.labels.multicluster\.kubernetes\.io/source-cluster}:{.endpoints[*].addresses[0]} {end}`)
+		if got != want {
+			t.Errorf("%s: there is %q, want %q", what, got, want)
+		}
+	}
+	west := sliceOf("west", "10.2.0.1")
+	r.passes("west shares it", set(west))
+	slices("it is shown", "west:10.2.0.1 ")
+	name := "endpointslice/" + globalName(echo, &west)
+	r.is("as one of the Service", name+` .metadata.labels.multicluster\.kubernetes\.io/service-name = `, name+` .metadata.labels.service\.kubernetes\.io/headless = `,
+		name+" .endpoints[0].hostname = echo-0", name+" .endpoints[0].nodeName = ", name+" .ports[0].port = 8080", name+" .metadata.ownerReferences = ")
+	r.passes("it moves", set(sliceOf("west", "10.2.0.2")))
+	slices("it moved", "west:10.2.0.2 ")
+	blind := func(set *source.ClusterSet, cluster string) *source.ClusterSet {
+		set.UnknownShares = func(c string) bool { return c == cluster }
+		return set
+	}
+	r.passes("nobody knows whether west still shares it", blind(set([]source.ImportedSlice{}...), "west"))
+	slices("it stays", "west:10.2.0.2 ")
+	r.passes("nor whether we still have the Service", blind(set(), "east"))
+	slices("it stays", "west:10.2.0.2 ")
+	r.passes("what is exported does not matter", unsure(set(), "east", "west"))
+	slices("it went", "")
+	r.install()
+	r.w.lookAt = time.Time{}
+	both := setOf([]clusterset.Offer{offered("west", 7)}, west)
+	both.Cluster, both.Globals = "east", set(west).Globals
+	r.passes("west exports it to all, too", both)
+	slices("both are there", "west:10.2.0.1 ")
+	if got := r.ours(); strings.Count(got, "EndpointSlice:west") != 2 || !strings.Contains(got, "ServiceImport:") {
+		t.Errorf("there is %s", got)
+	}
+	r.passes("it is neither", set())
+	if got := r.ours(); got != "" {
+		t.Errorf("left is %s", got)
 	}
 }
