@@ -64,10 +64,10 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		.reference = reference,
 		.seen = p->now,
 		.service = service,
-		.flags = p->local ? FLOW_LOCAL : 0,
+		.flags = (p->local ? FLOW_LOCAL : 0) | (p->anyway ? FLOW_ANYWAY : 0),
 	};
 	struct conntrack *winner;
-	long err = bpf_map_update_elem(&conntrack, &p->client, &entry, BPF_NOEXIST);
+	int err = bpf_map_update_elem(&conntrack, &p->client, &entry, BPF_NOEXIST);
 
 	if (!err) {
 		packet_count(EVENT_BEGUN);
@@ -93,7 +93,9 @@ static __always_inline enum packet_outcome begin(struct __sk_buff *skb, struct p
 
 	if (!b)
 		return PACKET_NO_BACKEND;
-	p->local = node_is_this(b->node);
+	p->anyway = backend_lost(b, head, p->v4);
+	// What a service names by this node's address need not say whose node it is.
+	p->local = node_is_this(b->node) || owned_flags_of(&b->address) & OWNED_NODE;
 	p->reply.source = b->address;
 	p->reply.source_port = b->port;
 	p->reply.protocol = p->tuple.protocol;
@@ -102,12 +104,20 @@ static __always_inline enum packet_outcome begin(struct __sk_buff *skb, struct p
 		p->reply.destination = p->tuple.source;
 	else if (!source_of(p->v4, &p->reply.destination))
 		return PACKET_NO_SOURCE;
-	outcome = nat_claim(skb, p);
+	outcome = opaque(p, nat_claim(skb, p));
 	return outcome ? outcome : remember(p, service, reference);
 }
 
-// select_backend gives a new flow a backend.
-static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, struct packet *p, __u32 service)
+// is_again says whether a flow that is remembered is as good as the one that would
+// begin now: for want of a backend that lives it stays with the one it has.
+static __always_inline bool is_again(const struct packet *p, const struct conntrack *c, __u32 service, __u64 reference)
+{
+	return READ_ONCE(c->reference) == reference && READ_ONCE(c->service) == service &&
+	       !(p->tuple.protocol == IPPROTO_TCP && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)));
+}
+
+// select_backend gives a new flow a backend, or one that is remembered another.
+static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, struct packet *p, __u32 service, struct conntrack *c)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct query q = { .service = service, .v4 = p->v4 };
@@ -117,7 +127,20 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 		return PACKET_NO_BACKEND;
 	q.hash = client_hash(p, READ_ONCE(s->settings));
 	reference = select(&q, s);
-	return reference ? begin(skb, p, service, reference) : PACKET_NO_BACKEND;
+	if (!reference)
+		return PACKET_NO_BACKEND;
+	if (!c) {
+		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
+		return begin(skb, p, service, reference);
+	}
+	if (is_again(p, c, service, reference)) {
+		flow_sees(c, 0, p->now);
+		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
+		return PACKET_PASSED;
+	}
+	packet_count(EVENT_MOVED);
+	flow_forget(&p->client, &p->reply);
+	return begin(skb, p, service, reference);
 }
 
 // goes_on says whether a packet stays with the flow that is remembered. A connection
@@ -126,6 +149,9 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 static __always_inline bool goes_on(const struct packet *p, struct conntrack *c)
 {
 	if (!flow_has_backend(c, &p->reply, p->v4))
+		return false;
+	// Another may live by now, and nothing of the connection is there yet.
+	if (is_syn(p) && READ_ONCE(c->flags) & FLOW_ANYWAY)
 		return false;
 	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
 		return true;
@@ -160,15 +186,7 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 		return PACKET_FRAGMENT;
 	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
 		return PACKET_RESET;
-	if (!service)
-		return PACKET_NO_PORT;
-	if (c) {
-		packet_count(EVENT_MOVED);
-		flow_forget(&p->client, &p->reply);
-	} else {
-		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
-	}
-	return select_backend(skb, p, service);
+	return service ? select_backend(skb, p, service, c) : PACKET_NO_PORT;
 }
 
 // send_on sends a client's packet, or an error about the answers, to its backend.
@@ -180,7 +198,7 @@ static __always_inline enum packet_outcome send_on(struct __sk_buff *skb, struct
 		return PACKET_HOPS;
 	p->to = tuple_reversed(&p->reply);
 	p->ip_to.source = p->local ? p->ip.source : p->to.source;
-	if (p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p))
+	if (opaque(p, p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p)))
 		return PACKET_FAILED;
 	if (p->local) {
 		*verdict = TC_ACT_UNSPEC;
@@ -188,7 +206,7 @@ static __always_inline enum packet_outcome send_on(struct __sk_buff *skb, struct
 	}
 	if (rewrite_hops(skb, p, p->hops - 1))
 		return PACKET_FAILED;
-	way = route(skb, p);
+	way = opaque(p, route(skb, p));
 	if (way < 0)
 		return -way;
 	*verdict = way;
@@ -201,27 +219,26 @@ static __always_inline long give_back(struct __sk_buff *skb, struct packet *p)
 {
 	p->to = tuple_reversed(&p->client);
 	p->ip_to.source = p->to.source;
-	return p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p);
+	return opaque(p, p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p));
 }
 
 // reset answers a segment that has no flow, or no backend.
 static __always_inline enum packet_outcome reset(struct __sk_buff *skb, struct packet *p, enum packet_outcome why, int *verdict)
 {
-	bool lost = why == PACKET_RESET;
-
 	if (p->more || p->later || p->tuple.protocol != IPPROTO_TCP || p->flags & TCP_RST)
-		return lost ? PACKET_UNKNOWN : why;
-	if (answer_reset(skb, p))
+		return why == PACKET_RESET ? PACKET_UNKNOWN : why;
+	p->lost = why == PACKET_RESET;
+	if (opaque(p, answer_reset(skb, p)))
 		return PACKET_FAILED;
 	*verdict = bpf_redirect(skb->ifindex, 0);
-	return lost ? PACKET_RESET : PACKET_REFUSED;
+	return p->lost ? PACKET_RESET : PACKET_REFUSED;
 }
 
 static __always_inline enum packet_outcome ping(struct __sk_buff *skb, struct packet *p, int *verdict)
 {
 	if (!(p->owned & OWNED_PINGED))
 		return PACKET_NO_BACKEND;
-	if (answer_ping(skb, p))
+	if (opaque(p, answer_ping(skb, p)))
 		return PACKET_FAILED;
 	*verdict = bpf_redirect(skb->ifindex, 0);
 	return PACKET_PINGED;
@@ -257,7 +274,7 @@ static __always_inline enum packet_outcome to_client(struct __sk_buff *skb, stru
 		return PACKET_HOPS;
 	if (give_back(skb, p) || rewrite_hops(skb, p, p->hops - 1))
 		return PACKET_FAILED;
-	way = route(skb, p);
+	way = opaque(p, route(skb, p));
 	if (way < 0)
 		return -way;
 	*verdict = way;
@@ -285,7 +302,7 @@ static __always_inline enum packet_outcome to_service(struct __sk_buff *skb, str
 
 	switch (p->kind) {
 	case KIND_FLOW:
-		outcome = find_flow(skb, p);
+		outcome = opaque(p, find_flow(skb, p));
 		if (!outcome)
 			return send_on(skb, p, verdict);
 		return outcome == PACKET_RESET || outcome == PACKET_NO_BACKEND ? reset(skb, p, outcome, verdict) : outcome;
@@ -324,9 +341,9 @@ int from_uplink(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	packet_read_transport(skb, p);
 	if (p->owned & OWNED_NODE)
-		outcome = to_client(skb, p, &verdict);
+		outcome = opaque(p, to_client(skb, p, &verdict));
 	if (!outcome && p->owned & OWNED_SERVICE)
-		outcome = to_service(skb, p, &verdict);
+		outcome = opaque(p, to_service(skb, p, &verdict));
 	if (!outcome || (p->owned & OWNED_NODE && is_nodes(outcome)))
 		return TC_ACT_UNSPEC;
 	packet_count(outcome);

@@ -20,6 +20,7 @@ const (
 	packetFlowFlagsFLOW_FIN_CLIENT  packetFlowFlags = 4
 	packetFlowFlagsFLOW_FIN_BACKEND packetFlowFlags = 8
 	packetFlowFlagsFLOW_CUT         packetFlowFlags = 16
+	packetFlowFlagsFLOW_ANYWAY      packetFlowFlags = 32
 )
 
 type packetOwnedFlags uint32

@@ -311,3 +311,84 @@ func TestPacketConnectionEnds(t *testing.T) {
 		}
 	}
 }
+
+// When every backend is held for down, the first choice is tried anyway, by all the
+// packets of a flow: our eyes may be wrong. A verdict that comes later ends the flow.
+func TestPacketPanic(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		its, other := r.backendOf(t, netip.AddrPortFrom(f.remote, pod+1), protocol), r.backendOf(t, netip.AddrPortFrom(f.second, pod+1), protocol)
+		verdict := func(bits uint8, backends ...uint32) {
+			for _, b := range backends {
+				r.Nodes.Set(r.Backends.Read(b).Node, bits)
+			}
+		}
+		down := PodsDown
+		defer verdict(0, its, other)
+		verdict(down, its, other)
+		in := f.to(twice, protocol)
+		first := r.forwards(t, in)
+		if first.dst.Addr() != f.remote {
+			its, other = other, its
+		}
+		begun := r.counts(t).Begun
+		same := func(what string) {
+			t.Helper()
+			if got := r.forwards(t, in); got.dst != first.dst || got.from != first.from {
+				t.Errorf("%s goes to %v from %v, the first went to %v from %v", what, got.dst, got.from, first.dst, first.from)
+			}
+		}
+		same("a repetition")
+		in.flags, in.ack = ack, 1
+		same("the next")
+		if got := r.counts(t).Begun; got != begun {
+			t.Errorf("%d more flows began", got-begun)
+		}
+
+		// Another one lives: what has no beginning, or begins, goes there.
+		verdict(0, other)
+		if protocol == unix.IPPROTO_TCP {
+			same("what is open")
+			in.flags = syn
+		}
+		if got := r.forwards(t, in); got.dst != r.Backends.Read(other).Address {
+			t.Errorf("with another one that lives: to %v", got.dst)
+		}
+
+		// It is up after all, and goes down: that counts.
+		verdict(down, other)
+		in = f.to(twice, protocol)
+		in.from = netip.AddrPortFrom(f.client, 40001)
+		led := r.forwards(t, in)
+		verdict(0, its, other)
+		in.flags, in.ack = ack, 1
+		r.forwards(t, in)
+		if led.dst != r.Backends.Read(its).Address {
+			its, other = other, its
+		}
+		verdict(down, its)
+		got := r.forwards(t, in)
+		if protocol == unix.IPPROTO_TCP && got.flags&rst == 0 || protocol == unix.IPPROTO_UDP && got.dst != r.Backends.Read(other).Address {
+			t.Errorf("after it was up: to %v, flags %d", got.dst, got.flags)
+		}
+	})
+}
+
+// A backend at the node's own address is on this node, also where nobody says so.
+func TestPacketsToTheNode(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	number := uint32(100)
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		number++
+		at := netip.AddrPortFrom(f.node, pod)
+		r.put(t, number, Frontend{Address: netip.AddrPortFrom(f.service, 99), Protocol: protocol, Scope: ScopePacket}, Backend{Address: at, State: Active, Kind: Host})
+		in := f.to(99, protocol)
+		verdict, b := r.enters(t, in)
+		if verdict != passed {
+			t.Fatalf("verdict %d: %+v", int32(verdict), r.counts(t))
+		}
+		if led := parseFrame(t, b); led.dst != at || led.from != in.from {
+			t.Errorf("it goes to %v, from %v", led.dst, led.from)
+		}
+	})
+}

@@ -31,13 +31,23 @@ type PacketsConfig struct {
 	Clsact bool
 }
 
-// A flow takes 312 bytes. The ports lie below those of NodePorts, and below those that
+// The ports lie below those of NodePorts, and below those that
 // the kernel gives to sockets, of this node and of pods that it masquerades.
 const (
-	DefaultFlows     = 1 << 17 // 41 MB
+	DefaultFlows     = 1 << 16 // 22 MiB
+	LeastFlows       = 1 << 10
+	MostFlows        = 1 << 24
 	DefaultFirstPort = 10000
 	DefaultPorts     = 20000
 )
+
+// FlowMemory returns how many bytes the maps of so many flows take, about: an entry by
+// the client's packets and one by the backend's, and their buckets. The kernel takes
+// them when the maps are made.
+func FlowMemory(flows uint32) uint64 {
+	const bucket, lru, tuple, conntrack, nat = 16, 48, 40, 80, 56
+	return (2*(bucket+lru+tuple) + conntrack + nat) * uint64(flows)
+}
 
 // complete returns the configuration with what was left out.
 func (c PacketsConfig) complete() PacketsConfig {

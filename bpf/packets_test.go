@@ -590,3 +590,24 @@ func TestPacketErrors(t *testing.T) {
 		}
 	})
 }
+
+// What the flows are said to take is what the kernel takes.
+func TestFlowMemory(t *testing.T) {
+	const flows = 1 << 14
+	r := newRoad(t, PacketsConfig{Flows: flows})
+	got := uint64(0)
+	for _, name := range []string{packetMapConntrack, packetMapNat} {
+		info, err := r.flows[name].Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, known := info.Memlock()
+		if !known {
+			t.Fatalf("the kernel does not say what map %s takes", name)
+		}
+		got += n
+	}
+	if want := FlowMemory(flows); got < want*95/100 || got > want*105/100 {
+		t.Errorf("%d flows take %d bytes, said to be %d", flows, got, want)
+	}
+}

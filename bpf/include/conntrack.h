@@ -18,6 +18,7 @@ enum flow_flags {
 	FLOW_FIN_CLIENT = 1 << 2,  // TCP: the client has ended its direction
 	FLOW_FIN_BACKEND = 1 << 3, // the backend its own
 	FLOW_CUT = 1 << 4,         // one of them sent a reset
+	FLOW_ANYWAY = 1 << 5,      // it began although our verdict holds its backend for down
 };
 
 // By the tuple of the client's packets.
@@ -129,10 +130,20 @@ static __always_inline void flow_forget(const struct tuple *client, const struct
 	bpf_map_delete_elem(&nat, reply);
 }
 
+// flow_trusts forgets that a flow began on a backend held for down: it is not, and a
+// verdict ends the flow as any other from here on.
+static __always_inline bool flow_trusts(struct conntrack *c)
+{
+	if (READ_ONCE(c->flags) & FLOW_ANYWAY)
+		__sync_fetch_and_and(&c->flags, ~FLOW_ANYWAY); // Linux 5.12
+	return true;
+}
+
 // flow_has_backend says whether the flow's backend may have its packets: it is who it
 // was, and lives as far as we know. One that takes no new clients keeps those of TCP;
-// a datagram goes to another while this one does not answer.
-static __always_inline bool flow_has_backend(const struct conntrack *c, const struct tuple *reply, bool v4)
+// a datagram goes to another while this one does not answer. A connection that began
+// for want of a backend that lives is not ended by the verdict that it began in spite of.
+static __always_inline bool flow_has_backend(struct conntrack *c, const struct tuple *reply, bool v4)
 {
 	__u64 head;
 	struct backend *b = reference_backend(READ_ONCE(c->reference), &head);
@@ -143,9 +154,9 @@ static __always_inline bool flow_has_backend(const struct conntrack *c, const st
 	switch (backend_standing(b, head, b->service, v4)) {
 	case STANDING_READY:
 	case STANDING_DRAINING:
-		return true;
+		return flow_trusts(c);
 	case STANDING_DOWN:
-		return reply->protocol == IPPROTO_TCP && !backend_lost(b, head, v4);
+		return reply->protocol == IPPROTO_TCP && (READ_ONCE(c->flags) & FLOW_ANYWAY || !backend_lost(b, head, v4));
 	default:
 		return false;
 	}

@@ -75,11 +75,12 @@ static __always_inline bool nat_reclaim(const struct tuple *reply, __u64 now)
 	return true;
 }
 
-// nat_take adds the entry of a port; 0, or the error of the map.
-static __noinline long nat_take(struct packet *p)
+// nat_take adds the entry of a port; 0, or the error of the map: an int, for before
+// Linux 6.4 the upper half of what the kernel returns says nothing.
+static __noinline int nat_take(struct packet *p)
 {
 	struct nat n = { .flow = p->client, .born = p->now };
-	long err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
+	int err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
 
 	if (err == -ERR_EXIST && nat_reclaim(&p->reply, p->now))
 		err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
@@ -104,13 +105,13 @@ static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct pa
 
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		__u16 port = nat_port_first + (__u16)(((hash >> 32) * nat_port_count) >> 32);
-		long err;
+		int err;
 
 		p->reply.destination_port = i == 0 && p->local ? p->client.source_port : bpf_htons(port);
 		hash = mix(hash + i);
-		if (!p->local && has_socket(skb, &p->reply))
+		if (!p->local && opaque(p, has_socket(skb, &p->reply)))
 			continue;
-		err = nat_take(p);
+		err = opaque(p, nat_take(p));
 		if (!err)
 			return PACKET_PASSED;
 		if (err != -ERR_EXIST)

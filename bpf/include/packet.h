@@ -80,6 +80,8 @@ struct packet {
 
 	// Of the flow that it belongs to.
 	bool local;          // the backend is on this node
+	bool anyway;         // it is held for down, as all are
+	bool lost;           // it is of a connection that is not known here
 	struct tuple client; // of the client's packets
 	struct tuple reply;  // of the backend's
 	__u64 now;           // bpf_ktime_get_ns()
@@ -90,6 +92,8 @@ struct packet {
 
 	// Of the packet in an ICMP error, before and after.
 	struct tuple was, becomes;
+
+	__u64 said; // see opaque
 };
 
 // One for each of the two programs. They run with bottom halves off, so that
@@ -100,6 +104,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct packet);
 } packets SEC(".maps");
+
+// opaque returns what a function returned as a value that the verifier knows nothing
+// of. Before Linux 6.5 it loses track of constants over calls ("fix
+// mark_all_scalars_precise use in mark_chain_precision"): it holds a branch for one that
+// it has seen, and takes the code away that the branch leads to. So no decision is made
+// of what a function returned, or of what was known before it, but by this.
+static __always_inline __s64 opaque(struct packet *p, __s64 value)
+{
+	WRITE_ONCE(p->said, value);
+	return READ_ONCE(p->said);
+}
 
 static __always_inline long packet_load(struct __sk_buff *skb, __u32 at, void *to, __u32 size)
 {
