@@ -61,6 +61,9 @@ func (a *Agent) Status() *Status { return a.status.Load() }
 func Uninstall(c bpf.Config) error {
 	err := bpf.UninstallResponder(c.BPFFS)
 	if err == nil {
+		err = bpf.UninstallPackets(c.BPFFS)
+	}
+	if err == nil {
 		err = bpf.Uninstall(c)
 	}
 	if errors.Is(err, bpf.ErrInUse) {
@@ -94,11 +97,21 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kernel.Close()) }()
+	// Sockets are balanced where the kernel takes no program for packets.
+	leads, noPackets := a.loadPackets(datapath)
+	if noPackets != nil {
+		a.log.Error("packets from outside are not led to backends", "error", noPackets)
+	}
+	if leads != nil {
+		defer func() { err = errors.Join(err, leads.Close()) }()
+	}
 	if a.config.Failover != health.On { // an agent before this one may have set them
 		datapath.Clusters.Clear()
 		datapath.Nodes.Clear()
 	}
-	return a.serve(ctx, socket, a.assemble(client, datapath, kernel))
+	p := a.assemble(client, datapath, kernel, leads)
+	p.noPackets = noPackets
+	return a.serve(ctx, socket, p)
 }
 
 // serve runs the parts until ctx ends or one of them fails. All have ended when
@@ -122,6 +135,9 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	look(p.balancer.Run)
 	look(p.judge.Run)
 	look(p.responder.Run)
+	if p.packets != nil {
+		look(p.packets.Run)
+	}
 	look(p.census.Run)
 	look(ids.run)
 	look(left.run)

@@ -8,6 +8,7 @@ import (
 
 	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/agent/packets"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
@@ -32,6 +33,11 @@ type Config struct {
 	// for responder.None.
 	ProbePort uint16
 	Uplinks   []string
+	// PacketDevices are the devices on which packets from outside are led to backends:
+	// those of Uplinks when empty, and none for packets.None. Flows is how many flows
+	// of theirs are remembered; 0 is bpf.DefaultFlows.
+	PacketDevices []string
+	Flows         uint32
 	// Pods says whence it is known which pods run on the node, as parsePods reads it.
 	Pods string
 	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its
@@ -63,6 +69,9 @@ func (c Config) Validate() error {
 	if len(c.Store.Endpoints) == 0 {
 		errs = append(errs, errors.New("the cluster's etcd is missing: give --etcd-endpoints"))
 	}
+	if c.Flows != 0 && (c.Flows < bpf.LeastFlows || c.Flows > bpf.MostFlows) {
+		errs = append(errs, fmt.Errorf("--packet-flows %d: want %d to %d", c.Flows, bpf.LeastFlows, bpf.MostFlows))
+	}
 	if c.StaleAfter < 0 {
 		errs = append(errs, fmt.Errorf("--stale-after %v: want 0, which is never, or more", c.StaleAfter))
 	}
@@ -71,6 +80,9 @@ func (c Config) Validate() error {
 	}
 	if slices.Contains(c.Uplinks, responder.None) && len(c.Uplinks) > 1 {
 		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
+	}
+	if slices.Contains(c.PacketDevices, packets.None) && len(c.PacketDevices) > 1 {
+		errs = append(errs, fmt.Errorf("--packet-devices: %s stands alone", packets.None))
 	}
 	if _, err := c.podsSource(); err != nil {
 		errs = append(errs, err)

@@ -31,7 +31,8 @@ func outliersFor(m health.Mode) loadbalancer.Outliers {
 // verdict was stored.
 func (a *Agent) loadbalancer(down func()) loadbalancer.Config {
 	return loadbalancer.Config{
-		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Outliers: outliersFor(a.config.Failover),
+		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Packets: a.config.leadsPackets(),
+		Outliers: outliersFor(a.config.Failover),
 		Tell: func(n loadbalancer.News) {
 			if j := a.judge.Load(); j != nil {
 				j.Tell(eventOf(n))

@@ -7,6 +7,7 @@ import (
 	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/agent/health/probe"
 	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/packets"
 	"tombolo.io/tombolo/agent/pods"
 	"tombolo.io/tombolo/agent/responder"
 	"tombolo.io/tombolo/bpf"
@@ -21,23 +22,31 @@ type parts struct {
 	disconnector *disconnect.Disconnector
 	kernel       *bpf.Responder
 	responder    *responder.Responder
-	judge        *health.Health
-	pods         *pods.Node
-	census       *census.Census
+	// packets keeps leads; both are nil where packets are not led.
+	packets *packets.Packets
+	// noPackets says why, unless that is as it should be.
+	noPackets error
+	leads     *bpf.Packets
+	judge     *health.Health
+	pods      *pods.Node
+	census    *census.Census
 }
 
 // assemble makes the parts, which do nothing yet: the judge tells the balancer what
 // is down, and the census what moved under a node; the census confirms nodes to the
 // judge, and tells the balancer which pods ended; and the balancer wakes the
 // disconnector.
-func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bpf.Responder) *parts {
+func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bpf.Responder, leads *bpf.Packets) *parts {
 	p := &parts{
-		client: client, datapath: datapath, kernel: kernel,
+		client: client, datapath: datapath, kernel: kernel, leads: leads,
 		disconnector: disconnect.New(disconnect.Config{Proc: "/proc"}, datapath, a.log),
 		pods:         pods.New(a.config.podsConfig(kernel.BootID()), kernel, a.log),
 		responder:    responder.New(responder.Config{Node: a.config.Node, Uplinks: a.config.Uplinks}, kernel, a.log),
 	}
 	p.balancer = loadbalancer.New(a.loadbalancer(p.disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
+	if leads != nil {
+		p.packets = packets.New(packets.Config{Node: a.config.Node, Devices: a.config.packetDevices()}, leads, p.balancer, a.log)
+	}
 	deps := health.Deps{
 		Sighted:  func(s health.Sighting) { p.census.Sighted(s) },
 		Open:     func(c probe.Config) (health.Prober, error) { return probe.Open(c) },

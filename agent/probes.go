@@ -21,8 +21,8 @@ type Probes struct {
 	Counters bpf.ProbeCounters `json:"counters"`
 }
 
-// Uplink is a device on which probes are answered; where Hook is empty they are
-// not, and Reason says why.
+// Uplink is a device on which probes are answered, or packets led; where Hook is empty
+// they are not, and Reason says why.
 type Uplink struct {
 	Device string `json:"device"`
 	Hook   string `json:"hook,omitempty"`
@@ -31,14 +31,7 @@ type Uplink struct {
 
 // probesOf returns what is known; the error says why it is not in order.
 func probesOf(s *responder.Snapshot, kernel *bpf.Responder) (Probes, error) {
-	p := Probes{Uplinks: []Uplink{}, Askers: s.Askers, BootID: kernel.BootID().String(), Epoch: kernel.Epoch()}
-	for _, u := range s.Uplinks {
-		shown := Uplink{Device: u.Device, Hook: u.Hook}
-		if u.Err != nil {
-			shown.Reason = u.Err.Error()
-		}
-		p.Uplinks = append(p.Uplinks, shown)
-	}
+	p := Probes{Uplinks: uplinksOf(s.Uplinks), Askers: s.Askers, BootID: kernel.BootID().String(), Epoch: kernel.Epoch()}
 	var err error
 	p.Counters, err = kernel.Counters()
 	return p, errors.Join(s.Problem, err)

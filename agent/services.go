@@ -200,13 +200,15 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
 	}
 	for _, in := range st.Ports {
 		first := p.Frontends[0]
-		if in.Protocol != p.Protocol || in.Port != p.Port || in.IPv6 != first.Address.Is6() || in.External != (first.Scope == global.External) {
+		if in.Protocol != p.Protocol || in.Port != p.Port || in.IPv6 != first.Address.Is6() || in.External != (first.Scope == global.External) || in.Here {
 			continue
 		}
 		out.Number, out.Retained = in.Number, in.Retained
 		out.Tables.Primary, out.Tables.Backup = in.Primary, in.Backup
 		for _, f := range in.Frontends {
-			out.Frontends = append(out.Frontends, f.String())
+			if !f.Outside { // those for packets are the same
+				out.Frontends = append(out.Frontends, f.String())
+			}
 		}
 	}
 	out.Backends = appendBackends(out.Backends, "primary", p.Primary)

@@ -43,7 +43,9 @@ type Status struct {
 	Ejected  int                       `json:"ejected"`
 	Outliers loadbalancer.OutlierTally `json:"outliers"`
 	Probes   Probes                    `json:"probes"`
-	Failover *Failover                 `json:"failover"`
+	// Packets is nil where packets from outside are not led to backends.
+	Packets  *Packets  `json:"packets,omitempty"`
+	Failover *Failover `json:"failover"`
 	// Gossip is nil where this agent does not gossip.
 	Gossip *Gossip `json:"gossip,omitempty"`
 	// Disconnects are connections to dead backends that were ended.
@@ -114,6 +116,14 @@ func (w *watcher) publish() {
 	}
 	if s.Probes, err = probesOf(w.parts.responder.Snapshot(), w.parts.kernel); err != nil {
 		s.Reasons = append(s.Reasons, oneLine(err))
+	}
+	if err := w.parts.noPackets; err != nil {
+		s.Reasons = append(s.Reasons, "packets from outside are not led to backends: "+oneLine(err))
+	}
+	if p := w.parts.packets; p != nil {
+		if s.Packets, err = packetsOf(p.Snapshot(), w.parts.leads); err != nil {
+			s.Reasons = append(s.Reasons, oneLine(err))
+		}
 	}
 	var unread []string
 	s.Pods, unread = podsOf(w.parts.pods.Snapshot())

@@ -74,7 +74,7 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 			out = append(out, gauge("tombolo_map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
 		}
 	}
-	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Pods.samples(), censusSamples(s.Census), failoverSamples(s.Failover), outlierSamples(s), gossipSamples(s.Gossip)))
+	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Packets.samples(), s.Pods.samples(), censusSamples(s.Census), failoverSamples(s.Failover), outlierSamples(s), gossipSamples(s.Gossip)))
 }
 
 // counters are what the programs counted.

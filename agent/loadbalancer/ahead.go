@@ -18,8 +18,7 @@ type job struct {
 	// time, nil for never.
 	in     *global.Input
 	before *global.Service
-	// outliers is whether failures are counted where a service asks for it.
-	outliers bool
+	wish   wish
 	// heard is LoadBalancer.heard when in was taken.
 	heard uint64
 
@@ -34,7 +33,7 @@ func (j *job) decide() {
 		return
 	}
 	merged := global.Merge(*j.in)
-	j.merged, j.want = &merged, desire(&merged, j.outliers)
+	j.merged, j.want = &merged, desire(&merged, j.wish)
 }
 
 // build builds the tables that are not as they were: those that will most
@@ -42,9 +41,12 @@ func (j *job) decide() {
 func (j *job) build(b *builder) {
 	j.slots = j.slots[:0]
 	for i := range j.want {
+		if i == len(j.merged.Ports) {
+			return // what is wanted beside them is seldom written
+		}
 		d, p := &j.want[i], &j.merged.Ports[i]
 		var was global.Port
-		if j.before != nil && len(j.before.Ports) == len(j.want) {
+		if j.before != nil && len(j.before.Ports) == len(j.merged.Ports) {
 			was = j.before.Ports[i]
 		}
 		d.built[Primary] = j.table(b, d, Primary, sameTable(was.Primary, p.Primary))
@@ -181,12 +183,13 @@ func (l *LoadBalancer) settleMany(keys []key, now time.Time) {
 
 // prepare makes the job of a key, of what is known of it now.
 func (l *LoadBalancer) prepare(j *job, k key) {
-	*j = job{key: k, outliers: l.config.Outliers != IgnoreOutliers, heard: l.heard, slots: j.slots}
+	*j = job{key: k, heard: l.heard, slots: j.slots}
+	j.wish = wish{outliers: l.config.Outliers != IgnoreOutliers, packets: l.config.Packets, node: l.config.Node}
 	if k.pinned != 0 || l.view.Self() == nil {
 		return
 	}
 	in := l.input(k)
-	j.in = &in
+	j.in, j.wish.cluster = &in, in.Self
 	if i, known := l.report.at[k.service]; known {
 		j.before = l.report.services[i].Merged
 	}

@@ -86,7 +86,7 @@ func TestStandingOfBystanders(t *testing.T) {
 				{Address: vip(3, false), Serving: true, Ended: true},
 			},
 		}},
-	}, true)
+	}, wish{outliers: true})
 	want := []Standing{Draining, Silent, Ended}
 	if len(d) != 1 || len(d[0].aside) != len(want) {
 		t.Fatalf("got %+v", d)

@@ -18,6 +18,8 @@ type portID struct {
 	// outside: only clients that dial a load-balancer IP come here, because
 	// those that dial the cluster IP select differently.
 	outside bool
+	// here: only packets from outside come here, under an external policy Local.
+	here bool
 }
 
 // desired is a port of a service as it should lie in the maps.
@@ -70,10 +72,23 @@ type endpoint struct {
 	pinned bool
 }
 
-// desire returns the ports of a service as they should lie in the maps; outliers
-// is whether failures are counted where a service asks for it.
-func desire(s *global.Service, outliers bool) []desired {
+// wish is what, beside the service, decides what should lie in the maps.
+type wish struct {
+	// outliers: failures are counted where a service asks for it.
+	outliers bool
+	// packets: load-balancer IPs are for packets from outside, too, as far as they
+	// are ours to lead.
+	packets bool
+	// cluster and node are who looks: under an external policy Local a packet goes
+	// to endpoints of the node.
+	cluster, node string
+}
+
+// desire returns the ports of a service as they should lie in the maps: those of the
+// service first, in their order.
+func desire(s *global.Service, w wish) []desired {
 	out := make([]desired, 0, len(s.Ports))
+	w.packets = w.packets && global.Led(s.Definition)
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		d := desired{
@@ -85,14 +100,14 @@ func desire(s *global.Service, outliers bool) []desired {
 			},
 			merged:   s.Definition.Global,
 			age:      s.Definition.Age(),
-			outliers: outliers && s.Definition.Outliers.On() && p.Protocol == clustermesh.TCP,
+			outliers: w.outliers && s.Definition.Outliers.On() && p.Protocol == clustermesh.TCP,
 			affinity: (s.Definition.SessionAffinity + time.Second - 1).Truncate(time.Second),
 			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
 		}
 		for _, f := range p.Frontends {
-			lead := Frontend{netip.AddrPortFrom(f.Address, f.Port), f.Protocol}
-			if !slices.Contains(d.frontends, lead) { // a cluster IP may be a load-balancer IP too
-				d.frontends = append(d.frontends, lead)
+			d.lead(f, false)
+			if w.packets && f.Scope == global.External && s.Definition.ExternalPolicy == clustermesh.TrafficCluster {
+				d.lead(f, true)
 			}
 		}
 		d.aside = slices.Grow(d.aside, len(p.Aside))
@@ -107,6 +122,49 @@ func desire(s *global.Service, outliers bool) []desired {
 			d.aside = append(d.aside, bystander{endpoint: endpointOf(&p.Aside[j]), standing: standing})
 		}
 		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary), shares(p.Backup)
+		out = append(out, d)
+	}
+	if w.packets && s.Definition.ExternalPolicy == clustermesh.TrafficLocal {
+		out = appendHere(out, s, w)
+	}
+	return out
+}
+
+// lead adds a frontend, once: a cluster IP may be a load-balancer IP too.
+func (d *desired) lead(f global.Frontend, outside bool) {
+	lead := Frontend{netip.AddrPortFrom(f.Address, f.Port), f.Protocol, outside}
+	if !slices.Contains(d.frontends, lead) {
+		d.frontends = append(d.frontends, lead)
+	}
+}
+
+// appendHere appends, for a service of the external policy Local, what packets from
+// outside find: of each port with a load-balancer IP the endpoints on this node.
+func appendHere(out []desired, s *global.Service, w wish) []desired {
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		d := out[i]
+		d.id.outside, d.id.here = true, true
+		d.frontends, d.merged = nil, false
+		for _, f := range p.Frontends {
+			if f.Scope == global.External {
+				d.lead(f, true)
+			}
+		}
+		if len(d.frontends) == 0 {
+			continue
+		}
+		elsewhere := func(b global.Backend) bool { return b.Cluster != w.cluster || b.Node != w.node }
+		here := slices.DeleteFunc(slices.Concat(p.Primary, p.Backup), elsewhere)
+		slices.SortFunc(here, global.Backend.Compare)
+		for j := range here {
+			here[j].Weight = usualWeight // of one cluster and node: all alike
+		}
+		d.tiers = [tiers][]share{Primary: shares(here)}
+		d.aside = slices.DeleteFunc(slices.Clone(d.aside), func(b bystander) bool {
+			return !slices.ContainsFunc(p.Aside, func(a global.Backend) bool { return !elsewhere(a) && endpointOf(&a) == b.endpoint })
+		})
+		d.size = tableSize(s.Definition.TableSize, len(here))
 		out = append(out, d)
 	}
 	return out

@@ -12,7 +12,6 @@ type kernel interface {
 	// frontend looks one key up, 0 for none.
 	frontend(f Frontend) (uint32, error)
 	clusterHealth(cluster uint16) Health
-	nodeHealth(node uint32) Health
 	// head returns a backend's generation and state as one number.
 	head(backend uint32) uint64
 	// run runs a reader in such a way that grace periods wait for it.

@@ -210,13 +210,17 @@ func (h *harness) differs(x expectation, f Frontend, number uint32) string {
 			b := h.k.Backend(n)
 			c := who[want[i]]
 			node := nodeName{uint16(c.cluster + 1), nodeOf(c.endpoint)}
+			health := h.nodes[node]
+			if node == (nodeName{1, h.l.config.Node}) {
+				health |= ThisNode
+			}
 			switch {
 			case !h.k.Usable(n) || b.Service != number || b.Protocol != f.Protocol:
 				return fmt.Sprintf("slot %d of tier %d names backend %d, which is %+v", i, t, n, b)
 			case b.Address != want[i] || b.Cluster != node.cluster || b.OnNode != (c.endpoint%3 == 0):
 				return fmt.Sprintf("slot %d of tier %d is %+v, want %v", i, t, b, c)
-			case b.Node == 0 || h.k.nodeHealth(b.Node) != h.nodes[node]:
-				return fmt.Sprintf("node %d of %v is %d, want %d", b.Node, node, h.k.nodeHealth(b.Node), h.nodes[node])
+			case b.Node == 0 || h.k.NodeHealth(b.Node) != health:
+				return fmt.Sprintf("node %d of %v is %d, want %d", b.Node, node, h.k.NodeHealth(b.Node), health)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func TestOrderOfAVerdict(t *testing.T) {
 		byte   func() Health
 	}{
 		{"a cluster", nodeName{cluster: 2}, ClusterDown, func() Health { return h.k.clusterHealth(2) }},
-		{"the pods of a node", nodeName{2, "n1"}, PodsDown, func() Health { return h.k.nodeHealth(h.l.state.nodes.byName[nodeName{2, "n1"}][0]) }},
+		{"the pods of a node", nodeName{2, "n1"}, PodsDown, func() Health { return h.k.NodeHealth(h.l.state.nodes.byName[nodeName{2, "n1"}][0]) }},
 	} {
 		h.l.judge(verdict{c.who, c.health})
 		if got := c.byte(); got != c.health {

@@ -26,16 +26,14 @@ func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
 		return err
 	}
 	for f, number := range all {
-		if f.Scope == bpf.ScopeSocket {
-			yield(Frontend{f.Address, clustermesh.Protocol(f.Protocol)}, number)
-		}
+		yield(Frontend{f.Address, clustermesh.Protocol(f.Protocol), f.Scope == bpf.ScopePacket}, number)
 	}
 	return nil
 }
 
 func (k *datapath) PutFrontend(f Frontend, service uint32) error {
 	k.d.Frontends.Settled() // state.leadOne saw to that
-	err := k.d.Frontends.Put(map[bpf.Frontend]uint32{socketFrontend(f): service})
+	err := k.d.Frontends.Put(map[bpf.Frontend]uint32{kernelFrontend(f): service})
 	if errors.Is(err, unix.E2BIG) {
 		err = &fullError{"frontends", fmt.Errorf("all %d frontends are in use: %w", k.d.Frontends.Cap(), err)}
 	}
@@ -43,11 +41,15 @@ func (k *datapath) PutFrontend(f Frontend, service uint32) error {
 }
 
 func (k *datapath) DeleteFrontend(f Frontend) error {
-	return k.d.Frontends.Delete(socketFrontend(f))
+	return k.d.Frontends.Delete(kernelFrontend(f))
 }
 
-func socketFrontend(f Frontend) bpf.Frontend {
-	return bpf.Frontend{Address: f.Address, Protocol: uint8(f.Protocol), Scope: bpf.ScopeSocket}
+func kernelFrontend(f Frontend) bpf.Frontend {
+	out := bpf.Frontend{Address: f.Address, Protocol: uint8(f.Protocol), Scope: bpf.ScopeSocket}
+	if f.Outside {
+		out.Scope = bpf.ScopePacket
+	}
+	return out
 }
 
 func (k *datapath) Service(number uint32) Service {
@@ -127,5 +129,7 @@ func (k *datapath) SetClusterHealth(cluster uint16, h Health) {
 }
 
 func (k *datapath) SetNodeHealth(node uint32, h Health) { k.d.Nodes.Set(node, uint8(h)) }
+
+func (k *datapath) NodeHealth(node uint32) Health { return Health(k.d.Nodes.Get(node)) }
 
 func (k *datapath) Grace() error { return k.d.Grace() }

@@ -52,8 +52,8 @@ func worldFrontends() []Frontend {
 	for v := range worldVIPs {
 		for _, v6 := range []bool{false, true} {
 			out = append(out,
-				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP},
-				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP})
+				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP, false},
+				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP, false})
 		}
 	}
 	return out

@@ -25,6 +25,8 @@ type nodes struct {
 	names map[uint32]nodeName
 	// verdicts are kept also of nodes that have no number now.
 	verdicts map[nodeName]Health
+	// self is this node; it has no name while that is not known.
+	self nodeName
 }
 
 func newNodes(t Target, n *numbers) *nodes {
@@ -78,7 +80,7 @@ func (n *nodes) number(who nodeName) (uint32, error) {
 		return 0, err
 	}
 	n.bind(who, number)
-	n.target.SetNodeHealth(number, n.verdicts[who])
+	n.target.SetNodeHealth(number, n.health(who))
 	n.hold(number)
 	return number, nil
 }
@@ -94,9 +96,7 @@ func (n *nodes) is(number uint32, who nodeName) bool {
 		return name == who
 	}
 	n.bind(who, number)
-	if h, ok := n.verdicts[who]; ok {
-		n.target.SetNodeHealth(number, h)
-	}
+	n.mark(number, who)
 	return true
 }
 
@@ -118,6 +118,43 @@ func (n *nodes) published() map[uint32]nodeName {
 func (n *nodes) judge(who nodeName, h Health) {
 	n.verdicts[who] = h
 	for _, number := range n.byName[who] {
-		n.target.SetNodeHealth(number, h)
+		n.mark(number, who)
+	}
+}
+
+// health returns what is stored of a node: the verdict, and whether it is this one.
+func (n *nodes) health(who nodeName) Health {
+	h := n.verdicts[who]
+	if who == n.self {
+		h |= ThisNode
+	}
+	return h
+}
+
+// mark stores what is known of a number that may be pinned: while nobody judged the
+// node the verdict that lies there holds, and so does that it is this node while that
+// is not known.
+func (n *nodes) mark(number uint32, who nodeName) {
+	stored := n.target.NodeHealth(number)
+	want := stored
+	if h, judged := n.verdicts[who]; judged {
+		want = h | stored&ThisNode
+	}
+	if n.self.name != "" {
+		want = want&^ThisNode | n.health(who)&ThisNode
+	}
+	if want != stored {
+		n.target.SetNodeHealth(number, want)
+	}
+}
+
+// setSelf says which node is this one.
+func (n *nodes) setSelf(who nodeName) {
+	if who == n.self || who.name == "" {
+		return
+	}
+	n.self = who
+	for number, name := range n.byNumber {
+		n.mark(number, name)
 	}
 }

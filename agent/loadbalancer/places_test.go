@@ -45,7 +45,10 @@ func TestPlaces(t *testing.T) {
 			if slices.Contains(down, who) {
 				want = PodsDown
 			}
-			if got := h.k.nodeHealth(number); got != want {
+			if who == (nodeName{1, h.l.config.Node}) {
+				want |= ThisNode
+			}
+			if got := h.k.NodeHealth(number); got != want {
 				t.Errorf("%s: node %d, %v, is %d, want %d", when, number, who, got, want)
 			}
 		}

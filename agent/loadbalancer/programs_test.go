@@ -80,7 +80,7 @@ func (h *harness) connect(p *bpftest.Place) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		for i := 0; !done.Load() && !h.Failed(); i++ {
-			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP}
+			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP, false}
 			var owner int
 			var err error
 			allowed := h.claims[f].during(func() { owner, err = reach(p, f.Address) })

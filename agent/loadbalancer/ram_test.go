@@ -146,7 +146,7 @@ func (r *ram) SetNodeHealth(node uint32, h Health) { r.nodes[node].Store(uint64(
 
 func (r *ram) clusterHealth(cluster uint16) Health { return Health(r.clusters[cluster].Load()) }
 
-func (r *ram) nodeHealth(node uint32) Health { return Health(r.nodes[node].Load()) }
+func (r *ram) NodeHealth(node uint32) Health { return Health(r.nodes[node].Load()) }
 
 func (r *ram) Grace() error {
 	r.programs.Lock()

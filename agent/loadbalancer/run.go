@@ -30,6 +30,8 @@ type Config struct {
 	// StaleAfter is how old a mirror may be before its cluster's endpoints leave the
 	// tables while others remain; zero is for ever.
 	StaleAfter time.Duration
+	// Packets: packets from outside are led to backends, not sockets alone.
+	Packets bool
 	// Outliers is what becomes of backends that fail. Tell is called with what is
 	// new of that, by Run's goroutine, and must not block; it may be nil.
 	Outliers Outliers
@@ -201,6 +203,9 @@ func (l *LoadBalancer) take(b view.Batch) {
 			}
 		}
 	}
+	if self := l.view.Self(); self != nil {
+		l.state.nodes.setSelf(nodeName{self.ID, l.config.Node})
+	}
 	if self := l.view.Self(); !l.ready && self != nil && l.vouched[self.ID] {
 		l.ready = true
 		for number := range l.state.pinned {
@@ -289,6 +294,8 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	var errs []error
 	delete(l.leaving, k.service)
 	l.state.quit(k.service)
+	// What packets alone find takes over before another port lets go.
+	slices.SortStableFunc(want, func(a, b desired) int { return hereFirst(a.id, b.id) })
 	for i := range want {
 		l.seeOff(k, j.in, &want[i], now)
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
@@ -306,6 +313,17 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	l.muster(j.merged, now)
 	l.report.service(j.in, j.merged, l.state.byName[k.service], l.outliers.ejections[k.service])
 	return errors.Join(errs...)
+}
+
+// hereFirst orders ports that only packets find before the others.
+func hereFirst(a, b portID) int {
+	switch {
+	case a.here == b.here:
+		return 0
+	case a.here:
+		return -1
+	}
+	return 1
 }
 
 // settled notes how a key went.

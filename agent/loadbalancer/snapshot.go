@@ -101,6 +101,8 @@ type PortStatus struct {
 	// External: only clients that dial a load-balancer IP come here, because
 	// those that dial the cluster IP select differently.
 	External bool
+	// Here: only packets from outside come here, for the endpoints of this node.
+	Here bool
 	// Number is the service's in the maps.
 	Number    uint32
 	Frontends []Frontend
@@ -124,6 +126,9 @@ type Failure struct {
 	Attempts int
 	Since    time.Time
 }
+
+// All returns the services in no order, in a slice that must not be changed.
+func (s *Snapshot) All() []*ServiceStatus { return s.services }
 
 // Services returns, by name, the services that are balanced here, and those
 // that other clusters share and this one does not define.
@@ -182,6 +187,7 @@ func (r *report) service(in *global.Input, merged *global.Service, ports []*port
 			Port:      p.id.port,
 			IPv6:      p.id.ipv6,
 			External:  p.id.outside,
+			Here:      p.id.here,
 			Number:    p.number,
 			Frontends: slices.Clone(p.frontends),
 			Primary:   p.tables[Primary].at.Size,

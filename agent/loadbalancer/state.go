@@ -153,7 +153,11 @@ func (s *state) enter(p *port) {
 
 // owner returns the digest by which a port is known again in the maps.
 func owner(name clustermesh.ServiceName, id portID) uint64 {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%d/%t/%t", name.Namespace, name.Name, id.protocol, id.port, id.ipv6, id.outside))
+	text := fmt.Appendf(nil, "%s/%s/%d/%d/%t/%t", name.Namespace, name.Name, id.protocol, id.port, id.ipv6, id.outside)
+	if id.here { // those who were there before it keep their digests
+		text = append(text, "/here"...)
+	}
+	sum := sha256.Sum256(text)
 	return max(1, binary.BigEndian.Uint64(sum[:]))
 }
 

@@ -55,6 +55,8 @@ type Target interface {
 	// SetClusterHealth and SetNodeHealth store a verdict.
 	SetClusterHealth(cluster uint16, h Health)
 	SetNodeHealth(node uint32, h Health)
+	// NodeHealth returns what is stored of a node.
+	NodeHealth(node uint32) Health
 
 	// Grace returns when every program that ran when it was called has ended.
 	// It may be called from any goroutine.
@@ -69,10 +71,15 @@ type Limits struct{ Services, Slots, Backends, Nodes, Frontends uint32 }
 type Frontend struct {
 	Address  netip.AddrPort
 	Protocol clustermesh.Protocol
+	// Outside: packets that come from outside find it, and else sockets of this node.
+	Outside bool
 }
 
-// String returns address:port/protocol.
+// String returns address:port/protocol, and the clients when they are not sockets.
 func (f Frontend) String() string {
+	if f.Outside {
+		return fmt.Sprintf("%v/%v from outside", f.Address, f.Protocol)
+	}
 	return fmt.Sprintf("%v/%v", f.Address, f.Protocol)
 }
 
@@ -151,4 +158,7 @@ const (
 	// those at its pods'.
 	NodeDown = Health(bpf.NodeDown)
 	PodsDown = Health(bpf.PodsDown)
+
+	// ThisNode is no verdict, but stored beside them: the number is this node's.
+	ThisNode = Health(bpf.ThisNode)
 )

@@ -1,7 +1,6 @@
 package responder
 
 import (
-	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
@@ -95,18 +94,4 @@ func (d desired) allowed(already []netip.Addr, s sources, v *view.View) []netip.
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all)
-}
-
-// devices returns on which devices to attach: those that are chosen, and those
-// that were and still exist. A default route that is gone for a moment is no
-// reason to fall silent.
-func devices(chosen, before, existing []string) []string {
-	out := slices.Clone(chosen)
-	for _, name := range before {
-		if slices.Contains(existing, name) {
-			out = append(out, name)
-		}
-	}
-	slices.SortFunc(out, cmp.Compare[string])
-	return slices.Compact(out)
 }

@@ -3,7 +3,6 @@ package responder
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
@@ -173,20 +172,6 @@ func TestEnough(t *testing.T) {
 		v.Apply(mesh(t, strings.Split(text, "; ")...))
 		if got := desire(v, "n1").enough; got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
-		}
-	}
-}
-
-func TestDevices(t *testing.T) {
-	for _, c := range []struct{ chosen, before, existing, want string }{
-		{"eth0", "", "eth0 lo", "eth0"},
-		{"", "eth0", "eth0 lo", "eth0"},
-		{"", "eth0", "lo", ""},
-		{"eth1 eth0", "eth0", "eth0 eth1", "eth0 eth1"},
-	} {
-		got := devices(strings.Fields(c.chosen), strings.Fields(c.before), strings.Fields(c.existing))
-		if !slices.Equal(got, strings.Fields(c.want)) {
-			t.Errorf("chosen %q, before %q, existing %q: %v, want %q", c.chosen, c.before, c.existing, got, c.want)
 		}
 	}
 }

@@ -161,11 +161,7 @@ func (r *Responder) attach() error {
 		if err != nil {
 			return err
 		}
-		var existing []string
-		for _, d := range found {
-			existing = append(existing, d.Name)
-		}
-		names = devices(uplink.Choose(found, own), r.names, existing)
+		names = uplink.Keep(uplink.Choose(found, own), r.names, found)
 		if len(names) == 0 {
 			r.uplinks = nil
 			return errNoUplink

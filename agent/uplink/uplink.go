@@ -35,6 +35,19 @@ func Choose(devices []Device, own []netip.Addr) []string {
 	return names
 }
 
+// Keep returns the devices that are chosen, and those that were before and still
+// exist, sorted: a default route that is gone for a moment makes no other uplink.
+func Keep(chosen, before []string, existing []Device) []string {
+	out := slices.Clone(chosen)
+	for _, name := range before {
+		if slices.ContainsFunc(existing, func(d Device) bool { return d.Name == name }) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Survey returns the devices that there are.
 func Survey() ([]Device, error) {
 	links, err := netlink.LinkList()

@@ -46,6 +46,24 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestKeep(t *testing.T) {
+	for _, c := range []struct{ chosen, before, existing, want string }{
+		{"eth0", "", "eth0 lo", "eth0"},
+		{"", "eth0", "eth0 lo", "eth0"},
+		{"", "eth0", "lo", ""},
+		{"eth1 eth0", "eth0", "eth0 eth1", "eth0 eth1"},
+	} {
+		var existing []Device
+		for _, name := range strings.Fields(c.existing) {
+			existing = append(existing, Device{Name: name})
+		}
+		got := Keep(strings.Fields(c.chosen), strings.Fields(c.before), existing)
+		if !slices.Equal(got, strings.Fields(c.want)) {
+			t.Errorf("chosen %q, before %q, existing %q: %v, want %q", c.chosen, c.before, c.existing, got, c.want)
+		}
+	}
+}
+
 // What the kernel has is surveyed, and a change is heard of.
 func TestSurvey(t *testing.T) {
 	n := bpftest.NewNet(t)

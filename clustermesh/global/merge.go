@@ -13,6 +13,13 @@ func Taken(s *clustermesh.Service) bool {
 	return s != nil && s.Type != clustermesh.ExternalName && (s.Global || s.Type == clustermesh.LoadBalancer)
 }
 
+// Led reports whether packets from outside to the service's load-balancer IPs are
+// Tombolo's to lead: not where another implementation has them, as kube-proxy does
+// behind MetalLB, unless the service is global.
+func Led(s *clustermesh.Service) bool {
+	return Taken(s) && (s.Global || !s.LoadBalancerOthers && (s.LoadBalancerClass == "" || s.LoadBalancerClass == clustermesh.LoadBalancerClass))
+}
+
 // Balanced reports whether connections of a protocol are balanced at all. The
 // kernel asks no program about SCTP's connect().
 func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p == clustermesh.UDP }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 func TestMerge(t *testing.T) {
@@ -438,5 +440,29 @@ func TestEndedDrain(t *testing.T) {
 	}
 	if want := map[string]bool{"10.2.0.1": true, "10.2.0.2": false, "10.3.0.1": true}; !maps.Equal(got, want) {
 		t.Errorf("aside, and ended: %v, want %v", got, want)
+	}
+}
+
+// Packets to addresses of another implementation are left to it, unless the service
+// is global.
+func TestLed(t *testing.T) {
+	const balanced = clustermesh.LoadBalancer
+	for _, c := range []struct {
+		name string
+		s    *clustermesh.Service
+		want bool
+	}{
+		{"nobody", nil, false},
+		{"a cluster IP", &clustermesh.Service{}, false},
+		{"without a class", &clustermesh.Service{Type: balanced}, true},
+		{"of ours", &clustermesh.Service{Type: balanced, LoadBalancerClass: clustermesh.LoadBalancerClass}, true},
+		{"of another's", &clustermesh.Service{Type: balanced, LoadBalancerClass: "example.com/metal"}, false},
+		{"written by another", &clustermesh.Service{Type: balanced, LoadBalancerOthers: true}, false},
+		{"of another's and global", &clustermesh.Service{Type: balanced, LoadBalancerClass: "example.com/metal", Global: true}, true},
+		{"written by another and global", &clustermesh.Service{Type: balanced, LoadBalancerOthers: true, Global: true}, true},
+	} {
+		if got := Led(c.s); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		}
 	}
 }

@@ -44,6 +44,14 @@ func mapMemory(size string) string {
 	return fmt.Sprintf("%.0f MiB", float64(sizes.Memory())/(1<<20))
 }
 
+// mapFlows are the flows of packets that are remembered, by --maps.
+var mapFlows = map[string]uint32{"small": 1 << 13, "default": bpf.DefaultFlows, "large": 1 << 18}
+
+// flowMemory is what the flows of --maps take, in words.
+func flowMemory(maps string) string {
+	return fmt.Sprintf("%.0f MiB", float64(bpf.FlowMemory(mapFlows[maps]))/(1<<20))
+}
+
 // newAgent is the role that keeps a node's data path.
 func newAgent() *cobra.Command {
 	f := &agentFlags{}
@@ -55,7 +63,8 @@ func newAgent() *cobra.Command {
 It reads the services of all clusters from the cluster's etcd and writes them to
 maps that programs at the socket's connect() and sendmsg() read. On the node's
 uplinks a program answers the probes by which other nodes tell whether this one
-serves. Maps and programs are pinned: they go on while no agent runs, and a new
+serves, and others lead packets from outside to LoadBalancer IPs to their
+backends. Maps and programs are pinned: they go on while no agent runs, and a new
 one takes them over. With --uninstall they are detached and removed instead.`,
 		Example: `  tombolo agent --config /etc/tombolo/agent.yaml --node-name $(hostname)
   tombolo agent --node-name n1 --etcd-endpoints https://10.0.0.1:2379 \
@@ -73,6 +82,9 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 		mapMemory("default"), mapMemory("small"), mapMemory("large")))
 	portFlag(flags, &f.config.ProbePort, "probe-port", bpf.DefaultProbePort, 1, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
+	flags.StringSliceVar(&f.config.PacketDevices, "packet-devices", nil, "devices on which packets from outside to LoadBalancer IPs are led to backends, or none; by default those of --uplinks")
+	flags.Uint32Var(&f.config.Flows, "packet-flows", 0, fmt.Sprintf("flows of packets from outside that are remembered; of more those longest unused are forgotten. By default as --maps: small %d (%s), default %d (%s), large %d (%s)",
+		mapFlows["small"], flowMemory("small"), mapFlows["default"], flowMemory("default"), mapFlows["large"], flowMemory("large")))
 	flags.DurationVar(&f.config.StaleAfter, "stale-after", 0, "how old a cluster's mirror may be before its endpoints leave the tables while others remain; 0 is never")
 	flags.StringVar(&f.config.Pods, "pods", agent.PodsAuto, "whence it is known which pods run on this node: cri, the container runtime at one of the usual sockets; unix://PATH, the one at that socket; /PATH, a directory with a file for each; none; auto is the directory pods in the run directory, or else cri")
 	portFlag(flags, &f.config.GossipPort, "gossip-port", gossip.DefaultPort, 0, "UDP and TCP port, at the node's address, of gossip between the agents of this cluster; 0 does without: then each watches all nodes itself")
@@ -97,6 +109,9 @@ func (f *agentFlags) complete() (err error) {
 		return fmt.Errorf("reading --maps: %q is none of small, default and large", f.maps)
 	}
 	f.config.Version, f.config.DataPath.Sizes = version, sizes
+	if f.config.Flows == 0 {
+		f.config.Flows = mapFlows[f.maps]
+	}
 	f.config.Pages = func(client *etcd.Client) map[string]control.Page { return meshPages(client, askStore) }
 	if f.config.DataPath.Cgroup == "" {
 		f.config.DataPath.Cgroup, err = agent.FindCgroup()

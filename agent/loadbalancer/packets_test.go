@@ -1,0 +1,142 @@
+package loadbalancer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/global"
+)
+
+// told writes what should lie in the maps in a few words: the frontends of each port,
+// and its backends.
+func told(ds []desired) string {
+	var out []string
+	for _, d := range ds {
+		var words []string
+		for _, f := range d.frontends {
+			words = append(words, strings.ReplaceAll(f.String(), " from outside", "!"))
+		}
+		slices.Sort(words)
+		words = append(words, "→")
+		for t := range tiers {
+			for _, sh := range d.tiers[t] {
+				words = append(words, fmt.Sprint(sh.address.Addr()))
+			}
+			if t == Primary {
+				words = append(words, "|")
+			}
+		}
+		for _, by := range d.aside {
+			words = append(words, fmt.Sprintf("(%v)", by.address.Addr()))
+		}
+		out = append(out, strings.Join(words, " "))
+	}
+	return strings.Join(out, "; ")
+}
+
+// Packets from outside find load-balancer IPs, and nothing else; under an external
+// policy Local they find the node's own endpoints there, and sockets all.
+func TestDesireForPackets(t *testing.T) {
+	ip := func(n int) string { return vip(n, false).String() }
+	backend := func(n int, cluster, node string) global.Backend {
+		return global.Backend{Cluster: cluster, ClusterID: 1, Address: vip(n, false), Node: node, Weight: 7}
+	}
+	service := func(policy clustermesh.TrafficPolicy) *global.Service {
+		return &global.Service{
+			Definition: &clustermesh.Service{ExternalPolicy: policy, Global: true},
+			Ports: []global.Port{{
+				Protocol: clustermesh.TCP, Port: 80,
+				Frontends: []global.Frontend{
+					{Address: vip(0, false), Port: 80, Protocol: clustermesh.TCP, Scope: global.Internal},
+					{Address: vip(1, false), Port: 80, Protocol: clustermesh.TCP, Scope: global.External},
+				},
+				Primary: []global.Backend{backend(2, "east", "n1"), backend(3, "east", "n2"), backend(4, "west", "n1")},
+				Backup:  []global.Backend{backend(5, "east", "n1")},
+				Aside:   []global.Backend{backend(6, "east", "n1"), backend(7, "east", "n2")},
+			}},
+		}
+	}
+	socket := fmt.Sprintf("%s:80/TCP %s:80/TCP", ip(0), ip(1))
+	all := fmt.Sprintf("→ %s %s %s | %s (%s) (%s)", ip(2), ip(3), ip(4), ip(5), ip(6), ip(7))
+	for _, c := range []struct {
+		name   string
+		policy clustermesh.TrafficPolicy
+		packet bool
+		want   string
+		others bool // another implementation has its addresses, and it is not global
+	}{
+		{"not for packets", clustermesh.TrafficCluster, false, socket + " " + all, false},
+		{"not for packets either", clustermesh.TrafficLocal, false, socket + " " + all, false},
+		{"not for packets of others", clustermesh.TrafficCluster, true, socket + " " + all, true},
+		{"nor for those of the node", clustermesh.TrafficLocal, true, socket + " " + all, true},
+		{"from every backend", clustermesh.TrafficCluster, true, fmt.Sprintf("%s %s:80/TCP! %s", socket, ip(1), all), false},
+		{"from those of the node", clustermesh.TrafficLocal, true, fmt.Sprintf("%s %s; %s:80/TCP! → %s %s | (%s)", socket, all, ip(1), ip(2), ip(5), ip(6)), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service(c.policy)
+			if c.others {
+				s.Definition.Global, s.Definition.Type, s.Definition.LoadBalancerOthers = false, clustermesh.LoadBalancer, true
+			}
+			got := desire(s, wish{packets: c.packet, cluster: "east", node: "n1"})
+			if told(got) != c.want {
+				t.Errorf("got  %s\nwant %s", told(got), c.want)
+			}
+			ids := map[portID]bool{}
+			for _, d := range got {
+				ids[d.id] = true
+			}
+			if len(ids) != len(got) {
+				t.Errorf("two ports have one id")
+			}
+		})
+	}
+}
+
+// The numbers of this node are marked, whenever it is known which they are.
+func TestThisNode(t *testing.T) {
+	r := newRAM(Limits{Services: 8, Slots: 1 << 10, Backends: 8, Nodes: 8})
+	n := newNodes(r, newNumbers("nodes", r.Limits().Nodes, func(uint32) bool { return false }))
+	self, other := nodeName{1, "n1"}, nodeName{1, "n2"}
+	first, err := n.number(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _ := n.number(other)
+	n.setSelf(self)
+	n.judge(self, PodsDown)
+	n.judge(other, PodsDown)
+	if got := [2]Health{r.NodeHealth(first), r.NodeHealth(second)}; got != [2]Health{PodsDown | ThisNode, PodsDown} {
+		t.Errorf("stored %d", got)
+	}
+	n.setSelf(other)
+	if got := [2]Health{r.NodeHealth(first), r.NodeHealth(second)}; got != [2]Health{PodsDown, PodsDown | ThisNode} {
+		t.Errorf("after it is another: %d", got)
+	}
+
+	// What an agent stored under another name is put right once that is known.
+	n = newNodes(r, newNumbers("nodes", r.Limits().Nodes, func(uint32) bool { return false }))
+	if !n.is(first, self) || r.NodeHealth(first) != PodsDown {
+		t.Errorf("taken over: %d", r.NodeHealth(first))
+	}
+	if !n.is(second, other) || r.NodeHealth(second) != PodsDown|ThisNode {
+		t.Errorf("taken over while it is not known: %d", r.NodeHealth(second))
+	}
+	n.setSelf(self)
+	if got := [2]Health{r.NodeHealth(first), r.NodeHealth(second)}; got != [2]Health{PodsDown | ThisNode, PodsDown} {
+		t.Errorf("taken over: %d", got)
+	}
+	n.hold(second)
+	n.setSelf(other)
+
+	var gone remains
+	n.drop(second, &gone)
+	n.numbers.put(second)
+	for range r.Limits().Nodes - 2 {
+		if number, err := n.number(nodeName{2, fmt.Sprint(len(n.byName))}); err != nil || r.NodeHealth(number) != 0 {
+			t.Fatalf("number %d has %d, %v", number, r.NodeHealth(number), err)
+		}
+	}
+}

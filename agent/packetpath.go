@@ -1,0 +1,113 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"tombolo.io/tombolo/agent/packets"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/internal/control"
+)
+
+// Packets is how this node leads packets from outside to backends.
+type Packets struct {
+	Uplinks []Uplink `json:"uplinks"`
+	// Addresses counts those of services that packets may come to.
+	Addresses int `json:"addresses"`
+	// Counters are since the agent started.
+	Counters bpf.PacketCounters `json:"counters"`
+}
+
+// leadsPackets says whether packets from outside are led to backends at all.
+func (c Config) leadsPackets() bool { return !slices.Equal(c.packetDevices(), []string{packets.None}) }
+
+// packetDevices returns on which devices packets are led; those of probes by default.
+func (c Config) packetDevices() []string {
+	if len(c.PacketDevices) > 0 {
+		return c.PacketDevices
+	}
+	return c.Uplinks
+}
+
+// loadPackets loads the packet path, or removes what is left of it where packets are
+// not to be led; then it is nil.
+func (a *Agent) loadPackets(d *bpf.Datapath) (*bpf.Packets, error) {
+	c := bpf.PacketsConfig{BPFFS: a.config.DataPath.BPFFS, Flows: a.config.Flows}
+	if !a.config.leadsPackets() {
+		return nil, bpf.UninstallPackets(c.BPFFS)
+	}
+	return bpf.LoadPackets(c, d)
+}
+
+// packetsOf returns what is known; the error says why it is not in order.
+func packetsOf(s *packets.Snapshot, kernel *bpf.Packets) (*Packets, error) {
+	p := &Packets{Uplinks: uplinksOf(s.Uplinks), Addresses: s.Addresses}
+	var err error
+	p.Counters, err = kernel.Counters()
+	return p, errors.Join(s.Problem, err)
+}
+
+func uplinksOf(all []bpf.Uplink) []Uplink {
+	out := []Uplink{}
+	for _, u := range all {
+		shown := Uplink{Device: u.Device, Hook: u.Hook}
+		if u.Err != nil {
+			shown.Reason = u.Err.Error()
+		}
+		out = append(out, shown)
+	}
+	return out
+}
+
+// samples are the metrics of the packet path.
+func (p *Packets) samples() []control.Sample {
+	if p == nil {
+		return nil
+	}
+	out := []control.Sample{{Name: "tombolo_packet_addresses", Help: "Addresses of services that packets from outside may come to.", Value: float64(p.Addresses)}}
+	for _, u := range p.Uplinks {
+		out = append(out, control.Sample{
+			Name: "tombolo_packet_uplink_attached", Help: "1 for each device on which packets are led to backends.",
+			Value: truth(u.Hook != ""), Labels: []string{"device", u.Device},
+		})
+	}
+	counted := func(name, help, label, value string, n uint64) {
+		out = append(out, control.Sample{Name: name, Help: help, Counter: true, Value: float64(n), Labels: []string{label, value}})
+	}
+	c := p.Counters
+	for _, o := range []struct {
+		outcome string
+		n       uint64
+	}{
+		{"forwarded", c.Forwarded}, {"delivered", c.Delivered}, {"answered", c.Answered}, {"returned", c.Returned},
+		{"pinged", c.Pinged}, {"refused", c.Refused}, {"reset", c.Reset},
+	} {
+		counted("tombolo_packets_total", "What became of packets to addresses of services, and of the answers.", "outcome", o.outcome, o.n)
+	}
+	for _, d := range sortedDrops(c.Dropped) {
+		counted("tombolo_packet_drops_total", "Packets to addresses of services that were dropped.", "reason", d.reason, d.n)
+	}
+	for _, e := range []struct {
+		event string
+		n     uint64
+	}{{"begun", c.Begun}, {"moved", c.Moved}, {"error", c.Errors}} {
+		counted("tombolo_packet_flows_total", "Flows of packets that began, that moved to another backend, and ICMP errors in them.", "event", e.event, e.n)
+	}
+	return out
+}
+
+// drop is one reason and how many packets it dropped.
+type drop struct {
+	reason string
+	n      uint64
+}
+
+func sortedDrops(all map[string]uint64) []drop {
+	var out []drop
+	for reason, n := range all {
+		out = append(out, drop{reason, n})
+	}
+	slices.SortFunc(out, func(a, b drop) int { return cmp.Compare(a.reason, b.reason) })
+	return out
+}

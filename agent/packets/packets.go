@@ -1,0 +1,286 @@
+package packets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/agent/uplink"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+)
+
+// None is the only name of Config.Devices when packets are not to be led.
+const None = "none"
+
+// Config says for which node, and where.
+type Config struct {
+	// Node is the name of this node.
+	Node string
+	// Devices are those to attach to; the uplinks that are found when empty.
+	Devices []string
+}
+
+// Balancer is what writes services and backends.
+type Balancer interface {
+	// Filled is closed once all was written for the first time.
+	Filled() <-chan struct{}
+	Snapshot() *loadbalancer.Snapshot
+}
+
+// Kernel is the programs and their maps: a bpf.Packets.
+type Kernel interface {
+	SetOwned(map[netip.Addr]bpf.Owned) error
+	SetSources(v4, v6 netip.Addr) error
+	Attach(devices []string) ([]bpf.Uplink, error)
+	// Ports returns the first of the ports that flows have, and how many.
+	Ports() (first, count uint16)
+}
+
+// Snapshot is what the packet path is like. It is immutable.
+type Snapshot struct {
+	Uplinks []bpf.Uplink
+	// Addresses are those that only services have.
+	Addresses int
+	// Problem says why it is not as it should be; nil when it is.
+	Problem error
+}
+
+// Packets keeps a Kernel.
+type Packets struct {
+	config   Config
+	kernel   Kernel
+	balancer Balancer
+	log      *slog.Logger
+	snapshot atomic.Pointer[Snapshot]
+
+	// What follows is owned by Run.
+
+	view *view.View
+	// node is this node as it was known last; it is needed for as long as we run.
+	node *clustermesh.Node
+	// due is when to look at devices and settings again.
+	due time.Time
+	// failed is what went wrong last, by what was done.
+	failed map[string]error
+	// seen is the balancer's snapshot of which the kernel was told, and told what.
+	seen    *loadbalancer.Snapshot
+	told    map[netip.Addr]bpf.Owned
+	names   []string // of the devices, as attached last
+	uplinks []bpf.Uplink
+}
+
+const (
+	// followEvery is how soon what the balancer wrote is looked at.
+	followEvery = 50 * time.Millisecond
+	// lookAgain is how often devices and settings are looked at unasked, and
+	// retryAfter when something is not as it should be.
+	lookAgain  = 30 * time.Second
+	retryAfter = time.Second
+)
+
+var (
+	errUnknown  = errors.New("the node's services are not known yet")
+	errNoUplink = errors.New("no device has an address of this node or a default route: give --packet-devices")
+)
+
+// New returns Packets that do nothing until Run.
+func New(c Config, kernel Kernel, b Balancer, log *slog.Logger) *Packets {
+	p := &Packets{config: c, kernel: kernel, balancer: b, log: log, view: view.New(c.Node), failed: map[string]error{}}
+	p.snapshot.Store(&Snapshot{Problem: fmt.Errorf("leading packets: %w", errUnknown)})
+	return p
+}
+
+// Snapshot returns what the packet path is like.
+func (p *Packets) Snapshot() *Snapshot { return p.snapshot.Load() }
+
+// Run keeps the packet path until ctx ends, and leaves it as it is then. It looks at
+// the devices of the network namespace of the goroutine's thread.
+func (p *Packets) Run(ctx context.Context, batches <-chan view.Batch) error {
+	changed, err := uplink.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case b := <-batches:
+			p.take(b)
+		case <-changed:
+			p.due = time.Time{}
+		case <-tick.C:
+			p.step(time.Now())
+		}
+	}
+}
+
+// take takes a batch in.
+func (p *Packets) take(b view.Batch) {
+	if c := p.view.Apply(view.Only(b, clustermesh.KindNodes)); len(c.Nodes) == 0 {
+		return
+	}
+	if n := p.view.Node(view.Ours, p.config.Node); n != nil {
+		p.node = n
+	}
+	p.due, p.seen = time.Time{}, nil
+}
+
+// step does what is due. Nothing is while it is not known what the balancer wrote, and
+// which addresses the node has: answers come to these, and what an earlier process
+// attached knows them.
+func (p *Packets) step(now time.Time) {
+	select {
+	case <-p.balancer.Filled():
+	default:
+		return
+	}
+	if p.node == nil {
+		p.miss()
+		return
+	}
+	look := !now.Before(p.due)
+	if p.follow() || look {
+		p.settle(look, now)
+	}
+}
+
+// follow reports whether the balancer has written something since.
+func (p *Packets) follow() bool { return p.balancer.Snapshot() != p.seen }
+
+// miss publishes that the cluster lacks this node, which matters where there are
+// services that packets may come to.
+func (p *Packets) miss() {
+	if !p.follow() {
+		return
+	}
+	p.seen = p.balancer.Snapshot()
+	s := &Snapshot{Addresses: len(owned(&clustermesh.Node{}, p.config.Node, p.seen.All()))}
+	if s.Addresses > 0 {
+		s.Problem = fmt.Errorf("leading packets: the cluster has no node %s, and so no address to which answers come: see --node-name", p.config.Node)
+	}
+	p.snapshot.Store(s)
+}
+
+// settle makes the kernel hold what is wanted, looks at the devices too if asked, and
+// notes when to look again.
+func (p *Packets) settle(look bool, now time.Time) {
+	p.try("addresses", p.setAddresses())
+	p.try("sources", p.kernel.SetSources(sources(p.node)))
+	if look {
+		p.try("system", p.checkSystem())
+		p.try("devices", p.attach())
+		p.due = now.Add(lookAgain)
+	}
+	p.publish()
+	if again := now.Add(retryAfter); len(p.failed) > 0 && again.Before(p.due) {
+		p.due = again
+	}
+}
+
+// checkSystem looks at the kernel's settings, where they matter: a host that no packet
+// for a service comes to need not forward, nor one that none of a family comes to.
+func (p *Packets) checkSystem() error {
+	var v4, v6 bool
+	for a, o := range p.told {
+		v4, v6 = v4 || a.Is4() && o&bpf.ServiceAddress != 0, v6 || a.Is6() && o&bpf.ServiceAddress != 0
+	}
+	if !v4 && !v6 {
+		return nil
+	}
+	first, count := p.kernel.Ports()
+	return errors.Join(checkForwarding(sysctls, v4, v6), checkPorts(sysctls, first, count))
+}
+
+// services counts the addresses that services have.
+func (p *Packets) services() (n int) {
+	for _, o := range p.told {
+		if o&bpf.ServiceAddress != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *Packets) setAddresses() error {
+	s := p.balancer.Snapshot()
+	p.seen = s
+	want := owned(p.node, p.config.Node, s.All())
+	if p.told == nil || !maps.Equal(want, p.told) {
+		if err := p.kernel.SetOwned(want); err != nil {
+			return err
+		}
+		p.told = want
+	}
+	return nil
+}
+
+// attach attaches to the devices that are uplinks now, and to those that were and
+// still exist: a default route that is gone for a moment is no reason to stop.
+func (p *Packets) attach() error {
+	names := p.config.Devices
+	switch {
+	case slices.Equal(names, []string{None}):
+		names = nil
+	case len(names) == 0:
+		found, err := uplink.Survey()
+		if err != nil {
+			return err
+		}
+		names = uplink.Keep(uplink.Choose(found, p.node.Addresses), p.names, found)
+		if len(names) == 0 {
+			p.uplinks = nil
+			return errNoUplink
+		}
+	}
+	uplinks, err := p.kernel.Attach(names)
+	p.tell(uplinks)
+	p.names, p.uplinks = names, uplinks
+	for _, u := range uplinks {
+		err = errors.Join(err, u.Err)
+	}
+	return err
+}
+
+// tell logs what is new about the uplinks.
+func (p *Packets) tell(now []bpf.Uplink) {
+	for _, u := range now {
+		same := func(old bpf.Uplink) bool { return old.Device == u.Device && old.Hook == u.Hook }
+		if slices.ContainsFunc(p.uplinks, same) {
+			continue
+		}
+		if u.Err != nil {
+			p.log.Warn("packets are not led to backends on an uplink", "device", u.Device, "error", u.Err)
+		} else {
+			p.log.Info("packets are led to backends on an uplink", "device", u.Device, "hook", u.Hook)
+		}
+	}
+}
+
+func (p *Packets) try(what string, err error) {
+	if err == nil {
+		delete(p.failed, what)
+	} else {
+		p.failed[what] = err
+	}
+}
+
+func (p *Packets) publish() {
+	s := &Snapshot{Uplinks: p.uplinks, Addresses: p.services()}
+	for _, what := range []string{"addresses", "sources", "system", "devices"} {
+		if err := p.failed[what]; err != nil {
+			s.Problem = errors.Join(s.Problem, fmt.Errorf("leading packets: %w", err))
+		}
+	}
+	p.snapshot.Store(s)
+}

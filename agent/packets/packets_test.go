@@ -1,0 +1,93 @@
+package packets
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tombolo.io/tombolo/agent/loadbalancer"
+	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/etcd"
+)
+
+// notebook is a Kernel that writes down what it is told.
+type notebook struct{ told []string }
+
+func (n *notebook) SetOwned(all map[netip.Addr]bpf.Owned) error {
+	var words []string
+	for a, o := range all {
+		words = append(words, fmt.Sprintf("%v=%d", a, o))
+	}
+	slices.Sort(words)
+	n.told = append(n.told, "owned "+strings.Join(words, " "))
+	return nil
+}
+
+func (n *notebook) SetSources(v4, v6 netip.Addr) error {
+	n.told = append(n.told, fmt.Sprintf("sources %v %v", v4, v6))
+	return nil
+}
+
+func (n *notebook) Attach(devices []string) ([]bpf.Uplink, error) {
+	n.told = append(n.told, "attach "+strings.Join(devices, " "))
+	return nil, nil
+}
+
+func (n *notebook) Ports() (first, count uint16) { return 1, 1 }
+
+type full struct {
+	filled   chan struct{}
+	snapshot *loadbalancer.Snapshot
+}
+
+func (f *full) Filled() <-chan struct{}          { return f.filled }
+func (f *full) Snapshot() *loadbalancer.Snapshot { return f.snapshot }
+
+// nodeBatch puts or, without an object, deletes node n1.
+func nodeBatch(n *clustermesh.Node) view.Batch {
+	key := clustermesh.Key{Area: clustermesh.Export, Kind: clustermesh.KindNodes, Name: "n1"}
+	if n == nil {
+		return view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Delete, Key: key.String(), Revision: 2}}}
+	}
+	return view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Put, Key: key.String(), Value: n, Revision: 3}}}
+}
+
+// What an earlier process attached is not replaced before the balancer has written all,
+// and the node's addresses are known: answers come to these. They stay when the node is
+// gone from the store.
+func TestStep(t *testing.T) {
+	k, b := &notebook{}, &full{make(chan struct{}), &loadbalancer.Snapshot{}}
+	p := New(Config{Node: "n1", Devices: []string{"eth0"}}, k, b, slog.New(slog.DiscardHandler))
+	now := time.Now()
+	expect := func(when string, want ...string) {
+		t.Helper()
+		p.step(now)
+		if !slices.Equal(k.told, want) {
+			t.Errorf("%s: told %q, want %q", when, k.told, want)
+		}
+		k.told = nil
+	}
+	expect("at first")
+	close(b.filled)
+	expect("filled, without the node")
+	if err := p.Snapshot().Problem; err != nil {
+		t.Errorf("a cluster without services lacks nothing: %v", err)
+	}
+	p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{node4, node6}}))
+	both := fmt.Sprintf("owned %v=1 %v=1", node4, node6)
+	sources := fmt.Sprintf("sources %v %v", node4, node6)
+	expect("with the node", both, sources, "attach eth0")
+	expect("at once again")
+	now = now.Add(lookAgain)
+	expect("later", sources, "attach eth0")
+	p.take(nodeBatch(nil))
+	expect("the node is gone", sources, "attach eth0")
+	p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{node4}}))
+	expect("with fewer addresses", fmt.Sprintf("owned %v=1", node4), fmt.Sprintf("sources %v %v", node4, netip.Addr{}), "attach eth0")
+}
