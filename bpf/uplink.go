@@ -173,8 +173,8 @@ func (t *tap) leaveLinks(keep map[int]string) error {
 		if keep[index] == hookTCX {
 			continue
 		}
-		// The last reference: the kernel detaches it.
-		if err := os.Remove(path); err != nil {
+		// Without the pin the kernel would detach it, but after a while.
+		if err := detach(path); err != nil {
 			errs = append(errs, fmt.Errorf("detaching from device %d: %w", index, err))
 		}
 	}
