@@ -47,7 +47,7 @@ func TestMesh(t *testing.T) {
 	for _, from := range [][]string{{"--etcd-endpoints", s.Config.Listen[0]}, {"--run-dir", dir}} {
 		for args, want := range map[string]string{
 			"clusters -o wide": "CLUSTER ID PHASE SINCE NODES SERVICES ENDPOINTS IDENTITIES UNSYNCED REASON PODS NODE NETWORKS INVALID\n" +
-				"east 1 Ours - 0 0 0 1 addresses,bgp/advertisements,bgp/peers,drains,endpoints,exports,identities,nodes,peers,pools,services,slices - 10.1.0.0/16 - -",
+				"east 1 Ours - 0 0 0 1 addresses,bgp/advertisements,bgp/peers,drains,endpoints,exports,identities,imports,nodes,peers,pools,services,slices - 10.1.0.0/16 - -",
 			"objects": "KIND NAME ACCEPTED READY REASON MESSAGE\n" +
 				"BGPAdvertisement all True - PeerMissing it is taken, and there is no BGPPeer tor",
 			"objects bgpadvertisements": "KIND NAME ACCEPTED READY REASON MESSAGE\n" +
