@@ -50,6 +50,14 @@ func fullReasons(failures []loadbalancer.Failure, u loadbalancer.Usage) []string
 	return out
 }
 
+// otherReasons say what is wrong with services beside full maps.
+func otherReasons(failures []loadbalancer.Failure) []string {
+	others := slices.DeleteFunc(failures, func(f loadbalancer.Failure) bool { return f.Besides == nil })
+	return listed(len(others), func(i int) string {
+		return fmt.Sprintf("service %v is not as it should be: %v", others[i].Service, others[i].Besides)
+	})
+}
+
 // shortened names the first few, and counts the others.
 func shortened(names []string) []string {
 	if len(names) <= maxReasons {

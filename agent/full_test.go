@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -40,5 +41,16 @@ func TestFullMapsAreNamed(t *testing.T) {
 		if got := fullReasons(c.failures, c.usage); !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
+	}
+}
+
+// What else is wrong with a service is not lost because a map is full.
+func TestOtherErrorsBesideFullMaps(t *testing.T) {
+	h := otherReasons([]loadbalancer.Failure{
+		{Service: clustermesh.ServiceName{Namespace: "shop", Name: "a"}, Full: []string{"slots"}, Err: errors.New("full; refused")},
+		{Service: clustermesh.ServiceName{Namespace: "shop", Name: "b"}, Full: []string{"slots"}, Err: errors.New("full; refused"), Besides: errors.New("refused")},
+	})
+	if want := []string{"service shop/b is not as it should be: refused"}; !slices.Equal(h, want) {
+		t.Errorf("got %q, want %q", h, want)
 	}
 }

@@ -134,7 +134,7 @@ func servicesOf(snap *loadbalancer.Snapshot, name string, unused bool) []Service
 		if name == "" || name == st.Name.String() {
 			s := serviceOf(st, failures[st.Name.String()])
 			if unused {
-				s.explain(st)
+				s.explain(st, failures[st.Name.String()])
 			}
 			out = append(out, s)
 		}
@@ -152,7 +152,7 @@ func serviceOf(st *loadbalancer.ServiceStatus, failure loadbalancer.Failure) Ser
 	}
 	empty := 0
 	for i := range st.Merged.Ports {
-		p := portOf(&st.Merged.Ports[i], st)
+		p := portOf(&st.Merged.Ports[i], st, failure)
 		s.Ports = append(s.Ports, p)
 		if len(p.Backends) == 0 && !p.Retained {
 			empty++
@@ -189,8 +189,11 @@ func unserved(def *clustermesh.Service) []Port {
 	return out
 }
 
+// tierNames are those of the tables of a port.
+var tierNames = map[loadbalancer.Tier]string{loadbalancer.Primary: "primary", loadbalancer.Backup: "backup"}
+
 // portOf joins what a port should be with what the maps hold of it.
-func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
+func portOf(p *global.Port, st *loadbalancer.ServiceStatus, failure loadbalancer.Failure) Port {
 	out := Port{
 		Name: p.Name, Protocol: p.Protocol.String(), Port: p.Port, Scope: p.Frontends[0].Scope.String(),
 		Frontends: []string{}, Backends: []Backend{},
@@ -198,11 +201,7 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
 	if d := st.Merged.Definition.SessionAffinity; d > 0 {
 		out.SessionAffinity = d.String()
 	}
-	for _, in := range st.Ports {
-		first := p.Frontends[0]
-		if in.Protocol != p.Protocol || in.Port != p.Port || in.IPv6 != first.Address.Is6() || in.External != (first.Scope == global.External) || in.Here {
-			continue
-		}
+	if in := statusOfPort(p, st); in != nil {
 		out.Number, out.Retained = in.Number, in.Retained
 		out.Tables.Primary, out.Tables.Backup = in.Primary, in.Backup
 		for _, f := range in.Frontends {
@@ -211,15 +210,35 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus) Port {
 			}
 		}
 	}
-	out.Backends = appendBackends(out.Backends, "primary", p.Primary)
-	out.Backends = appendBackends(out.Backends, "backup", p.Backup)
+	left := leftOutOf(p, st, failure)
+	out.Backends = appendBackends(out.Backends, tierNames[loadbalancer.Primary], p.Primary, left)
+	out.Backends = appendBackends(out.Backends, tierNames[loadbalancer.Backup], p.Backup, left)
 	out.Ejected = ejectedOf(p, st)
 	return out
 }
 
-func appendBackends(out []Backend, tier string, table []global.Backend) []Backend {
-	for i, share := range global.Shares(table) {
-		b := &table[i]
+// statusOfPort returns what the maps hold of a port, nil for nothing.
+func statusOfPort(p *global.Port, st *loadbalancer.ServiceStatus) *loadbalancer.PortStatus {
+	first := p.Frontends[0]
+	for i := range st.Ports {
+		in := &st.Ports[i]
+		if in.Protocol == p.Protocol && in.Port == p.Port && in.IPv6 == first.Address.Is6() && in.External == (first.Scope == global.External) && !in.Here {
+			return in
+		}
+	}
+	return nil
+}
+
+// appendBackends appends those of a table for whom there is room.
+func appendBackends(out []Backend, tier string, table []global.Backend, left leftOut) []Backend {
+	var used []global.Backend
+	for i := range table {
+		if _, without := left.of(table[i].Cluster, netip.AddrPortFrom(table[i].Address, table[i].Port), tier); !without {
+			used = append(used, table[i])
+		}
+	}
+	for i, share := range global.Shares(used) {
+		b := &used[i]
 		out = append(out, Backend{tier, b.Cluster, netip.AddrPortFrom(b.Address, b.Port), b.Node, b.Zone, b.Weight, share, b.Terminating})
 	}
 	return out

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"testing"
@@ -79,7 +80,7 @@ func TestUnusedEndpointsAreShown(t *testing.T) {
 	if s.Ports[0].Unused != nil {
 		t.Error("nobody asked for who is not used")
 	}
-	s.explain(st)
+	s.explain(st, loadbalancer.Failure{})
 	got := map[string]string{}
 	for _, o := range s.Ports[0].Unused {
 		got[o.Address.String()] = o.Reason
@@ -93,5 +94,48 @@ func TestUnusedEndpointsAreShown(t *testing.T) {
 	}
 	if len(s.Ports[0].Ejected) != 1 || len(s.Ports[0].Backends) != 1 || s.Ports[1].Unused != nil {
 		t.Errorf("got %+v", s.Ports)
+	}
+}
+
+// Who is left out because a map is full is shown as not used, and why; so is all of a port
+// that has no room itself. An ejection that is only observed hides no reason.
+func TestLeftOutIsNotShownAsUsed(t *testing.T) {
+	def := &clustermesh.Service{
+		Name: clustermesh.ServiceName{Namespace: "demo", Name: "echo"}, Type: clustermesh.LoadBalancer, Weight: 100,
+		Ports:           []clustermesh.ServicePort{{Name: "http", Protocol: clustermesh.TCP, Port: 80}},
+		LoadBalancerIPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
+	}
+	slice := &clustermesh.EndpointSlice{Service: def.Name, Name: "a", Ports: []clustermesh.EndpointPort{{Name: "http", Protocol: clustermesh.TCP, Port: 8080}}}
+	for _, a := range []string{"10.1.0.1", "10.1.0.2", "10.1.0.3"} {
+		slice.Endpoints = append(slice.Endpoints, clustermesh.Endpoint{Address: netip.MustParseAddr(a), Node: a, Ready: a != "10.1.0.3", Serving: a != "10.1.0.3"})
+	}
+	in := global.Input{Name: def.Name, Self: "east", Exports: []global.Export{{Cluster: "east", ClusterID: 1, Service: def, Slices: []*clustermesh.EndpointSlice{slice}}}}
+	merged := global.Merge(in)
+	observed := global.Target{Port: 80, Cluster: "east", Address: netip.MustParseAddrPort("10.1.0.3:8080")}
+	st := &loadbalancer.ServiceStatus{Name: def.Name, Merged: &merged, Input: &in, Ejections: []loadbalancer.Ejection{{Service: def.Name, Target: observed}},
+		Ports: []loadbalancer.PortStatus{{Protocol: clustermesh.TCP, Port: 80, External: merged.Ports[0].Frontends[0].Scope == global.External, Number: 1,
+			LeftOut: []loadbalancer.LeftOut{{Cluster: 1, Address: netip.MustParseAddrPort("10.1.0.2:8080"), Tier: loadbalancer.Primary, Full: "backends"}}}}}
+	full := loadbalancer.Failure{Service: def.Name, Full: []string{"backends"}}
+	shown := func() (used, unused map[string]string) {
+		s := serviceOf(st, full)
+		s.explain(st, full)
+		used, unused = map[string]string{}, map[string]string{}
+		for _, b := range s.Ports[0].Backends {
+			used[b.Address.Addr().String()] = fmt.Sprint(b.Share)
+		}
+		for _, o := range s.Ports[0].Unused {
+			unused[o.Address.String()] = string(o.Step) + o.Table + ": " + o.Reason
+		}
+		return used, unused
+	}
+	used, unused := shown()
+	if !maps.Equal(used, map[string]string{"10.1.0.1": "100"}) ||
+		!maps.Equal(unused, map[string]string{"10.1.0.2": "room: the map of backends has no room for it", "10.1.0.3": "serving: not ready"}) {
+		t.Errorf("used %v, unused %v", used, unused)
+	}
+	st.Ports = nil
+	used, unused = shown()
+	if len(used) != 0 || len(unused) != 3 || unused["10.1.0.1"] != "room: the map of backends has no room for it" {
+		t.Errorf("without the port: used %v, unused %v", used, unused)
 	}
 }

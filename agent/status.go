@@ -210,10 +210,7 @@ func statusOf(snap *loadbalancer.Snapshot) *Status {
 	failures := snap.Failures()
 	s.Failures = len(failures)
 	s.Reasons = append(s.Reasons, fullReasons(failures, snap.Usage)...)
-	others := slices.DeleteFunc(failures, func(f loadbalancer.Failure) bool { return len(f.Full) > 0 })
-	s.Reasons = append(s.Reasons, listed(len(others), func(i int) string {
-		return fmt.Sprintf("service %v is not as it should be: %v", others[i].Service, others[i].Err)
-	})...)
+	s.Reasons = append(s.Reasons, otherReasons(failures)...)
 	keys := slices.Sorted(maps.Keys(snap.Invalid))
 	s.Reasons = append(s.Reasons, listed(len(keys), func(i int) string {
 		return fmt.Sprintf("a value in etcd is not used: %s: %v", keys[i], snap.Invalid[keys[i]])

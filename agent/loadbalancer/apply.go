@@ -3,7 +3,6 @@ package loadbalancer
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -79,6 +78,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 			s.target.PutSlots(at.Offset, s.table(d, t, pl.tables[t]))
 		}
 	}
+	p.left = pl.left
 	p.tables, p.affinity, p.outliers = pl.tables, d.affinity, d.outliers
 	if s.target.Service(p.number) != p.entry() {
 		s.target.PutService(p.number, p.entry())
@@ -155,23 +155,40 @@ func (s *state) lead(p *port, want []Frontend) error {
 }
 
 // leadOne makes the hash lead a frontend to the port, unless an older service
-// has it. A younger one loses it by one store, and so does one that is to have it no
-// more: clients see the one or the other.
+// has it, or waits for it. A younger one loses it by one store, and so does one that is to
+// have it no more: clients see the one or the other. Who does not get it waits.
 func (s *state) leadOne(p *port, f Frontend) error {
 	owner := s.owners[f]
+	if owner == p {
+		if err := s.promised(f, p.service, p.age); err != nil {
+			s.await(f, claimant{p.service, p.age})
+			return err
+		}
+		return nil
+	}
+	if err := s.take(p, f, owner); err != nil {
+		s.await(f, claimant{p.service, p.age})
+		return err
+	}
+	s.owners[f] = p
+	p.frontends = append(p.frontends, f)
+	return nil
+}
+
+// take makes the hash lead a frontend to the port that led to its owner, if to any.
+func (s *state) take(p *port, f Frontend, owner *port) error {
 	if err := s.promised(f, p.service, p.age); err != nil {
-		s.await(p, f)
 		return err
 	}
 	contested := owner != nil && s.pinned[owner.number] != owner && owner.service != p.service
 	switch {
-	case owner == p:
-		return nil
 	case contested && owner.age.Compare(p.age) < 0 && slices.Contains(owner.wants, f):
-		s.await(p, f)
 		return fmt.Errorf("%w: %v has %v", errTaken, owner.service, f)
 	case (owner == nil || contested) && s.limbo.hasElements():
 		return fmt.Errorf("leading %v to service %d: %w", f, p.number, errSettling)
+	}
+	if elder, ok := s.elder(f, p); ok && (owner == nil || contested) {
+		return fmt.Errorf("%w: %v waits for %v", errTaken, elder, f)
 	}
 	if err := s.target.PutFrontend(f, p.number); err != nil {
 		return fmt.Errorf("leading %v to service %d: %w", f, p.number, err)
@@ -183,8 +200,6 @@ func (s *state) leadOne(p *port, f Frontend) error {
 	if contested && slices.Contains(owner.wants, f) {
 		s.wake = append(s.wake, owner.service) // to wait for it
 	}
-	s.owners[f] = p
-	p.frontends = append(p.frontends, f)
 	return nil
 }
 
@@ -238,20 +253,6 @@ func (s *state) letBackendGo(b placed) {
 
 func without(fs []Frontend, f Frontend) []Frontend {
 	return slices.DeleteFunc(fs, func(o Frontend) bool { return o == f })
-}
-
-// await notes that a port wants a frontend that another service has or is to have.
-func (s *state) await(p *port, f Frontend) {
-	if s.waiting[f] == nil {
-		s.waiting[f] = map[clustermesh.ServiceName]struct{}{}
-	}
-	s.waiting[f][p.service] = struct{}{}
-}
-
-// rouse wakes those who wait for a frontend.
-func (s *state) rouse(f Frontend) {
-	s.wake = slices.AppendSeq(s.wake, maps.Keys(s.waiting[f]))
-	delete(s.waiting, f)
 }
 
 // date notes how old the service of a port is. One that was made anew is younger

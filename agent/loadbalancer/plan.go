@@ -13,8 +13,10 @@ type plan struct {
 	turned   []placed // those of them whose standing is to change
 	tables   [tiers]table
 	write    [tiers]bool // this table is to be built
-	// short says which maps were full, and what is missing for it.
+	// short says which maps were full, and what is missing for it; left are the
+	// backends that are.
 	short []error
+	left  []LeftOut
 }
 
 // scratch is memory that one table after the other is built in.

@@ -20,7 +20,8 @@ func restore(t Target) (s *state, oddities []error, err error) {
 		numbered: map[uint32]*port{},
 		found:    map[uint64]*port{},
 		owners:   map[Frontend]*port{},
-		waiting:  map[Frontend]map[clustermesh.ServiceName]struct{}{},
+		waiting:  map[Frontend]map[clustermesh.ServiceName]clustermesh.Age{},
+		claims:   map[clustermesh.ServiceName]map[Frontend]struct{}{},
 		owed:     map[Frontend]claimant{},
 	}
 	limits := t.Limits()

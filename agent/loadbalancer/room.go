@@ -3,7 +3,9 @@ package loadbalancer
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"tombolo.io/tombolo/agent/maglev"
 )
@@ -35,6 +37,35 @@ func fullMaps(err error) []string {
 	return slices.Compact(out)
 }
 
+// besides returns what an error says beside full maps; nil when it says nothing else.
+func besides(err error) error {
+	if len(fullMaps(err)) == 0 {
+		return err
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		var rest []error
+		for _, part := range e.Unwrap() {
+			rest = append(rest, besides(part))
+		}
+		return errors.Join(rest...)
+	case *fullError:
+		return nil
+	case interface{ Unwrap() error }:
+		return besides(e.Unwrap())
+	}
+	return nil
+}
+
+// LeftOut is a backend for which a map has no room: it takes no new connection.
+type LeftOut struct {
+	Cluster uint16
+	Address netip.AddrPort
+	Tier    Tier
+	// Full is the map: "backends", "nodes" or "slots".
+	Full string
+}
+
 // placeAll returns the members of a tier, with the numbers that they have or get.
 // Those for whom there is none leave the tier: it is built of the others, so that
 // what is gone leaves it however full the maps are.
@@ -48,6 +79,7 @@ func (s *state) placeAll(p *port, t Tier, d *desired, pl *plan) []member {
 			if !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
 				errs = append(errs, err)
 			}
+			pl.left = append(pl.left, LeftOut{sh.cluster, sh.address, t, strings.Join(fullMaps(err), ", ")})
 			continue
 		}
 		all[len(members)] = sh
@@ -76,8 +108,9 @@ func (s *state) squeeze(p *port, t Tier, d *desired, members []member, pl *plan,
 		at = larger
 	}
 	fit := min(len(members), int(at.Size))
-	for _, m := range members[fit:] {
-		s.leaveOut(p, m.number, pl)
+	s.leaveOut(p, members[fit:], pl)
+	for _, sh := range d.tiers[t][fit:] {
+		pl.left = append(pl.left, LeftOut{sh.cluster, sh.address, t, "slots"})
 	}
 	switch {
 	case fit < len(members):
@@ -105,20 +138,35 @@ func (s *state) takeSmaller(size uint32, members int) (Extent, bool) {
 	return Extent{}, false
 }
 
-// leaveOut takes a backend out of a plan because no table has room for it. One that
-// has an entry keeps its connections.
-func (s *state) leaveOut(p *port, number uint32, pl *plan) {
-	is := func(b placed) bool { return b.number == number }
-	if i := slices.IndexFunc(pl.fresh, is); i >= 0 {
-		s.unplace(pl.fresh[i])
-		pl.fresh = slices.Delete(pl.fresh, i, i+1)
-		pl.backends = slices.DeleteFunc(pl.backends, is)
+// leaveOut takes backends out of a plan because no table has room for them. Those that
+// have an entry keep their connections.
+func (s *state) leaveOut(p *port, members []member, pl *plan) {
+	if len(members) == 0 {
 		return
 	}
-	b := &pl.backends[slices.IndexFunc(pl.backends, is)]
+	out := make(map[uint32]bool, len(members)) // whether it has no entry
+	for _, m := range members {
+		out[m.number] = false
+	}
+	pl.fresh = slices.DeleteFunc(pl.fresh, func(b placed) bool {
+		_, is := out[b.number]
+		if is {
+			out[b.number] = true
+			s.unplace(b)
+		}
+		return is
+	})
+	is := func(b placed) bool { _, is := out[b.number]; return is }
+	pl.backends = slices.DeleteFunc(pl.backends, func(b placed) bool { return out[b.number] })
 	pl.turned = slices.DeleteFunc(pl.turned, is)
-	b.standing = Draining
-	if was, _ := p.find(b.cluster, b.address); was.standing != Draining {
-		pl.turned = append(pl.turned, *b)
+	for i := range pl.backends {
+		b := &pl.backends[i]
+		if !is(*b) {
+			continue
+		}
+		b.standing = Draining
+		if was, _ := p.find(b.cluster, b.address); was.standing != Draining {
+			pl.turned = append(pl.turned, *b)
+		}
 	}
 }

@@ -293,7 +293,7 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	}
 	var errs []error
 	delete(l.leaving, k.service)
-	l.state.quit(k.service)
+	claimed := l.state.quit(k.service)
 	// What packets alone find takes over before another port lets go.
 	slices.SortStableFunc(want, func(a, b desired) int { return hereFirst(a.id, b.id) })
 	for i := range want {
@@ -310,6 +310,7 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 			errs = append(errs, err)
 		}
 	}
+	l.state.released(k.service, claimed)
 	l.muster(j.merged, now)
 	l.report.service(j.in, j.merged, l.state.byName[k.service], l.outliers.ejections[k.service])
 	return errors.Join(errs...)

@@ -109,6 +109,8 @@ type PortStatus struct {
 	// Primary and Backup are the sizes of the tables; zero is none.
 	Primary, Backup uint32
 	Backends        int
+	// LeftOut are those for which there is no room.
+	LeftOut []LeftOut
 	// Retained is set while backends are kept that were found in the maps and
 	// whose cluster's tables are not synced.
 	Retained bool
@@ -120,6 +122,8 @@ type Failure struct {
 	// removed.
 	Service clustermesh.ServiceName
 	Err     error
+	// Besides is what Err says beside full maps, nil for nothing.
+	Besides error
 	// Full are the maps that have no room for all of it, sorted: "backends",
 	// "frontends", "nodes", "services", "slots".
 	Full     []string
@@ -145,7 +149,7 @@ func (s *Snapshot) Services() []*ServiceStatus {
 func (s *Snapshot) Failures() []Failure {
 	out := make([]Failure, len(s.failures))
 	for i, f := range s.failures {
-		out[i] = Failure{f.Key.service, f.Err, fullMaps(f.Err), f.Attempts, f.Since}
+		out[i] = Failure{f.Key.service, f.Err, besides(f.Err), fullMaps(f.Err), f.Attempts, f.Since}
 	}
 	return out
 }
@@ -193,6 +197,7 @@ func (r *report) service(in *global.Input, merged *global.Service, ports []*port
 			Primary:   p.tables[Primary].at.Size,
 			Backup:    p.tables[Backup].at.Size,
 			Backends:  len(p.backends),
+			LeftOut:   p.left,
 			Retained:  p.restored,
 		}
 	}

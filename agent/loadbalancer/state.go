@@ -33,12 +33,15 @@ type state struct {
 	found map[uint64]*port
 	// owners says which port each frontend of the hash leads to.
 	owners map[Frontend]*port
-	// waiting holds, by frontend, the services that want it while another has
-	// it; wake those that may try again because it was released.
-	waiting map[Frontend]map[clustermesh.ServiceName]struct{}
+	// waiting holds, by frontend, the services that want it and do not have it, with
+	// their ages; wake those that may try again because it was released.
+	waiting map[Frontend]map[clustermesh.ServiceName]clustermesh.Age
 	wake    []clustermesh.ServiceName
-	// owed are the frontends of services for which there is no room.
+	// owed are the frontends of services for which there is no room: of several the
+	// oldest, and the others wait.
 	owed map[Frontend]claimant
+	// claims are, by service, the frontends in waiting and owed that name it.
+	claims map[clustermesh.ServiceName]map[Frontend]struct{}
 
 	scratch scratch
 }
@@ -62,6 +65,8 @@ type port struct {
 	// backends are all that its tables name, and those that were in a table and
 	// keep their connections, in the order of their endpoints.
 	backends []placed
+	// left are the backends for which there is no room.
+	left []LeftOut
 	// restored is set while backends found in the maps may be here that no
 	// synced table vouches for.
 	restored bool
