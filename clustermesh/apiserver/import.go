@@ -99,10 +99,19 @@ func (t *term) importsWait() bool {
 	if !t.importsLost {
 		return false
 	}
-	for _, unknown := range t.set.unknown.clusters {
-		if unknown {
+	for cluster, unknown := range t.set.unknown.clusters {
+		if unknown && (cluster != t.cluster.Name || !t.exportsNothing()) {
 			return true
 		}
 	}
 	return t.set.unknown.others
+}
+
+// exportsNothing says that our own cluster has no ServiceExports because its API has no
+// such kind, or nobody may list it, and nothing else of it is unknown: then there is
+// nothing to wait for.
+func (t *term) exportsNothing() bool {
+	c := t.catalog
+	_, none := c.unknown[source.Key{Kind: source.ServiceExport}]
+	return none && !c.anyUnknown(source.Service) && !c.anyUnknown(source.EndpointSlice) && t.sweep.counts[exportsMarker] == 0
 }

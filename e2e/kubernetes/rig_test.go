@@ -175,7 +175,7 @@ func (r *rig) keys() (out []string) {
 	for k := range r.stored() {
 		area, kind, _ := strings.Cut(k, "/")
 		// Numbers of identities outlive their pods.
-		if area != "export" && area != "private" || strings.HasPrefix(kind, "synced/") || strings.HasPrefix(kind, "identities/") || kind == "cluster" || kind == "seal" || kind == "gossip" || kind == "origin" {
+		if area != "export" && area != "private" || strings.HasPrefix(kind, "synced/") || strings.HasPrefix(kind, "identities/") || kind == "cluster" || kind == "lease" || kind == "seal" || kind == "gossip" || kind == "origin" {
 			continue
 		}
 		if !slices.ContainsFunc(system, func(s string) bool { return strings.Contains(k, s) }) {

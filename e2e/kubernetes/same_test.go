@@ -67,7 +67,7 @@ func same(r *rig) {
 // compare compares two stores but for what each gives out by itself.
 func compare(r *rig, a, b map[string]string) {
 	for k := range maps.Keys(a) {
-		if !strings.HasPrefix(k, "export/") && !strings.HasPrefix(k, "private/") || strings.Contains(k, "/synced/") || k == "export/cluster" || k == "private/seal" || k == "private/gossip" || k == "private/origin" {
+		if !strings.HasPrefix(k, "export/") && !strings.HasPrefix(k, "private/") || strings.Contains(k, "/synced/") || k == "export/cluster" || k == "export/lease" || k == "private/seal" || k == "private/gossip" || k == "private/origin" {
 			continue
 		}
 		if a[k] != b[k] {
