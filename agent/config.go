@@ -8,8 +8,7 @@ import (
 
 	"tombolo.io/tombolo/agent/census"
 	"tombolo.io/tombolo/agent/health"
-	"tombolo.io/tombolo/agent/packets"
-	"tombolo.io/tombolo/agent/responder"
+	"tombolo.io/tombolo/agent/uplink"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
@@ -30,11 +29,11 @@ type Config struct {
 	DataPath bpf.Config
 	// ProbePort is the port of probes in the whole mesh, and Uplinks the devices
 	// on which this node answers them: those that are found when empty, and none
-	// for responder.None.
+	// for uplink.None.
 	ProbePort uint16
 	Uplinks   []string
 	// PacketDevices are the devices on which packets from outside are led to backends:
-	// those of Uplinks when empty, and none for packets.None. Flows is how many flows
+	// those of Uplinks when empty, and none for uplink.None. Flows is how many flows
 	// of theirs are remembered; 0 is bpf.DefaultFlows.
 	PacketDevices []string
 	Flows         uint32
@@ -78,11 +77,11 @@ func (c Config) Validate() error {
 	if c.ProbePort == 0 {
 		errs = append(errs, errors.New("the port of probes is missing: give --probe-port"))
 	}
-	if slices.Contains(c.Uplinks, responder.None) && len(c.Uplinks) > 1 {
-		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", responder.None))
+	if slices.Contains(c.Uplinks, uplink.None) && len(c.Uplinks) > 1 {
+		errs = append(errs, fmt.Errorf("--uplinks: %s stands alone", uplink.None))
 	}
-	if slices.Contains(c.PacketDevices, packets.None) && len(c.PacketDevices) > 1 {
-		errs = append(errs, fmt.Errorf("--packet-devices: %s stands alone", packets.None))
+	if slices.Contains(c.PacketDevices, uplink.None) && len(c.PacketDevices) > 1 {
+		errs = append(errs, fmt.Errorf("--packet-devices: %s stands alone", uplink.None))
 	}
 	if _, err := c.podsSource(); err != nil {
 		errs = append(errs, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tombolo.io/tombolo/agent/packets"
+	"tombolo.io/tombolo/agent/uplink"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/internal/control"
 )
@@ -20,7 +21,7 @@ type Packets struct {
 }
 
 // leadsPackets says whether packets from outside are led to backends at all.
-func (c Config) leadsPackets() bool { return !slices.Equal(c.packetDevices(), []string{packets.None}) }
+func (c Config) leadsPackets() bool { return !slices.Equal(c.packetDevices(), []string{uplink.None}) }
 
 // packetDevices returns on which devices packets are led; those of probes by default.
 func (c Config) packetDevices() []string {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tombolo.io/tombolo/agent/health"
-	"tombolo.io/tombolo/agent/responder"
+	"tombolo.io/tombolo/agent/uplink"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/bpf/bpftest"
 	"tombolo.io/tombolo/clustermesh"
@@ -39,7 +39,7 @@ func newRig(t *testing.T) *rig {
 		Store:    etcd.Config{Endpoints: r.store.Config.Listen},
 		DataPath: bpf.Config{BPFFS: r.BPFFS, Cgroup: r.Cgroup, Sizes: bpf.SmallSizes()},
 		// The devices here are those of the machine.
-		ProbePort: bpf.DefaultProbePort, Uplinks: []string{responder.None},
+		ProbePort: bpf.DefaultProbePort, Uplinks: []string{uplink.None},
 		Pods: PodsNone, Failover: health.On, Knobs: health.DefaultKnobs(),
 	}
 	return r

@@ -47,15 +47,11 @@ type node struct {
 	gone map[global.Pod]string
 }
 
-// unsure is how long before a mirror was found stale it may have been so: what
-// moved since then is not known to be mirrored.
-const unsure = 15 * time.Second
-
 // While a mirror is fresh it has grace to say what moved, and what a node says
 // against it holds for as long as it may take to find the mirror stale.
 const (
 	grace    = 250 * time.Millisecond
-	believed = unsure
+	believed = health.Unsure
 )
 
 // Questions that fail are asked again after againMin, twice as long each time, to
@@ -112,7 +108,8 @@ func (d *desk) mirrored(name string, fresh bool, since time.Time) (ended bool) {
 		case fresh && !was:
 			ended = ended || len(n.gone) > 0
 			n.gone, n.known, n.void = nil, n.life, n.asking
-		case was && !fresh && n.answered != n.life && !n.moved.Before(since.Add(-unsure)):
+		// What moved before a mirror was found stale is not known to be mirrored.
+		case was && !fresh && n.answered != n.life && !n.moved.Before(since.Add(-health.Unsure)):
 			n.known, n.due = health.Life{}, time.Time{}
 		}
 	}

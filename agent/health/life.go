@@ -26,9 +26,9 @@ func (m *Machine) Confirm(who Name, life Life) {
 	}
 }
 
-// unsure is for how long a mirror may seem to follow that does not: what cuts nodes off
+// Unsure is for how long a mirror may seem to follow that does not: what cuts nodes off
 // may cut off their cluster's store, and so short that no connection is found dead.
-const unsure = 15 * time.Second
+const Unsure = 15 * time.Second
 
 // known reports whether it is known what runs on a node whose kind answers again: it is
 // what ran there before, the node was asked, or its cluster's mirror says it, which was
@@ -38,7 +38,7 @@ func (m *Machine) known(n *node, t *track) bool {
 		return true
 	}
 	since, fresh := m.fresh[n.Cluster]
-	return fresh && (since.After(t.fell) || m.now.Sub(t.back) >= unsure)
+	return fresh && (since.After(t.fell) || m.now.Sub(t.back) >= Unsure)
 }
 
 // sight notes what a reply says of a node's life. While the mirror of its cluster is

@@ -470,7 +470,7 @@ func TestReturnNeedsMoreThanSeemingFreshness(t *testing.T) {
 				a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
 				w.run(time.Second)
 			} else {
-				w.run(unsure)
+				w.run(Unsure)
 			}
 			if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
 				t.Errorf("of one that is proven to follow, it is %v", got)

@@ -18,9 +18,6 @@ import (
 	"tombolo.io/tombolo/clustermesh/view"
 )
 
-// None is the only name of Config.Devices when packets are not to be led.
-const None = "none"
-
 // Config says for which node, and where.
 type Config struct {
 	// Node is the name of this node.
@@ -88,8 +85,7 @@ const (
 )
 
 var (
-	errUnknown  = errors.New("the node's services are not known yet")
-	errNoUplink = errors.New("no device has an address of this node or a default route: give --packet-devices")
+	errUnknown = errors.New("the node's services are not known yet")
 )
 
 // New returns Packets that do nothing until Run.
@@ -228,20 +224,12 @@ func (p *Packets) setAddresses() error {
 // attach attaches to the devices that are uplinks now, and to those that were and
 // still exist: a default route that is gone for a moment is no reason to stop.
 func (p *Packets) attach() error {
-	names := p.config.Devices
-	switch {
-	case slices.Equal(names, []string{None}):
-		names = nil
-	case len(names) == 0:
-		found, err := uplink.Survey()
-		if err != nil {
-			return err
-		}
-		names = uplink.Keep(uplink.Choose(found, p.node.Addresses), p.names, found)
-		if len(names) == 0 {
+	names, err := uplink.Devices(p.config.Devices, p.node.Addresses, p.names)
+	if err != nil {
+		if errors.Is(err, uplink.ErrNone) {
 			p.uplinks = nil
-			return errNoUplink
 		}
+		return fmt.Errorf("%w: give --packet-devices", err)
 	}
 	uplinks, err := p.kernel.Attach(names)
 	p.tell(uplinks)

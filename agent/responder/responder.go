@@ -15,9 +15,6 @@ import (
 	"tombolo.io/tombolo/clustermesh/view"
 )
 
-// None is the only name of Config.Uplinks when probes are not to be answered.
-const None = "none"
-
 // Config says for which node, and where.
 type Config struct {
 	// Node is the name of this node.
@@ -62,9 +59,6 @@ const (
 	lookAgain  = 10 * time.Second
 	retryAfter = time.Second
 )
-
-// errNoUplink asks for help.
-var errNoUplink = errors.New("no uplink was found, so that probes to this node are not answered: give --uplinks")
 
 // errUnknown is the reason while nothing is attached yet.
 var errUnknown = errors.New("not attached: the nodes of the mesh are not all known yet")
@@ -149,25 +143,16 @@ func (r *Responder) setAskers() error {
 
 // attach attaches to the devices that are uplinks now.
 func (r *Responder) attach() error {
-	names := r.config.Uplinks
-	switch {
-	case len(names) == 0:
-		found, err := uplink.Survey()
-		if err != nil {
-			return err
-		}
-		// Also what the process before this one was told.
-		own, err := r.kernel.Own()
-		if err != nil {
-			return err
-		}
-		names = uplink.Keep(uplink.Choose(found, own), r.names, found)
-		if len(names) == 0 {
+	own, err := r.kernel.Own() // also what the process before this one was told
+	if err != nil {
+		return err
+	}
+	names, err := uplink.Devices(r.config.Uplinks, own, r.names)
+	if err != nil {
+		if errors.Is(err, uplink.ErrNone) {
 			r.uplinks = nil
-			return errNoUplink
 		}
-	case slices.Equal(names, []string{None}):
-		names = nil
+		return fmt.Errorf("probes to this node are not answered: %w: give --uplinks", err)
 	}
 	uplinks, err := r.kernel.Attach(names)
 	r.tell(uplinks)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/agent/health/probe"
+	"tombolo.io/tombolo/agent/uplink"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/bpf/bpftest"
 	"tombolo.io/tombolo/clustermesh/view"
@@ -167,7 +168,7 @@ func TestConfiguredUplinks(t *testing.T) {
 		return s.Problem != nil && strings.Contains(s.Problem.Error(), "eth7") && len(s.Uplinks) == 2
 	})
 	r.stop()
-	r = w.run(Config{Uplinks: []string{None}})
+	r = w.run(Config{Uplinks: []string{uplink.None}})
 	w.until("it is told to answer nowhere", func() bool { s := r.Snapshot(); return s.Problem == nil && len(s.Uplinks) == 0 })
 	w.silent(time.Now())
 }

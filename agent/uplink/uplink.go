@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,6 +20,31 @@ type Device struct {
 	// Default is set when a default route leads through it.
 	Default bool
 }
+
+// None is the only configured name of those who are to attach nowhere.
+const None = "none"
+
+// Devices returns on which devices to attach: those that are configured, or else the
+// uplinks of a node with these addresses, and of those before who still exist.
+func Devices(configured []string, own []netip.Addr, before []string) ([]string, error) {
+	switch {
+	case slices.Equal(configured, []string{None}):
+		return nil, nil
+	case len(configured) > 0:
+		return configured, nil
+	}
+	found, err := Survey()
+	if err != nil {
+		return nil, err
+	}
+	if names := Keep(Choose(found, own), before, found); len(names) > 0 {
+		return names, nil
+	}
+	return nil, ErrNone
+}
+
+// ErrNone says that there is no uplink.
+var ErrNone = errors.New("no device has an address of this node or a default route")
 
 // Choose returns the names of the devices that are uplinks, sorted: those that
 // a default route leads through, and those that carry an address of the node's
