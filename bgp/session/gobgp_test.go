@@ -45,8 +45,27 @@ func newLibrary(t *testing.T) *library {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.Stop)
+	t.Cleanup(l.stop)
 	return l
+}
+
+// stop shuts the session down first and waits, for up to a second: StopBgp
+// writes what a session that is being opened reads, with nothing between them.
+func (l *library) stop() {
+	ctx := context.Background()
+	_ = l.DisablePeer(ctx, &api.DisablePeerRequest{Address: l.leg.Source.String()})
+	for until := time.Now().Add(time.Second); l.enabled(ctx) && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	l.Stop()
+}
+
+func (l *library) enabled(ctx context.Context) (is bool) {
+	_ = l.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+		state := p.GetState()
+		is = state.GetSessionState() != api.PeerState_IDLE || state.GetAdminState() == api.PeerState_UP
+	})
+	return is
 }
 
 // startLibrary starts a server that has paths, written "PREFIX NEXTHOP".
@@ -143,6 +162,9 @@ func (l *library) watch(t *testing.T) <-chan string {
 			if p.IsWithdraw {
 				sign = "-"
 			}
+			// The library has read the path without its lock: let its owner know
+			// that this is done before the test goes on and the path changes.
+			_, _ = l.GetBgp(context.Background(), &api.GetBgpRequest{})
 			out <- fmt.Sprintf("%s%s/%d", sign, nlri.Prefix, nlri.PrefixLen)
 		}
 	})
