@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
-	frr bird2 nftables iptables iproute2 tcpdump procps systemd openssl util-linux
+	frr bird2 nftables iptables iproute2 tcpdump curl procps systemd openssl util-linux
 
 # Packages whose tests need neither root nor another component.
 UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \

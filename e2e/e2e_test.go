@@ -162,6 +162,9 @@ func setup(env *testscript.Env) error {
 	env.Defer(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		if t, ok := env.T().(interface{ Failed() bool }); ok && t.Failed() {
+			env.T().Log(lastWords(name))
+		}
 		down := exec.CommandContext(ctx, filepath.Join(binDir, "tombolo"), "lab", "down", "--name", name)
 		if out, err := down.CombinedOutput(); err != nil {
 			env.T().Log("taking the lab down: ", err, "\n", string(out))
@@ -169,6 +172,17 @@ func setup(env *testscript.Env) error {
 		}
 	})
 	return nil
+}
+
+// lastWords returns what the processes of a lab logged last.
+func lastWords(lab string) string {
+	var b strings.Builder
+	logs, _ := filepath.Glob("/run/tombolo-lab/" + lab + "/machines/*/log/*.log")
+	for _, log := range logs {
+		text, err := exec.Command("tail", "-n", "25", log).CombinedOutput()
+		fmt.Fprintf(&b, "== %s %v\n%s", log, err, text)
+	}
+	return b.String()
 }
 
 // addresses are those of a lab that scripts name.

@@ -120,7 +120,7 @@ func (w *watch) see(node string, d *bpf.Datapath) {
 		}
 	}
 	for n := range d.Nodes.Len() {
-		if d.Nodes.Get(n) != 0 {
+		if d.Nodes.Get(n)&^bpf.ThisNode != 0 {
 			w.held.add(node, nameOf(names, n))
 		}
 	}
