@@ -91,7 +91,10 @@ func (e *entry) balanced(s *corev1.Service) {
 	}
 	e.said.Left = len(e.mistakes) > 0
 	for _, noun := range e.objects {
-		out := noun.(*clustermesh.Service)
+		out, ok := noun.(*clustermesh.Service)
+		if !ok {
+			continue // a wish for slices, or what an import has for addresses
+		}
 		out.LoadBalancerOthers = e.said.Judged.Others
 		if e.said.Others && out.LoadBalancerClass == clustermesh.LoadBalancerClass {
 			out.LoadBalancerIPs = nil

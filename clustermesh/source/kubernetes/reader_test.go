@@ -12,9 +12,11 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
+	"tombolo.io/tombolo/clustermesh/source/translate"
 )
 
 func TestReader(t *testing.T) {
@@ -100,6 +102,35 @@ func TestReaderOfBalancers(t *testing.T) {
 		got := fmt.Sprint(noun.LoadBalancerIPs, map[bool]string{false: " ours", true: " others'"}[noun.LoadBalancerOthers])
 		if got != c.want {
 			t.Errorf("class %q, written by %d: %s, want %s", c.class, len(c.wrote), got, c.want)
+		}
+	}
+}
+
+// A Service of type LoadBalancer may say more than a Service: a wish for slices, or,
+// derived and edited by somebody, the addresses of an import.
+func TestReaderOfBalancersThatSayMore(t *testing.T) {
+	derived := source.DerivedName(clustermesh.ServiceName{Namespace: "shop", Name: "web"})
+	for _, c := range []struct {
+		meta metav1.ObjectMeta
+		want string
+	}{
+		{metav1.ObjectMeta{Name: "web", Annotations: map[string]string{"tombolo.io/global": "true", "tombolo.io/global-sync-endpoint-slices": "true"}},
+			"[*clustermesh.Service *source.SliceWish]"},
+		{metav1.ObjectMeta{Name: derived, Labels: map[string]string{translate.DerivedLabel: "true", mcsv1beta1.LabelServiceName: "web"}}, "[*source.ImportAddress]"},
+	} {
+		c.meta.Namespace = "shop"
+		r := reader{kind: kindOf(source.Service)}
+		e, err := r.read(&corev1.Service{ObjectMeta: c.meta,
+			Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: 80}}}})
+		if err != nil || len(e.mistakes) > 0 {
+			t.Fatal(err, e.mistakes)
+		}
+		var got []string
+		for _, noun := range e.objects {
+			got = append(got, fmt.Sprintf("%T", noun))
+		}
+		if fmt.Sprint(got) != c.want || e.said == nil || !e.said.Balanced {
+			t.Errorf("%s says %v, want %s", c.meta.Name, got, c.want)
 		}
 	}
 }
