@@ -72,6 +72,9 @@
 // What belongs to nothing is reset or dropped and counted (include/answer.h,
 // include/outcome.h).
 //
+// An answer is one while its sender is the flow's backend still, and of TCP if it
+// acknowledges the client's SYN or follows what did.
+//
 // A flow is two entries that name each other, one for each direction: what does not
 // name its entry back is none, so that neither a reused element of the map nor an
 // eviction leads a packet into the flow of another.

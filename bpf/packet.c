@@ -56,6 +56,14 @@ static __always_inline __u64 client_hash(const struct packet *p, __u64 settings)
 	return flow_hash(&t);
 }
 
+// goes_with takes note of a client's packet in a flow that is remembered.
+static __always_inline void goes_with(const struct packet *p, struct conntrack *c)
+{
+	if (is_syn(p))
+		flow_opens(c, p->sequence);
+	flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
+}
+
 // remember adds the entry of a flow whose port was claimed.
 static __noinline enum packet_outcome remember(struct packet *p, __u32 service, __u64 reference)
 {
@@ -65,6 +73,7 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		.seen = p->now,
 		.service = service,
 		.flags = (p->local ? FLOW_LOCAL : 0) | (p->anyway ? FLOW_ANYWAY : 0),
+		.syn = is_syn(p) ? p->sequence : 0,
 	};
 	struct conntrack *winner;
 	int err = bpf_map_update_elem(&conntrack, &p->client, &entry, BPF_NOEXIST);
@@ -80,6 +89,7 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 	winner = flow_by_client(&p->client, &p->reply);
 	if (!winner)
 		return PACKET_FULL; // and it is lost already
+	goes_with(p, winner);
 	p->local = READ_ONCE(winner->flags) & FLOW_LOCAL;
 	return PACKET_PASSED;
 }
@@ -134,7 +144,7 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 		return begin(skb, p, service, reference);
 	}
 	if (is_again(p, c, service, reference)) {
-		flow_sees(c, 0, p->now);
+		goes_with(p, c);
 		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
 		return PACKET_PASSED;
 	}
@@ -175,7 +185,7 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 	p->now = bpf_ktime_get_ns();
 	c = flow_by_client(&p->client, &p->reply);
 	if (c && goes_on(p, c)) {
-		flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
+		goes_with(p, c);
 		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
 		return PACKET_PASSED;
 	}
@@ -244,21 +254,51 @@ static __always_inline enum packet_outcome ping(struct __sk_buff *skb, struct pa
 	return PACKET_PINGED;
 }
 
+// What an answer acknowledges of a SYN: itself, and the data that it may have carried.
+#define SYN_MOST 0x10000
+
+static __always_inline bool answers_syn(const struct packet *p, __u32 syn)
+{
+	return p->flags & TCP_ACK && p->acknowledgement - syn - 1 < SYN_MOST;
+}
+
+// is_of_flow says whether a segment that a backend sent, or an error about one to it, is
+// of the connection that was led there. The client may have one with the pod itself,
+// which has the same addresses and ports; but a pod has only one of them at a time, and
+// the SYN that is acknowledged tells which.
+static __always_inline bool is_of_flow(const struct packet *p, struct conntrack *c)
+{
+	bool answered = READ_ONCE(c->flags) & FLOW_ANSWERED;
+	__u32 syn = READ_ONCE(c->syn);
+
+	if (p->tuple.protocol != IPPROTO_TCP)
+		return true;
+	if (p->kind == KIND_ERROR)
+		return answered || p->sequence == syn;
+	if (!(p->flags & TCP_SYN))
+		return answered || (p->flags & TCP_RST && answers_syn(p, syn));
+	if (answers_syn(p, syn))
+		return true;
+	flow_is_unanswered(c);
+	return false;
+}
+
 // find_answered finds the flow of a backend's packet, or of an error about those to it,
 // and takes note of it.
 static __noinline struct conntrack *find_answered(struct packet *p)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct conntrack *c;
 
 	if (p->kind != KIND_FLOW && p->kind != KIND_ERROR)
 		return NULL;
 	c = flow_by_backend(&p->tuple, &p->client);
-	if (!c)
+	if (!c || !flow_may_answer(c, &p->tuple, now) || !is_of_flow(p, c))
 		return NULL;
 	if (p->kind == KIND_ERROR)
 		packet_count(EVENT_ERROR);
 	else
-		flow_sees(c, FLOW_ANSWERED | tcp_marks(p, FLOW_FIN_BACKEND), bpf_ktime_get_ns());
+		flow_sees(c, FLOW_ANSWERED | tcp_marks(p, FLOW_FIN_BACKEND), now);
 	return c;
 }
 

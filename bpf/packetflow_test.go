@@ -246,7 +246,7 @@ func TestPacketSameClientPort(t *testing.T) {
 			if led.dst != netip.AddrPortFrom(f.local, pod) || led.from.Addr() != f.client {
 				t.Fatalf("led from %v to %v", led.from, led.dst)
 			}
-			_, b = r.leaves(t, frame{from: led.dst, dst: led.from, protocol: protocol, ttl: 9, flags: ack})
+			_, b = r.leaves(t, answers(led))
 			if back := parseFrame(t, b); back.from != in.dst || back.dst != in.from {
 				t.Errorf("the answer goes from %v to %v", back.from, back.dst)
 			}
@@ -292,6 +292,7 @@ func TestPacketConnectionEnds(t *testing.T) {
 			in := f.to(elsewhere, unix.IPPROTO_TCP)
 			in.from = netip.AddrPortFrom(f.client, map[bool]uint16{false: 43000, true: 43001}[cut])
 			led := r.forwards(t, in)
+			r.forwards(t, answers(led))
 			in.flags = ack | fin
 			if cut {
 				in.flags = rst

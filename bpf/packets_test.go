@@ -364,7 +364,7 @@ func TestPacketConversation(t *testing.T) {
 	r := newRoad(t, PacketsConfig{})
 	each(t, func(t *testing.T, f family, protocol uint8) {
 		first := r.forwards(t, f.to(elsewhere, protocol))
-		answer := frame{from: first.dst, dst: first.from, protocol: protocol, ttl: 9, flags: syn | ack, payload: []byte("an answer")}
+		answer := answers(first)
 		back := r.forwards(t, answer)
 		if back.from != f.to(elsewhere, protocol).dst || back.dst != f.to(elsewhere, protocol).from || back.ttl != 8 || string(back.payload) != "an answer" {
 			t.Errorf("the answer is %+v", back)
@@ -387,10 +387,7 @@ func TestPacketLocalConversation(t *testing.T) {
 	r := newRoad(t, PacketsConfig{})
 	each(t, func(t *testing.T, f family, protocol uint8) {
 		in := f.to(here, protocol)
-		if verdict, _ := r.enters(t, in); verdict != passed {
-			t.Fatalf("verdict %d", int32(verdict))
-		}
-		answer := frame{from: netip.AddrPortFrom(f.local, pod), dst: in.from, protocol: protocol, ttl: 9, flags: syn | ack, payload: []byte("x")}
+		answer := answers(r.led(t, in))
 		verdict, b := r.leaves(t, answer)
 		if got := parseFrame(t, b); verdict != passed || got.from != in.dst || got.dst != in.from || got.ttl != 9 {
 			t.Errorf("verdict %d, from %v to %v", int32(verdict), got.from, got.dst)

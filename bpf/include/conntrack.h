@@ -14,7 +14,7 @@
 
 enum flow_flags {
 	FLOW_LOCAL = 1 << 0,       // the backend is on this node, and sees the client's address
-	FLOW_ANSWERED = 1 << 1,    // the backend has sent something
+	FLOW_ANSWERED = 1 << 1,    // the backend has answered: of TCP, the last SYN
 	FLOW_FIN_CLIENT = 1 << 2,  // TCP: the client has ended its direction
 	FLOW_FIN_BACKEND = 1 << 3, // the backend its own
 	FLOW_CUT = 1 << 4,         // one of them sent a reset
@@ -28,7 +28,8 @@ struct conntrack {
 	__u64 seen;         // bpf_ktime_get_ns() of a packet of the last second or so
 	__u32 service;
 	__u32 flags; // flow_flags
-	__u64 reserved[2];
+	__u32 syn;   // TCP: the sequence number of the client's last SYN
+	__u32 reserved[3];
 };
 
 // By the tuple of the backend's packets.
@@ -123,11 +124,48 @@ static __always_inline void flow_sees(struct conntrack *c, __u32 flags, __u64 no
 		WRITE_ONCE(c->seen, now);
 }
 
+// flow_opens takes note of a client's SYN.
+static __always_inline void flow_opens(struct conntrack *c, __u32 syn)
+{
+	if (READ_ONCE(c->syn) != syn)
+		WRITE_ONCE(c->syn, syn);
+}
+
+// flow_is_unanswered takes note that a pod has another connection at the addresses and
+// ports of the flow: what it sends from here on is not of this one. Packets to the node's
+// own address prove nothing: anybody may have sent them.
+static __always_inline void flow_is_unanswered(struct conntrack *c)
+{
+	if ((READ_ONCE(c->flags) & (FLOW_LOCAL | FLOW_ANSWERED)) == (FLOW_LOCAL | FLOW_ANSWERED))
+		__sync_fetch_and_and(&c->flags, ~FLOW_ANSWERED);
+}
+
 // flow_forget takes a flow out of both maps.
 static __always_inline void flow_forget(const struct tuple *client, const struct tuple *reply)
 {
 	bpf_map_delete_elem(&conntrack, client);
 	bpf_map_delete_elem(&nat, reply);
+}
+
+// flow_backend returns the flow's backend, or NULL when that is not who it was.
+static __always_inline struct backend *flow_backend(const struct conntrack *c, const struct tuple *reply, __u64 *head)
+{
+	struct backend *b = reference_backend(READ_ONCE(c->reference), head);
+
+	return b && b->service == READ_ONCE(c->service) && b->port == reply->source_port &&
+	       address_equal(&b->address, &reply->source) ? b : NULL;
+}
+
+// flow_may_answer says whether who sends as the flow's backend is that: the address and
+// port may be another's by now. One that takes no packet any more may still answer; but
+// of one that has ended the address is free, and nothing tells whose a datagram is.
+static __always_inline bool flow_may_answer(const struct conntrack *c, const struct tuple *reply, __u64 now)
+{
+	__u64 head;
+
+	if (!flow_backend(c, reply, &head) || flow_is_over(c, reply->protocol, now))
+		return false;
+	return head_state(head) != BACKEND_FREE && (head_state(head) != BACKEND_ENDED || reply->protocol == IPPROTO_TCP);
 }
 
 // flow_trusts forgets that a flow began on a backend held for down: it is not, and a
@@ -146,10 +184,9 @@ static __always_inline bool flow_trusts(struct conntrack *c)
 static __always_inline bool flow_has_backend(struct conntrack *c, const struct tuple *reply, bool v4)
 {
 	__u64 head;
-	struct backend *b = reference_backend(READ_ONCE(c->reference), &head);
+	struct backend *b = flow_backend(c, reply, &head);
 
-	if (!b || b->service != READ_ONCE(c->service) || b->port != reply->source_port ||
-	    !address_equal(&b->address, &reply->source))
+	if (!b)
 		return false;
 	switch (backend_standing(b, head, b->service, v4)) {
 	case STANDING_READY:

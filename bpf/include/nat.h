@@ -4,6 +4,7 @@
 #pragma once
 
 #include "conntrack.h"
+#include "owned.h"
 #include "packet.h"
 #include "select.h"
 
@@ -32,24 +33,58 @@ static __always_inline __u32 socket_tuple(struct bpf_sock_tuple *to, const struc
 	return sizeof(to->ipv6);
 }
 
-// has_socket says whether a socket of this node would get packets of a tuple.
-static __noinline bool has_socket(struct __sk_buff *skb, const struct tuple *t)
+// tcp_state returns the state of the socket of this node that would get packets of a
+// tuple, 0 when there is none. It is one of bpf_tcp_state, as that of UDP is. The size is
+// given as a constant, which the verifier asks for.
+static __noinline __u32 tcp_state(struct __sk_buff *skb, const struct tuple *t)
 {
 	struct bpf_sock_tuple s = {};
-	__u32 size = socket_tuple(&s, t);
-	struct bpf_sock *sk;
+	struct bpf_sock *sk = socket_tuple(&s, t) == sizeof(s.ipv4)
+				      ? bpf_skc_lookup_tcp(skb, &s, sizeof(s.ipv4), BPF_F_CURRENT_NETNS, 0)
+				      : bpf_skc_lookup_tcp(skb, &s, sizeof(s.ipv6), BPF_F_CURRENT_NETNS, 0);
+	__u32 state;
 
-	// The size is given as a constant, which the verifier asks for.
-	if (t->protocol == IPPROTO_UDP)
-		sk = size == sizeof(s.ipv4) ? bpf_sk_lookup_udp(skb, &s, sizeof(s.ipv4), BPF_F_CURRENT_NETNS, 0)
-					    : bpf_sk_lookup_udp(skb, &s, sizeof(s.ipv6), BPF_F_CURRENT_NETNS, 0);
-	else
-		sk = size == sizeof(s.ipv4) ? bpf_skc_lookup_tcp(skb, &s, sizeof(s.ipv4), BPF_F_CURRENT_NETNS, 0)
-					    : bpf_skc_lookup_tcp(skb, &s, sizeof(s.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
-		return false;
+		return 0;
+	state = sk->state;
 	bpf_sk_release(sk);
-	return true;
+	return state;
+}
+
+static __noinline __u32 udp_state(struct __sk_buff *skb, const struct tuple *t)
+{
+	struct bpf_sock_tuple s = {};
+	struct bpf_sock *sk = socket_tuple(&s, t) == sizeof(s.ipv4)
+				      ? bpf_sk_lookup_udp(skb, &s, sizeof(s.ipv4), BPF_F_CURRENT_NETNS, 0)
+				      : bpf_sk_lookup_udp(skb, &s, sizeof(s.ipv6), BPF_F_CURRENT_NETNS, 0);
+	__u32 state;
+
+	if (!sk)
+		return 0;
+	state = sk->state;
+	bpf_sk_release(sk);
+	return state;
+}
+
+static __always_inline __u32 socket_state(struct __sk_buff *skb, struct packet *p, const struct tuple *t)
+{
+	return t->protocol == IPPROTO_UDP ? opaque(p, udp_state(skb, t)) : opaque(p, tcp_state(skb, t));
+}
+
+// is_taken says whether a socket of this node has the port of p->reply: at the node's
+// address any, and at a client's one that is connected to that, where the backend is the
+// node itself. Of a pod's sockets nothing is known here.
+static __always_inline bool is_taken(struct __sk_buff *skb, struct packet *p, bool host)
+{
+	__u32 state;
+
+	if (!p->local)
+		return socket_state(skb, p, &p->reply);
+	if (!host)
+		return false;
+	p->to = tuple_reversed(&p->reply);
+	state = socket_state(skb, p, &p->to);
+	return state && state != BPF_TCP_LISTEN && state != BPF_TCP_CLOSE;
 }
 
 // nat_reclaim takes the entry of a port away from a flow that is over. One whose flow
@@ -101,6 +136,7 @@ static __always_inline __u64 flow_hash(const struct tuple *t)
 // client's own is left as it is where its backend does not know it from another flow.
 static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct packet *p)
 {
+	bool host = owned_flags_of(&p->reply.source) & OWNED_NODE;
 	__u64 hash = flow_hash(&p->client);
 
 	for (int i = 0; i < CLAIM_TRIES; i++) {
@@ -109,7 +145,7 @@ static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct pa
 
 		p->reply.destination_port = i == 0 && p->local ? p->client.source_port : bpf_htons(port);
 		hash = mix(hash + i);
-		if (!p->local && opaque(p, has_socket(skb, &p->reply)))
+		if (is_taken(skb, p, host))
 			continue;
 		err = opaque(p, nat_take(p));
 		if (!err)

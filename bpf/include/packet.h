@@ -73,7 +73,9 @@ struct packet {
 	__u32 owned;         // owned_flags of its destination
 	__u8 kind;
 	__u8 hops;
-	__u8 flags; // of TCP
+	__u8 flags;            // of TCP
+	__u32 sequence;        // of TCP; of an ICMP error: of the packet in it
+	__u32 acknowledgement; // of TCP
 	bool v4;
 	bool more;  // fragments follow
 	bool later; // a fragment that is not the first: it has no transport header
@@ -237,6 +239,8 @@ static __always_inline enum packet_kind packet_read_tcp(struct __sk_buff *skb, s
 	p->tuple.source_port = tcp.source;
 	p->tuple.destination_port = tcp.dest;
 	p->flags = ((__u8 *)&tcp)[13];
+	p->sequence = bpf_ntohl(tcp.seq);
+	p->acknowledgement = bpf_ntohl(tcp.ack_seq);
 	return KIND_FLOW;
 }
 
@@ -257,7 +261,10 @@ static __always_inline enum packet_kind packet_read_udp(struct __sk_buff *skb, s
 static __always_inline enum packet_kind packet_read_inner(struct __sk_buff *skb, struct packet *p)
 {
 	struct tuple *inner = &p->was;
-	__be16 ports[2];
+	struct {
+		__be16 ports[2];
+		__be32 sequence; // of TCP
+	} head;
 
 	p->inner = p->at + sizeof(struct icmp);
 	if (p->v4) {
@@ -284,11 +291,12 @@ static __always_inline enum packet_kind packet_read_inner(struct __sk_buff *skb,
 	if (inner->protocol != IPPROTO_TCP && inner->protocol != IPPROTO_UDP)
 		return KIND_OTHER;
 	// Of the transport's header there are 8 bytes at least.
-	if (p->inner_at + 8 > p->end || packet_load(skb, p->inner_at, ports, sizeof(ports)) ||
+	if (p->inner_at + sizeof(head) > p->end || packet_load(skb, p->inner_at, &head, sizeof(head)) ||
 	    !address_equal(&inner->source, &p->tuple.destination))
 		return KIND_BROKEN;
-	inner->source_port = ports[0];
-	inner->destination_port = ports[1];
+	inner->source_port = head.ports[0];
+	inner->destination_port = head.ports[1];
+	p->sequence = bpf_ntohl(head.sequence);
 	p->tuple = tuple_reversed(inner);
 	return KIND_ERROR;
 }
