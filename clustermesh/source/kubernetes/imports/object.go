@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,7 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/csaupgrade"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
@@ -44,8 +47,10 @@ type written struct {
 	// clusters are those of which it was made. shared: it is a slice of a global Service.
 	clusters []string
 	shared   bool
-	// content is the sum of what was written.
+	// content is the sum of what was written. created: it has fields of its creation, see
+	// adopt.
 	content string
+	created bool
 	// ips and headless are of a Service, status of an import.
 	ips      []string
 	headless bool
@@ -57,6 +62,9 @@ func known(u *unstructured.Unstructured) *written {
 	_, imported := u.GetLabels()[mcs.LabelServiceName]
 	_, slice := u.GetLabels()[mcs.LabelSourceCluster]
 	out.shared = slice && !imported
+	for _, m := range u.GetManagedFields() {
+		out.created = out.created || m.Manager == FieldManager && m.Operation == metav1.ManagedFieldsOperationUpdate && m.Subresource == ""
+	}
 	clusterIP, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
 	out.headless = clusterIP == "None"
 	if all := u.GetAnnotations()[clustersAnnotation]; all != "" {
@@ -138,25 +146,55 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 	if have == nil {
 		out, err = api.Create(ctx, &unstructured.Unstructured{Object: o}, metav1.CreateOptions{FieldManager: FieldManager})
 	} else {
-		meta(o)["uid"] = string(have.uid) // of no other under its name
-		var text []byte
-		if text, err = json.Marshal(o); err != nil {
-			return nil, err
-		}
-		force := true
-		out, err = api.Patch(ctx, r.name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+		out, err = change(ctx, api, r.name, have, o)
 	}
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return nil, fmt.Errorf("%s %s/%s is there already and is not ours (it has no label %s): delete it, or give it another name", r.resource, r.namespace, r.name, Label)
 	case apierrors.IsNotFound(err) && have != nil, apierrors.IsConflict(err):
-		delete(w.have, r) // it went, or is another one: made anew with the next try
+		delete(w.have, r) // it went, or is another one: the next try begins with a look
+		w.lookAt = time.Time{}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("writing %s %s/%s: %w", r.resource, r.namespace, r.name, err)
 	}
 	w.have[r] = known(out)
 	return w.have[r], nil
+}
+
+// change writes an object over the one that the API has.
+func change(ctx context.Context, api dynamic.ResourceInterface, name string, have *written, o fields) (*unstructured.Unstructured, error) {
+	if have.created {
+		if err := adopt(ctx, api, name); err != nil {
+			return nil, err
+		}
+	}
+	meta(o)["uid"] = string(have.uid) // of no other under its name
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	force := true
+	return api.Patch(ctx, name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+}
+
+// adopt makes the fields of a creation such as an apply can take away again: it leaves
+// those that were written in any other way, and a port with another number would be there
+// twice. To create by an apply is no way out, for that takes what others made under the
+// name. The first patch changes nothing: it asks how the object is now, for we may not
+// get it.
+func adopt(ctx context.Context, api dynamic.ResourceInterface, name string) error {
+	options := metav1.PatchOptions{FieldManager: FieldManager}
+	u, err := api.Patch(ctx, name, types.MergePatchType, []byte("{}"), options)
+	if err != nil {
+		return err
+	}
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(u, sets.New(FieldManager), FieldManager)
+	if err != nil || patch == nil {
+		return err
+	}
+	_, err = api.Patch(ctx, name, types.JSONPatchType, patch, options)
+	return err
 }
 
 // delete deletes an object of ours.

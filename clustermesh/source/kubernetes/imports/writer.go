@@ -190,8 +190,8 @@ func (w *Writer) write(ctx context.Context, i *source.Imported) error {
 		return err
 	}
 	s, err := w.put(ctx, service, derived(w.version, i, owner.uid))
-	if err != nil {
-		return errors.Join(err, w.status(ctx, i, owner, err))
+	if err != nil { // what moves goes on
+		return errors.Join(err, w.writeSlices(ctx, i, owner), w.status(ctx, i, owner, err))
 	}
 	if !slices.Equal(s.ips, ips) {
 		if owner, err = w.put(ctx, imported, serviceImport(w.version, i, s.ips)); err != nil {

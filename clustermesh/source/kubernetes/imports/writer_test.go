@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -271,6 +272,46 @@ spec: {type: ClusterSetIP, ports: [{port: 1}], ips: [192.0.2.1]}
 	}
 	if n := strings.Count(r.log.String(), "kubectl apply -f deploy/rbac/apiserver.yaml"); n != 1 {
 		t.Errorf("told %d times: %s", n, r.log.String())
+	}
+}
+
+// What an import no longer says goes, also of what was written when it was created.
+func TestWriterTakesAway(t *testing.T) {
+	r := newRig(t, admin)
+	r.install()
+	r.kube.Kubectl("", "create", "namespace", "demo")
+	set := func(change func(*clustermesh.ServiceExport)) *source.ClusterSet {
+		return setOf([]clusterset.Offer{offered("east", 5, change)}, sliceOf("east", "10.1.0.1"))
+	}
+	r.passes("it says much", set(func(e *clustermesh.ServiceExport) {
+		e.Service.SessionAffinity, e.Service.Distribution = time.Minute, clustermesh.PreferSameZone
+	}))
+	service := "service/" + source.DerivedName(echo)
+	ip := r.kube.Kubectl("", "-n", "demo", "get", service, "-o", "jsonpath={.spec.clusterIP}")
+	for _, port := range []uint16{8080, 9090} {
+		r.passes("it says little", set(func(e *clustermesh.ServiceExport) {
+			e.Service.Ports[0].Port, e.Labels, e.Annotations = port, nil, nil
+		}))
+		r.is("a port has another number", service+fmt.Sprintf(" .spec.ports[*].port = %d 53", port), service+fmt.Sprintf(" .spec.ports[0].targetPort = %d", port),
+			service+" .spec.clusterIP = "+ip, service+" .spec.sessionAffinity = None", service+" .spec.sessionAffinityConfig = ", service+" .spec.trafficDistribution = ",
+			service+" .spec.internalTrafficPolicy = Cluster",
+			fmt.Sprintf("serviceimport/echo .spec.ports[*].port = %d 53", port), "serviceimport/echo .spec.sessionAffinityConfig = ", "serviceimport/echo .spec.trafficDistribution = ",
+			"serviceimport/echo .metadata.labels.team = ", "serviceimport/echo .metadata.annotations.note = ", "serviceimport/echo .status.conditions[0].reason = Ready")
+	}
+}
+
+// Endpoints move on while the Service of an import cannot be written.
+func TestWriterGoesOnWithoutService(t *testing.T) {
+	r := newRig(t, admin)
+	r.install()
+	r.kube.Kubectl("", "create", "namespace", "demo")
+	r.kube.Kubectl("", "-n", "demo", "create", "service", "clusterip", source.DerivedName(echo), "--tcp=1")
+	slice := sliceOf("east", "10.1.0.1")
+	for _, address := range []string{"10.1.0.1", "10.1.0.2"} {
+		if err := r.pass(setOf([]clusterset.Offer{offered("east", 5)}, sliceOf("east", address))); err == nil || !strings.Contains(err.Error(), "is not ours") {
+			t.Fatalf("got %v", err)
+		}
+		r.is("it moves", "endpointslice/"+sliceName(echo, &slice)+" .endpoints[0].addresses[0] = "+address, "serviceimport/echo .status.conditions[0].reason = Pending")
 	}
 }
 
