@@ -44,6 +44,9 @@ func birdConf(c Config) string {
 	line("  local as %d port %d;", c.ASN, c.Port)
 	line("  graceful restart on;")
 	line("  graceful restart time %d;", c.restartSeconds())
+	if c.HoldTime != 0 {
+		line("  hold time %d;", c.holdSeconds())
+	}
 	line("  connect delay time 1; connect retry time 1; error wait time 1, 2;")
 	line("}")
 	for i, p := range c.Nodes {

@@ -44,6 +44,9 @@ type Config struct {
 	// RestartTime is what the router announces for its own restart, 120 s when
 	// zero. How long it keeps a node's routes is what that node announced.
 	RestartTime time.Duration `json:"restartTime,omitempty"`
+	// HoldTime is what the router offers: 3 s at least, in whole seconds. Zero leaves it
+	// to the implementation.
+	HoldTime time.Duration `json:"holdTime,omitempty"`
 }
 
 // Link is a session with another router. It carries the family of its
@@ -83,6 +86,9 @@ func (c Config) Validate() error {
 	if c.RestartTime < 0 || c.RestartTime > 4095*time.Second {
 		bad("restart time %v: want at most 4095s", c.RestartTime)
 	}
+	if c.HoldTime != 0 && (c.HoldTime < 3*time.Second || c.HoldTime > 65535*time.Second) {
+		bad("hold time %v: want 3s to 65535s", c.HoldTime)
+	}
 	return errors.Join(errs...)
 }
 
@@ -96,6 +102,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// holdSeconds is the hold time as BGP has it.
+func (c Config) holdSeconds() int { return int(c.HoldTime / time.Second) }
 
 // restartSeconds is the restart time as the configuration files have it.
 func (c Config) restartSeconds() int { return int(c.RestartTime / time.Second) }

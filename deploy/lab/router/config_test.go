@@ -22,14 +22,14 @@ func example() Config {
 }
 
 func TestValidateNamesEveryMistake(t *testing.T) {
-	c := Config{Dir: "tor", ID: netip.MustParseAddr("::1"), RestartTime: 4096 * time.Second,
+	c := Config{Dir: "tor", ID: netip.MustParseAddr("::1"), RestartTime: 4096 * time.Second, HoldTime: 2 * time.Second,
 		Nodes: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")},
 		Links: []Link{{1, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}}}
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("a wrong configuration is valid")
 	}
-	for _, want := range []string{"no name", "not absolute", "no AS number", "not an IPv4", "10.0.0.1/24", "one family", "4095s"} {
+	for _, want := range []string{"no name", "not absolute", "no AS number", "not an IPv4", "10.0.0.1/24", "one family", "4095s", "hold time 2s"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}

@@ -70,6 +70,9 @@ func frrConf(c Config) string {
 	line(" bgp bestpath as-path multipath-relax")
 	line(" bgp graceful-restart")
 	line(" bgp graceful-restart restart-time %d", c.restartSeconds())
+	if c.HoldTime != 0 {
+		line(" timers bgp %d %d", c.holdSeconds()/3, c.holdSeconds())
+	}
 	line(" neighbor NODES peer-group")
 	if c.NodeASN != 0 {
 		line(" neighbor NODES remote-as %d", c.NodeASN)

@@ -256,6 +256,39 @@ func testRetention(t *testing.T, kind router.Kind) {
 	}
 }
 
+// TestSilence cuts the link to a node and to a router that would keep their routes for
+// two minutes if they restarted.
+func TestSilence(t *testing.T) {
+	for _, kind := range []router.Kind{router.Builtin, router.FRR, router.BIRD} {
+		t.Run(string(kind), func(t *testing.T) { testSilence(t, kind) })
+	}
+}
+
+func testSilence(t *testing.T, kind router.Kind) {
+	n := newNetwork(t)
+	short := tor
+	short.HoldTime = 3 * time.Second
+	n.start(kind, "tor", short)
+	n.start(kind, "peer", peer)
+	silent := node(1, "10.8.1.0/24", "2001:db8:7::7/128")
+	silent.RestartTime = 2 * time.Minute
+	n.start(router.Builtin, "n1", silent)
+	all := []string{"10.8.1.0/24 [10.9.0.1]", "192.0.2.0/24 [10.9.1.1]", "2001:db8:2::/48 [fd00:9:1::1]", "2001:db8:7::7/128 [fd00:9::1]"}
+	n.await("tor", all...)
+
+	n.in("n1", "link", "set", "eth0", "down")
+	n.await("tor", all[1], all[2])
+	n.in("peer", "link", "set", "tor", "down")
+	n.await("tor")
+
+	// They come back as anybody does.
+	n.in("n1", "link", "set", "eth0", "up")
+	n.in("n1", "addr", "replace", "fd00:9::1/64", "dev", "eth0", "nodad")
+	n.in("peer", "link", "set", "tor", "up")
+	n.in("peer", "addr", "replace", "fd00:9:1::1/127", "dev", "tor", "nodad")
+	n.await("tor", all...)
+}
+
 // What FRR's daemons leave when they are killed goes with them.
 func TestKilledDaemonsLeaveNothing(t *testing.T) {
 	left := func() []string {

@@ -21,7 +21,8 @@ const nodes = "nodes"
 // startSpeaker starts the library's server with all neighbours of the
 // configuration. What it chooses goes to changes until ctx ends.
 func startSpeaker(ctx context.Context, c router.Config, log *slog.Logger, changes chan<- []best) (*server.BgpServer, error) {
-	s := server.NewBgpServer(server.LoggerOption(libraryLog{log}))
+	silent := make(chan string, 1000)
+	s := server.NewBgpServer(server.LoggerOption(libraryLog{log: log, silent: silent}))
 	go s.Serve()
 	err := s.StartBgp(ctx, &api.StartBgpRequest{Global: &api.Global{
 		Asn: c.ASN, RouterId: c.ID.String(), ListenPort: int32(c.Port), UseMultiplePaths: true,
@@ -33,6 +34,7 @@ func startSpeaker(ctx context.Context, c router.Config, log *slog.Logger, change
 		s.Stop()
 		return nil, err
 	}
+	go dropSilent(ctx, s, c, silent, log)
 	return s, nil
 }
 
@@ -97,6 +99,7 @@ func group(c router.Config) *api.PeerGroup {
 	return &api.PeerGroup{
 		Conf:            &api.PeerGroupConf{PeerGroupName: nodes, PeerAsn: c.NodeASN, AuthPassword: c.Password},
 		Transport:       &api.Transport{PassiveMode: true},
+		Timers:          &api.Timers{Config: hold(c)},
 		GracefulRestart: restart(c),
 		AfiSafis:        []*api.AfiSafi{afiSafi(api.Family_AFI_IP), afiSafi(api.Family_AFI_IP6)},
 	}
@@ -107,13 +110,21 @@ func link(c router.Config, l router.Link) *api.Peer {
 	if l.Remote.Is4() {
 		afi = api.Family_AFI_IP
 	}
+	timers := hold(c)
+	timers.ConnectRetry, timers.IdleHoldTimeAfterReset = 1, 1
 	return &api.Peer{
 		Conf:            &api.PeerConf{NeighborAddress: l.Remote.String(), PeerAsn: l.ASN},
 		Transport:       &api.Transport{LocalAddress: l.Local.String()},
-		Timers:          &api.Timers{Config: &api.TimersConfig{ConnectRetry: 1, IdleHoldTimeAfterReset: 1}},
+		Timers:          &api.Timers{Config: timers},
 		GracefulRestart: restart(c),
 		AfiSafis:        []*api.AfiSafi{afiSafi(afi)},
 	}
+}
+
+// hold returns the timers of the hold time; zeroes are the library's defaults.
+func hold(c router.Config) *api.TimersConfig {
+	seconds := uint64(c.HoldTime.Seconds())
+	return &api.TimersConfig{HoldTime: seconds, KeepaliveInterval: seconds / 3}
 }
 
 func restart(c router.Config) *api.GracefulRestart {
