@@ -2,10 +2,12 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"tombolo.io/tombolo/deploy/lab/plan"
@@ -75,9 +77,13 @@ func sweep(ctx context.Context, base, name string) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{sandbox.RemoveCgroup(ctx, group)}
+	ended, err := recorded(dir)
+	errs := []error{err, sandbox.RemoveCgroup(ctx, group)}
 	for _, pid := range pids {
 		errs = append(errs, router.Forget(pid))
+	}
+	for _, p := range ended {
+		errs = append(errs, forget(p))
 	}
 	names, err := sandbox.Namespaces(plan.Prefix(name))
 	errs = append(errs, err, sandbox.KillInNamespaces(names))
@@ -92,4 +98,30 @@ func sweep(ctx context.Context, base, name string) error {
 		return fmt.Errorf("removing the state of lab %s: %w", name, err)
 	}
 	return nil
+}
+
+// recorded returns the processes of a lab of which a record is there. One that was
+// cut off while it was written says nothing.
+func recorded(dir string) (out []sandbox.Process, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "machines", "*", "*.json"))
+	for _, f := range files {
+		raw, readErr := os.ReadFile(f)
+		if err = errors.Join(err, readErr); readErr != nil {
+			continue
+		}
+		var p sandbox.Process
+		if json.Unmarshal(raw, &p) == nil && p.PID > 0 {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
+// forget removes what a process left behind that ended by itself or by somebody
+// else's hand, unless its number is another one's by now.
+func forget(p sandbox.Process) error {
+	if err := syscall.Kill(p.PID, 0); err != syscall.ESRCH {
+		return nil
+	}
+	return router.Forget(p.PID)
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,50 @@ func TestDownLeavesNothingAlive(t *testing.T) {
 	}
 	if err := Down(t.Context(), l.base, l.Lab); !errors.Is(err, ErrNoLab) {
 		t.Errorf("taking it down twice: %v", err)
+	}
+}
+
+// A router's daemon crashes, is started again, and crashes: what it made elsewhere
+// goes with the lab.
+func TestDownForgetsWhoEndedBefore(t *testing.T) {
+	dir := base(t)
+	if err := os.Chmod(dir, 0o755); err != nil { // FRR has a user of its own
+		t.Fatal(err)
+	}
+	l := newLab(t, dir, "crash")
+	l.Router = "frr"
+	upTo(t, l, "routers")
+	router := "router-" + l.Clusters[0].Name
+	var scratch []string
+	crash := func() {
+		p, err := l.process(router, "bgpd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := fmt.Sprintf("/var/tmp/frr/bgpd.%d", p.PID)
+		if _, err := os.Stat(dir); err != nil {
+			t.Fatalf("FRR makes no directory any more: %v", err)
+		}
+		scratch = append(scratch, dir)
+		if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for p.Alive() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	crash()
+	if err := l.Start(t.Context(), router, "bgpd"); err != nil {
+		t.Fatal(err)
+	}
+	crash()
+	if err := Down(t.Context(), l.base, l.Lab); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range scratch {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left (%v)", dir, err)
+		}
 	}
 }
 

@@ -65,6 +65,11 @@ func (l *Lab) start(ctx context.Context, t task) error {
 	if err != nil {
 		return fmt.Errorf("starting %s: %w", t, err)
 	}
+	if old, err := l.process(t.machine.Name, t.role); err == nil {
+		if err := forget(old); err != nil {
+			return errors.Join(err, p.Signal(syscall.SIGKILL))
+		}
+	}
 	raw, err := json.Marshal(p)
 	if err == nil {
 		err = writeFile(l.recordFile(t.machine.Name, t.role), raw)

@@ -7,7 +7,7 @@
 // with package bgp. It runs in a process of its own, in the router's network
 // namespace. As the library has it, a neighbour whose session ended is let in
 // again only after five seconds, from its second session on. A neighbour whose hold
-timer expired is dropped at once; one whose connection was cut is awaited.
+// timer expired is dropped at once; one whose connection was cut is awaited.
 //
 // The flow is that of every shell: events of the library are taken in as what
 // each prefix should be, what differs from the kernel is applied, and what the
