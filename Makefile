@@ -12,11 +12,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
-	frr bird2 nftables iptables iproute2 tcpdump curl procps systemd openssl util-linux
+	frr bird2 nftables iptables iproute2 tcpdump curl git procps systemd openssl util-linux
 
 # Packages whose tests need neither root nor another component.
-UNIT = . ./clustermesh ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \
-	./clustermesh/standing ./clustermesh/view ./agent/maglev ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
+UNIT = . ./clustermesh ./clustermesh/clusterset ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \
+	./clustermesh/standing ./clustermesh/view ./agent/maglev ./agent/outlier ./bgp/advertise ./internal/reconcile ./internal/control ./internal/authority \
 	./internal/kube ./api/...
 
 .DEFAULT_GOAL := build

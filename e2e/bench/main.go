@@ -9,6 +9,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -44,6 +45,10 @@ func run(names []string) error {
 		return fmt.Errorf("network namespaces and eBPF need root")
 	}
 	r := figure.New(os.Stdout)
+	return errors.Join(runAll(r, names), r.Write()) // what was measured is kept whatever became of the rest
+}
+
+func runAll(r *figure.Report, names []string) error {
 	if slices.Contains(names, kubernetesBenchmark) {
 		if err := benchKubernetes(r); err != nil {
 			return fmt.Errorf("measuring %s: %w", kubernetesBenchmark, err)
@@ -57,5 +62,5 @@ func run(names []string) error {
 			return fmt.Errorf("measuring %s: %w", b.name, err)
 		}
 	}
-	return r.Write()
+	return nil
 }

@@ -42,6 +42,9 @@ type Demo struct {
 // steps take, for a machine that is busy with something else.
 const stepTime = 90 * time.Second
 
+// upTime bounds how long the lab takes to come up, with Kubernetes and on a busy machine.
+const upTime = 3 * time.Minute
+
 // ErrNotHeld is returned when a step did not hold; which and why was printed.
 var ErrNotHeld = errors.New("not every step held")
 
@@ -74,13 +77,20 @@ func Run(ctx context.Context, c Config) (err error) {
 			err = errors.Join(err, c.Down(context.WithoutCancel(ctx)))
 		}()
 	}
-	if err := c.Lab.Up(ctx, d.progress); err != nil {
+	if err := up(ctx, c.Lab, d.progress); err != nil {
 		return fmt.Errorf("bringing the lab up: %w", err)
 	}
 	// With Kubernetes it has its pods only now.
 	d.here, d.there = c.Lab.Clusters[0], c.Lab.Clusters[1]
 	d.client = d.here.Nodes[0].Pods[0].Name
 	return d.play(ctx, steps)
+}
+
+// up brings the lab up within upTime.
+func up(ctx context.Context, l *lab.Lab, progress lab.Progress) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, upTime, fmt.Errorf("%v are over", upTime))
+	defer cancel()
+	return l.Up(ctx, progress)
 }
 
 // play plays the steps one after the other, and sums up.
