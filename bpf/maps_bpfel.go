@@ -192,6 +192,7 @@ type mapsServiceFlags uint32
 const (
 	mapsServiceFlagsSERVICE_AFFINITY mapsServiceFlags = 1
 	mapsServiceFlagsSERVICE_OUTLIERS mapsServiceFlags = 2
+	mapsServiceFlagsSERVICE_DROPS    mapsServiceFlags = 4
 )
 
 type mapsSlots struct {

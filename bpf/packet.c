@@ -138,7 +138,7 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	q.hash = client_hash(p, READ_ONCE(s->settings));
 	reference = select(&q, s);
 	if (!reference)
-		return PACKET_NO_BACKEND;
+		return READ_ONCE(s->settings) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
 	if (!c) {
 		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
 		return begin(skb, p, service, reference);

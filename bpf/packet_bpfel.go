@@ -34,10 +34,10 @@ const (
 type packetPacketEvent uint32
 
 const (
-	packetPacketEventEVENT_BEGUN packetPacketEvent = 20
-	packetPacketEventEVENT_MOVED packetPacketEvent = 21
-	packetPacketEventEVENT_ERROR packetPacketEvent = 22
-	packetPacketEventEVENTS      packetPacketEvent = 23
+	packetPacketEventEVENT_BEGUN packetPacketEvent = 21
+	packetPacketEventEVENT_MOVED packetPacketEvent = 22
+	packetPacketEventEVENT_ERROR packetPacketEvent = 23
+	packetPacketEventEVENTS      packetPacketEvent = 24
 )
 
 type packetPacketOutcome uint32
@@ -53,17 +53,18 @@ const (
 	packetPacketOutcomePACKET_RESET      packetPacketOutcome = 7
 	packetPacketOutcomePACKET_NO_PORT    packetPacketOutcome = 8
 	packetPacketOutcomePACKET_NO_BACKEND packetPacketOutcome = 9
-	packetPacketOutcomePACKET_UNKNOWN    packetPacketOutcome = 10
-	packetPacketOutcomePACKET_MALFORMED  packetPacketOutcome = 11
-	packetPacketOutcomePACKET_FRAGMENT   packetPacketOutcome = 12
-	packetPacketOutcomePACKET_HOPS       packetPacketOutcome = 13
-	packetPacketOutcomePACKET_TOO_BIG    packetPacketOutcome = 14
-	packetPacketOutcomePACKET_NO_ROUTE   packetPacketOutcome = 15
-	packetPacketOutcomePACKET_NO_SOURCE  packetPacketOutcome = 16
-	packetPacketOutcomePACKET_EXHAUSTED  packetPacketOutcome = 17
-	packetPacketOutcomePACKET_FULL       packetPacketOutcome = 18
-	packetPacketOutcomePACKET_FAILED     packetPacketOutcome = 19
-	packetPacketOutcomePACKET_OUTCOMES   packetPacketOutcome = 20
+	packetPacketOutcomePACKET_NOT_HERE   packetPacketOutcome = 10
+	packetPacketOutcomePACKET_UNKNOWN    packetPacketOutcome = 11
+	packetPacketOutcomePACKET_MALFORMED  packetPacketOutcome = 12
+	packetPacketOutcomePACKET_FRAGMENT   packetPacketOutcome = 13
+	packetPacketOutcomePACKET_HOPS       packetPacketOutcome = 14
+	packetPacketOutcomePACKET_TOO_BIG    packetPacketOutcome = 15
+	packetPacketOutcomePACKET_NO_ROUTE   packetPacketOutcome = 16
+	packetPacketOutcomePACKET_NO_SOURCE  packetPacketOutcome = 17
+	packetPacketOutcomePACKET_EXHAUSTED  packetPacketOutcome = 18
+	packetPacketOutcomePACKET_FULL       packetPacketOutcome = 19
+	packetPacketOutcomePACKET_FAILED     packetPacketOutcome = 20
+	packetPacketOutcomePACKET_OUTCOMES   packetPacketOutcome = 21
 )
 
 // Names of all BPF objects in the ELF.

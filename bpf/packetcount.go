@@ -22,6 +22,7 @@ type PacketCounters struct {
 var dropReasons = map[packetPacketOutcome]string{
 	packetPacketOutcomePACKET_NO_PORT:    "no port",
 	packetPacketOutcomePACKET_NO_BACKEND: "no backend",
+	packetPacketOutcomePACKET_NOT_HERE:   "no backend here",
 	packetPacketOutcomePACKET_UNKNOWN:    "unknown flow",
 	packetPacketOutcomePACKET_MALFORMED:  "malformed",
 	packetPacketOutcomePACKET_FRAGMENT:   "lone fragment",

@@ -317,6 +317,30 @@ func TestPacketVerdicts(t *testing.T) {
 	}
 }
 
+// A service that drops refuses nobody while it has no backend.
+func TestPacketNotHere(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		in := f.to(nowhere, protocol)
+		all, err := r.Frontends.All()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := all[Frontend{Address: in.dst, Protocol: protocol, Scope: ScopePacket}]
+		s := r.Services.Read(n)
+		s.Drops = true
+		r.Services.Write(n, s)
+		if got := r.Services.Read(n); got != s {
+			t.Errorf("stored %+v, read %+v", s, got)
+		}
+		before := r.counts(t)
+		verdict, _ := r.enters(t, in)
+		if now := r.counts(t); verdict != shot || now.Dropped["no backend here"] != before.Dropped["no backend here"]+1 {
+			t.Errorf("verdict %d, %+v", int32(verdict), now)
+		}
+	})
+}
+
 // shorten cuts a frame, and has its IP header say so.
 func shorten(b []byte, by int) []byte {
 	b = b[:len(b)-by]

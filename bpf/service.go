@@ -24,6 +24,9 @@ type Service struct {
 	Affinity time.Duration
 	// Outliers: connections to its backends that fail are counted and told.
 	Outliers bool
+	// Drops: packets from outside that it has no backend for are dropped, and not
+	// refused.
+	Drops bool
 	// Owner is a number of the caller's by which it knows its own entries again
 	// after a restart; 0 is nobody's.
 	Owner uint64
@@ -46,7 +49,7 @@ func (s *Services) Read(n uint32) Service {
 	if settings&affinityFlag != 0 {
 		service.Affinity = time.Duration(settings>>32) * time.Second
 	}
-	service.Outliers = settings&outliersFlag != 0
+	service.Outliers, service.Drops = settings&outliersFlag != 0, settings&dropsFlag != 0
 	return service
 }
 
@@ -63,6 +66,7 @@ func (s *Services) Write(n uint32, service Service) {
 const (
 	affinityFlag = uint64(mapsServiceFlagsSERVICE_AFFINITY)
 	outliersFlag = uint64(mapsServiceFlagsSERVICE_OUTLIERS)
+	dropsFlag    = uint64(mapsServiceFlagsSERVICE_DROPS)
 )
 
 // settings returns the word of that name.
@@ -73,6 +77,9 @@ func (s Service) settings() (word uint64) {
 	}
 	if s.Outliers {
 		word |= outliersFlag
+	}
+	if s.Drops {
+		word |= dropsFlag
 	}
 	return word
 }

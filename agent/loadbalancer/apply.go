@@ -79,7 +79,7 @@ func (s *state) write(p *port, d *desired, pl *plan) {
 		}
 	}
 	p.left = pl.left
-	p.tables, p.affinity, p.outliers = pl.tables, d.affinity, d.outliers
+	p.tables, p.affinity, p.outliers, p.drops = pl.tables, d.affinity, d.outliers, d.drops
 	if s.target.Service(p.number) != p.entry() {
 		s.target.PutService(p.number, p.entry())
 	}

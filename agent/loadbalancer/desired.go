@@ -41,6 +41,8 @@ type desired struct {
 	affinity time.Duration
 	// outliers: failures of its backends are counted.
 	outliers bool
+	// drops: who is led nowhere is not refused, but dropped.
+	drops bool
 	// age is the service's.
 	age clustermesh.Age
 }
@@ -139,7 +141,9 @@ func (d *desired) lead(f global.Frontend, outside bool) {
 }
 
 // appendHere appends, for a service of the external policy Local, what packets from
-// outside find: of each port with a load-balancer IP the endpoints on this node.
+// outside find: of each port with a load-balancer IP the endpoints on this node. Where
+// there is none packets are dropped, as long as another node has one: routers may send
+// some before they know. A reset would tell the client that nobody has.
 func appendHere(out []desired, s *global.Service, w wish) []desired {
 	for i := range s.Ports {
 		p := &s.Ports[i]
@@ -154,18 +158,28 @@ func appendHere(out []desired, s *global.Service, w wish) []desired {
 		if len(d.frontends) == 0 {
 			continue
 		}
-		elsewhere := func(b global.Backend) bool { return b.Cluster != w.cluster || b.Node != w.node }
-		here := slices.DeleteFunc(slices.Concat(p.Primary, p.Backup), elsewhere)
-		slices.SortFunc(here, global.Backend.Compare)
+		here := slices.Clone(p.Here)
 		for j := range here {
 			here[j].Weight = usualWeight // of one cluster and node: all alike
 		}
 		d.tiers = [tiers][]share{Primary: shares(here)}
-		d.aside = slices.DeleteFunc(slices.Clone(d.aside), func(b bystander) bool {
-			return !slices.ContainsFunc(p.Aside, func(a global.Backend) bool { return !elsewhere(a) && endpointOf(&a) == b.endpoint })
-		})
+		d.aside = asideHere(d.aside, p, w)
+		d.drops = len(here) == 0 && len(p.Primary) > 0
 		d.size = tableSize(s.Definition.TableSize, len(here))
 		out = append(out, d)
+	}
+	return out
+}
+
+// asideHere leaves of the bystanders of a port those on this node that packets from
+// outside are not led to.
+func asideHere(aside []bystander, p *global.Port, w wish) []bystander {
+	var out []bystander
+	for i, b := range aside { // in the order of p.Aside
+		led := slices.ContainsFunc(p.Here, func(h global.Backend) bool { return endpointOf(&h) == b.endpoint })
+		if a := &p.Aside[i]; a.Cluster == w.cluster && a.Node == w.node && !led {
+			out = append(out, b)
+		}
 	}
 	return out
 }

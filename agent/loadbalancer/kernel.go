@@ -58,6 +58,7 @@ func (k *datapath) Service(number uint32) Service {
 		Tables:   [tiers]Extent{Primary: Extent(s.Primary), Backup: Extent(s.Backup)},
 		Affinity: s.Affinity,
 		Outliers: s.Outliers,
+		Drops:    s.Drops,
 		Owner:    s.Owner,
 	}
 }
@@ -68,6 +69,7 @@ func (k *datapath) PutService(number uint32, s Service) {
 		Backup:   bpf.Extent(s.Tables[Backup]),
 		Affinity: s.Affinity,
 		Outliers: s.Outliers,
+		Drops:    s.Drops,
 		Owner:    s.Owner,
 	})
 }

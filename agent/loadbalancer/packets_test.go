@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,10 @@ func TestDesireForPackets(t *testing.T) {
 		return global.Backend{Cluster: cluster, ClusterID: 1, Address: vip(n, false), Node: node, Weight: 7}
 	}
 	service := func(policy clustermesh.TrafficPolicy) *global.Service {
+		here := []global.Backend{backend(2, "east", "n1"), backend(5, "east", "n1")}
+		if policy == clustermesh.TrafficCluster {
+			here = nil
+		}
 		return &global.Service{
 			Definition: &clustermesh.Service{ExternalPolicy: policy, Global: true},
 			Ports: []global.Port{{
@@ -56,6 +61,7 @@ func TestDesireForPackets(t *testing.T) {
 				Primary: []global.Backend{backend(2, "east", "n1"), backend(3, "east", "n2"), backend(4, "west", "n1")},
 				Backup:  []global.Backend{backend(5, "east", "n1")},
 				Aside:   []global.Backend{backend(6, "east", "n1"), backend(7, "east", "n2")},
+				Here:    here,
 			}},
 		}
 	}
@@ -92,6 +98,41 @@ func TestDesireForPackets(t *testing.T) {
 				t.Errorf("two ports have one id")
 			}
 		})
+	}
+}
+
+// Where a node has only an endpoint that ends, packets from outside are led to it; where
+// it has none they are dropped while another node has one, and else refused.
+func TestDesireForPacketsOfALastResort(t *testing.T) {
+	ending := clustermesh.Endpoint{Address: vip(2, false), Node: "n1", Serving: true, Terminating: true}
+	ready := clustermesh.Endpoint{Address: vip(3, false), Node: "n2", Ready: true, Serving: true}
+	for _, c := range []struct {
+		node      string
+		endpoints []clustermesh.Endpoint
+		want      string
+		drops     bool
+	}{
+		{"n1", []clustermesh.Endpoint{ending, ready}, fmt.Sprintf("%v:80/TCP! → %v |", vip(1, false), vip(2, false)), false},
+		{"n2", []clustermesh.Endpoint{ending, ready}, fmt.Sprintf("%v:80/TCP! → %v |", vip(1, false), vip(3, false)), false},
+		{"n3", []clustermesh.Endpoint{ending, ready}, fmt.Sprintf("%v:80/TCP! → |", vip(1, false)), true},
+		{"n3", nil, fmt.Sprintf("%v:80/TCP! → |", vip(1, false)), false},
+	} {
+		s := global.Merge(global.Input{Self: "east", Node: c.node, Exports: []global.Export{{
+			Cluster: "east", ClusterID: 1,
+			Service: &clustermesh.Service{
+				Type: clustermesh.LoadBalancer, ExternalPolicy: clustermesh.TrafficLocal, LoadBalancerIPs: []netip.Addr{vip(1, false)},
+				Ports: []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: 80}},
+			},
+			Slices: []*clustermesh.EndpointSlice{{Ports: []clustermesh.EndpointPort{{Protocol: clustermesh.TCP, Port: 80}}, Endpoints: c.endpoints}},
+		}}})
+		got := desire(&s, wish{packets: true, cluster: "east", node: c.node})
+		here := got[len(got)-1]
+		if told([]desired{here}) != c.want || here.drops != c.drops {
+			t.Errorf("%s: got %s, drops %v; want %s, %v", c.node, told([]desired{here}), here.drops, c.want, c.drops)
+		}
+		if e := (&port{drops: here.drops}).entry(); e.Drops != c.drops {
+			t.Errorf("%s: stored %+v", c.node, e)
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ type reader struct {
 
 func (r *reader) readPort(p *port) {
 	entry := r.target.Service(p.number)
-	p.affinity, p.outliers, p.owner = entry.Affinity, entry.Outliers, entry.Owner
+	p.affinity, p.outliers, p.drops, p.owner = entry.Affinity, entry.Outliers, entry.Drops, entry.Owner
 	if other := r.found[p.owner]; p.owner != 0 && other == nil {
 		r.found[p.owner] = p
 	} else if other != nil {

@@ -62,6 +62,8 @@ type port struct {
 	affinity         time.Duration
 	// outliers: failures of its backends are counted.
 	outliers bool
+	// drops: packets that it has no backend for are dropped.
+	drops bool
 	// backends are all that its tables name, and those that were in a table and
 	// keep their connections, in the order of their endpoints.
 	backends []placed
@@ -74,7 +76,7 @@ type port struct {
 
 // entry returns what the map of services holds of the port.
 func (p *port) entry() Service {
-	e := Service{Affinity: p.affinity, Outliers: p.outliers, Owner: p.owner}
+	e := Service{Affinity: p.affinity, Outliers: p.outliers, Drops: p.drops, Owner: p.owner}
 	for t := range tiers {
 		e.Tables[t] = p.tables[t].at
 	}

@@ -109,6 +109,9 @@ type Service struct {
 	Affinity time.Duration
 	// Outliers: failures of its backends are counted.
 	Outliers bool
+	// Drops: packets from outside that it has no backend for are dropped, and not
+	// refused.
+	Drops bool
 	// Owner is a digest of whose entry this is, which programs do not read: by
 	// it a restarted process knows its own again. Zero is nobody's.
 	Owner uint64

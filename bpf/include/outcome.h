@@ -17,6 +17,7 @@ enum packet_outcome {
 	// Dropped from here on.
 	PACKET_NO_PORT,     // to an address of a service, at a port that no service has
 	PACKET_NO_BACKEND,  // to a port without a backend
+	PACKET_NOT_HERE,    // to a port that has backends on other nodes alone, and keeps to this one
 	PACKET_UNKNOWN,     // of a flow that is not known here, and nothing to reset
 	PACKET_MALFORMED,   // headers that contradict themselves, or that nobody reads
 	PACKET_FRAGMENT,    // a fragment whose first was not seen

@@ -7,6 +7,7 @@
 enum service_flags {
 	SERVICE_AFFINITY = 1 << 0, // a client stays with its backend, for affinity_seconds
 	SERVICE_OUTLIERS = 1 << 1, // failed connections are counted and told
+	SERVICE_DROPS = 1 << 2,    // packets without a backend are dropped: another node has one
 };
 
 // Each word is stored and loaded at once: a reader sees the old table or the

@@ -165,7 +165,7 @@ func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
 func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candidate) Port {
 	p := Port{Name: sp.Name, Protocol: sp.Protocol, Port: sp.Port, Frontends: fs}
 	if m.def.ExternalPolicy == clustermesh.TrafficLocal {
-		p.LocalNodes = localNodes(found)
+		p.LocalNodes, p.Here = localNodes(found), m.here(found)
 	}
 	at, off := place{}, []Outcome(nil)
 	if !slices.ContainsFunc(fs, func(f Frontend) bool { return f.Scope == External }) {
@@ -205,6 +205,28 @@ func (m *merge) keepNode(found []candidate, at place) (kept []candidate, off []O
 		return out
 	})
 	return kept, off
+}
+
+// here returns who is chosen among the candidates of the node that looks alone: who
+// ends but still serves is used while nobody else is there, whatever other nodes have.
+func (m *merge) here(found []candidate) []Backend {
+	at, resort := place{node: m.in.Node}, nobody
+	for i := range found {
+		if c := &found[i]; at.has(c, sameNode) {
+			resort = min(resort, c.resort())
+		}
+	}
+	if resort == nobody {
+		return nil
+	}
+	var out []Backend
+	for i := range found {
+		if c := &found[i]; at.has(c, sameNode) && c.resort() == resort {
+			out = append(out, c.Backend)
+		}
+	}
+	slices.SortFunc(out, Backend.Compare)
+	return out
 }
 
 // localNodes returns the nodes with an endpoint of this cluster that is ready

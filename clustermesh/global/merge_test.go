@@ -340,6 +340,24 @@ func TestMergeInternalPolicyLocal(t *testing.T) {
 	}
 }
 
+// Under an external policy Local a node has its own endpoints, the best that it has.
+func TestMergeExternalPolicyLocal(t *testing.T) {
+	in := parseInput(t, "east lb etp: 10.1.0.1@e1, 10.1.0.2@e1 ending, 10.1.0.3@e2 ending, 10.1.0.4@e3 unready, 10.1.0.5@e4, 10.1.0.6@e4; "+
+		"west: 10.2.0.1@e1; drain: east/e4=1000; ejected: east/10.1.0.5")
+	for node, want := range map[string]string{
+		"e1": "east/10.1.0.1:8080",
+		"e2": "east/10.1.0.3:8080!",
+		"e3": "-",
+		"e4": "east/10.1.0.6:8080",
+		"":   "-",
+	} {
+		in.Node = node
+		if got := tierText(Merge(in).Ports[0].Here); got != want {
+			t.Errorf("node %q: got %s, want %s", node, got, want)
+		}
+	}
+}
+
 // What Merge hands out is the caller's: two ports never share memory to append to.
 func TestMergeKeepsItsInput(t *testing.T) {
 	in := parseInput(t, "east dual local lb: 10.1.0.2, 10.1.0.1 | 10.1.0.2; west: 10.2.0.1")

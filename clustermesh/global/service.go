@@ -93,6 +93,9 @@ type Port struct {
 	// LocalNodes are the nodes of this cluster with a ready endpoint, sorted;
 	// filled only under an external traffic policy Local, which asks for them.
 	LocalNodes []string
+	// Here are the endpoints on the node that looks which an external traffic policy
+	// Local leads to, chosen among themselves, as Compare says; filled only under such.
+	Here []Backend
 }
 
 // Scope says who reaches a frontend.
