@@ -13,9 +13,9 @@ import (
 type address struct {
 	addr netip.Addr
 	// pool is the one that it is of, or was when it was given; mesh: of one with
-	// scope mesh.
-	pool string
-	mesh bool
+	// scope mesh. learned: that was read from the store.
+	pool          string
+	mesh, learned bool
 	// claims are sorted by age, those of other clusters among ours: they count
 	// where mesh is set.
 	claims []*claim

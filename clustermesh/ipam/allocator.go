@@ -65,13 +65,14 @@ func New(delay time.Duration) *Allocator {
 func (al *Allocator) Lost() { al.lost = true }
 
 // Learn takes in what is stored of an address of ours; one of a pool with scope
-// mesh lies in another place. What is known already stays.
+// mesh lies in another place. What is known already of ours stays; that others claim it
+// is no knowledge of ours, and may come first.
 func (al *Allocator) Learn(stored *clustermesh.Address, mesh bool) {
-	if al.addresses[stored.Address] != nil {
+	a := al.at(stored.Address)
+	if a.learned || slices.ContainsFunc(a.claims, func(c *claim) bool { return c.cluster == "" }) {
 		return
 	}
-	a := al.at(stored.Address)
-	a.pool, a.mesh = stored.Pool, mesh
+	a.learned, a.pool, a.mesh = true, stored.Pool, mesh
 	al.count(a.pool, 1)
 	if a.released, a.last = stored.Released, stored.Last; !a.released.IsZero() {
 		al.resting, al.unsorted = append(al.resting, rest{a.addr, a.released}), true
@@ -88,6 +89,10 @@ func (al *Allocator) Learn(stored *clustermesh.Address, mesh bool) {
 		if c.Holds {
 			s.outcome.Grants = append(s.outcome.Grants, Grant{Address: a.addr, Pool: a.pool})
 		}
+	}
+	if len(a.claims) > len(stored.Claims) {
+		a.sort()
+		al.judge(a)
 	}
 }
 
