@@ -16,6 +16,8 @@ type catalog struct {
 	objects map[source.Key][]source.Object
 	// slicesOf names the units whose placement hangs on a service.
 	slicesOf map[clustermesh.ServiceName]units
+	// exports are the names of the ServiceExports, by namespace.
+	exports map[string]map[string]struct{}
 	// unsynced are the kinds whose complete set has not come yet.
 	unsynced map[source.Kind]struct{}
 	// unknown are the objects that may exist and are not here, kinds as a whole
@@ -41,7 +43,7 @@ type units map[source.Key]struct{}
 
 func newCatalog() *catalog {
 	c := &catalog{
-		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{},
+		objects: map[source.Key][]source.Object{}, slicesOf: map[clustermesh.ServiceName]units{}, exports: map[string]map[string]struct{}{},
 		unsynced: map[source.Kind]struct{}{}, local: newTally(), remote: newTally(),
 		claims: map[string]map[netip.Addr]*clustermesh.Address{}, others: others{told: map[string]bool{}, refused: map[string]bool{}},
 		offers: newOffers(), reach: newReach(),
@@ -116,6 +118,7 @@ func (c *catalog) replace(change source.Change, full bool, touched units) {
 	case source.ServiceImport:
 		c.reach.replace(k, before, change.Objects, full, c.offers.touched)
 	case source.ServiceExport:
+		keepIn(c.exports, k.Namespace, k.Name, struct{}{}, len(change.Objects) > 0)
 		maps.Copy(touched, c.slicesOf[clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}])
 	case source.EndpointSlice:
 		for _, o := range before {

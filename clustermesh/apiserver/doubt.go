@@ -43,6 +43,52 @@ func (c *catalog) anyUnknown(kind source.Kind) bool {
 	return false
 }
 
+// allUnknown says whether a kind is as a whole.
+func (c *catalog) allUnknown(kind source.Kind) bool {
+	_, all := c.unknown[source.Key{}]
+	_, its := c.unknown[source.Key{Kind: kind}]
+	return all || its
+}
+
+// doubtedServices returns the Services of which it is not known what they say.
+func (c *catalog) doubtedServices() doubts {
+	out := doubts{all: c.allUnknown(source.Service), some: map[clustermesh.ServiceName]bool{}}
+	for k := range c.unknown {
+		if k.Kind == source.Service && k.Name != "" {
+			out.some[clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}] = true
+		}
+	}
+	return out
+}
+
+// doubtedOffers returns the services of which it is not known whether we offer them, or
+// with which endpoints. Those without a ServiceExport we do not, whatever else is wrong
+// with them. A slice that cannot be read may be one of any service of its namespace.
+func (t *term) doubtedOffers() doubts {
+	c, out := t.catalog, doubts{some: map[clustermesh.ServiceName]bool{}}
+	out.all = c.allUnknown(source.ServiceExport) || c.allUnknown(source.Service) || c.allUnknown(source.EndpointSlice)
+	for k := range c.unknown {
+		n := clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}
+		switch {
+		case k.Kind == source.ServiceExport, k.Kind == source.Service && c.export(n) != nil:
+			out.some[n] = true
+		case k.Kind == source.EndpointSlice:
+			for name := range c.exports[k.Namespace] {
+				out.some[clustermesh.ServiceName{Namespace: k.Namespace, Name: name}] = true
+			}
+		}
+	}
+	if t.sweep.counts[exportsMarker] == 0 {
+		return out
+	}
+	for key := range t.sweep.keys { // what is stored from before may still be so
+		if k, err := clustermesh.ParseKey(key); err == nil && k.Kind == clustermesh.KindExports {
+			out.some[nameOf(k)] = true
+		}
+	}
+	return out
+}
+
 // writers returns the objects of the source that may want a key: without a name
 // it is any of its kind.
 func writers(k clustermesh.Key) []source.Key {

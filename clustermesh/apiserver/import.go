@@ -55,7 +55,7 @@ func (t *term) storeImport(n clustermesh.ServiceName, now time.Time) {
 // cluster that may offer the service still.
 func (t *term) unsure(stored, want *clustermesh.ServiceImport) bool {
 	return slices.ContainsFunc(stored.Clusters, func(c string) bool {
-		return t.set.unknown.of(c) && (want == nil || !slices.Contains(want.Clusters, c))
+		return t.set.unknown.of(c, stored.Service.Name) && (want == nil || !slices.Contains(want.Clusters, c))
 	})
 }
 
@@ -99,19 +99,47 @@ func (t *term) importsWait() bool {
 	if !t.importsLost {
 		return false
 	}
-	for cluster, unknown := range t.set.unknown.clusters {
-		if unknown && (cluster != t.cluster.Name || !t.exportsNothing()) {
+	for _, unknown := range t.set.unknown.clusters {
+		if unknown {
 			return true
 		}
 	}
-	return t.set.unknown.others
+	return t.set.unknown.others || t.ownImportsWait()
 }
 
-// exportsNothing says that our own cluster has no ServiceExports because its API has no
-// such kind, or nobody may list it, and nothing else of it is unknown: then there is
-// nothing to wait for.
-func (t *term) exportsNothing() bool {
+// ownImportsWait says whether it is not known of which services there are imports as far
+// as that hangs on our own source. Where its API has no ServiceExports, or nobody may list
+// them, there are none to wait for.
+func (t *term) ownImportsWait() bool {
 	c := t.catalog
-	_, none := c.unknown[source.Key{Kind: source.ServiceExport}]
-	return none && !c.anyUnknown(source.Service) && !c.anyUnknown(source.EndpointSlice) && t.sweep.counts[exportsMarker] == 0
+	if _, all := c.unknown[source.Key{}]; all || t.sweep.counts[exportsMarker] > 0 {
+		return true
+	}
+	for k := range c.unknown {
+		n := clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}
+		switch {
+		case k.Kind == source.Service && (k.Name == "" || c.export(n) != nil), k.Kind == source.ServiceExport && k.Name != "":
+			return true
+		}
+	}
+	return t.addressesWait()
+}
+
+// addressesWait says whether what gives an import its address cannot be read.
+func (t *term) addressesWait() bool {
+	c := t.catalog
+	if c.allUnknown(source.ServiceImport) {
+		return len(t.set.services) > 0
+	}
+	for k := range c.unknown {
+		if k.Kind == source.ServiceImport && t.set.services[clustermesh.ServiceName{Namespace: k.Namespace, Name: k.Name}] != nil {
+			return true
+		}
+	}
+	for n := range t.set.services {
+		if _, is := c.unknown[serviceUnit(clustermesh.ServiceName{Namespace: n.Namespace, Name: source.DerivedName(n)})]; is {
+			return true
+		}
+	}
+	return false
 }

@@ -126,22 +126,40 @@ type clusterSet struct {
 }
 
 // unknown is of which clusters it is not known at present whether they offer what
-// nobody has of them: a mirror was never complete, or, of ourselves, something of the
-// source cannot be read.
+// nobody has of them: a mirror was never complete, or, of ourselves, an object of the
+// source cannot be read on which that hangs. It is immutable.
 type unknown struct {
 	clusters map[string]bool
 	// shares is the same for global services.
 	shares map[string]bool
 	// others: those that are not named, too.
 	others bool
+	// self is our own cluster, offers are the services of which it is not known whether
+	// we offer them, and services those of which it is not known what they say.
+	self             string
+	offers, services doubts
 }
 
-func (u unknown) ofShares(cluster string) bool {
+// doubts are services, or all there may be.
+type doubts struct {
+	all  bool
+	some map[clustermesh.ServiceName]bool
+}
+
+func (d doubts) of(n clustermesh.ServiceName) bool { return d.all || d.some[n] }
+
+func (u unknown) ofShares(cluster string, n clustermesh.ServiceName) bool {
+	if cluster == u.self {
+		return u.services.of(n)
+	}
 	is, named := u.shares[cluster]
 	return is || !named && u.others
 }
 
-func (u unknown) of(cluster string) bool {
+func (u unknown) of(cluster string, n clustermesh.ServiceName) bool {
+	if cluster == u.self {
+		return u.offers.of(n)
+	}
 	is, named := u.clusters[cluster]
 	return is || !named && u.others
 }
@@ -298,13 +316,13 @@ func (t *term) standing(n clustermesh.ServiceName, joined *clusterset.Service) c
 // unknownOffers returns whose offers are not known.
 func (t *term) unknownOffers() unknown {
 	c := t.catalog
-	out := unknown{clusters: map[string]bool{}, shares: map[string]bool{}, others: c.anyUnknown(source.ClusterPeer)}
+	out := unknown{
+		clusters: map[string]bool{}, shares: map[string]bool{}, others: c.anyUnknown(source.ClusterPeer),
+		self: t.cluster.Name, offers: t.doubtedOffers(), services: c.doubtedServices(),
+	}
 	for _, p := range t.peers {
 		out.clusters[p.Name], out.shares[p.Name] = !c.offers.known(p.Name), !c.offers.sharesKnown(p.Name)
 	}
-	out.shares[t.cluster.Name] = c.anyUnknown(source.Service)
-	out.clusters[t.cluster.Name] = c.anyUnknown(source.ServiceExport) || c.anyUnknown(source.Service) || c.anyUnknown(source.EndpointSlice) ||
-		t.sweep.counts[exportsMarker] > 0
 	return out
 }
 

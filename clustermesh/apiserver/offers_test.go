@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
 )
 
@@ -57,7 +58,7 @@ func textOfSet(set *source.ClusterSet, clusters ...string) string {
 		}
 	}
 	for _, c := range clusters {
-		if set.Unknown(c) {
+		if set.Unknown(c, clustermesh.ServiceName{Namespace: "shop", Name: "web"}) {
 			out = append(out, c+" is unknown")
 		}
 	}
@@ -155,4 +156,75 @@ func TestGlobalSlices(t *testing.T) {
 	is("west is no peer any more", "shop/web shows")
 	east.remove("web.yaml")
 	is("it is gone", "")
+}
+
+// What is wrong with a Service is no doubt about any other; nor, while nobody asks that
+// it be offered, about what we offer.
+func TestDoubtedOffers(t *testing.T) {
+	for _, c := range []struct {
+		unknown          string // KIND/NAMESPACE/NAME, or less of it
+		offers, services string // of web and api, which are offered, and mail, which is not
+	}{
+		{"", "", ""},
+		{"Service/shop/other", "", ""},
+		{"Service/shop/mail", "", "mail"},
+		{"Service/shop/web", "web", "web"},
+		{"ServiceExport/shop/mail", "mail", ""},
+		{"EndpointSlice/shop/any", "api web", ""},
+		{"EndpointSlice/other/any", "", ""},
+		{"Node//n1", "", ""},
+		{"Service", "api mail web", "api mail web"},
+		{"ServiceExport", "api mail web", ""},
+		{"EndpointSlice", "api mail web", ""},
+		{"//", "api mail web", "api mail web"},
+	} {
+		cat := newCatalog()
+		u := source.Update{Changes: []source.Change{notated("offer web"), notated("offer api"), notated("offer gone"), notated("-offer gone")}}
+		if f := strings.Split(c.unknown, "/"); c.unknown != "" {
+			f = append(f, "", "")
+			u.Unknown = []source.Key{{Kind: source.Kind(f[0]), Namespace: f[1], Name: f[2]}}
+		}
+		cat.apply(u)
+		tm := &term{catalog: cat, sweep: newSweep(source.Shrink{}), cluster: &clustermesh.Cluster{Name: "east"}}
+		unknown := tm.unknownOffers()
+		list := func(of func(string, clustermesh.ServiceName) bool) string {
+			var out []string
+			for _, name := range []string{"api", "mail", "web"} {
+				if of("east", clustermesh.ServiceName{Namespace: "shop", Name: name}) {
+					out = append(out, name)
+				}
+			}
+			return strings.Join(out, " ")
+		}
+		if got := list(unknown.of); got != c.offers {
+			t.Errorf("%s: offers that are not known are %q, want %q", c.unknown, got, c.offers)
+		}
+		if got := list(unknown.ofShares); got != c.services {
+			t.Errorf("%s: services that are not known are %q, want %q", c.unknown, got, c.services)
+		}
+	}
+}
+
+// After the store was lost imports are vouched for although a Service that nobody offers
+// is wrong.
+func TestImportsWaitForWhatMatters(t *testing.T) {
+	for _, c := range []struct {
+		unknown string
+		want    bool
+	}{
+		{"Service/shop/mail", false}, {"EndpointSlice/shop/any", false}, {"ServiceExport", false}, {"Node//n1", false},
+		{"Service/shop/web", true}, {"Service", true}, {"ServiceExport/shop/mail", true}, {"ServiceImport/shop/web", true}, {"ServiceImport/shop/mail", false},
+		{"Service/shop/" + source.DerivedName(clustermesh.ServiceName{Namespace: "shop", Name: "web"}), true}, {"//", true},
+	} {
+		f := append(strings.Split(c.unknown, "/"), "", "")
+		cat := newCatalog()
+		cat.apply(source.Update{Changes: []source.Change{notated("offer web")}, Unknown: []source.Key{{Kind: source.Kind(f[0]), Namespace: f[1], Name: f[2]}}})
+		tm := &term{catalog: cat, sweep: newSweep(source.Shrink{}), cluster: &clustermesh.Cluster{Name: "east"}, set: newClusterSet(), importsLost: true}
+		tm.set.joined = true
+		tm.set.services[clustermesh.ServiceName{Namespace: "shop", Name: "web"}] = &source.Imported{}
+		tm.set.unknown = tm.unknownOffers()
+		if got := tm.importsWait(); got != c.want {
+			t.Errorf("%s: imports wait: %v, want %v", c.unknown, got, c.want)
+		}
+	}
 }

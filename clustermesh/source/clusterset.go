@@ -31,12 +31,13 @@ type ClusterSet struct {
 	Cluster string
 	// Exports are the conditions of our own ServiceExports, without times.
 	Exports map[clustermesh.ServiceName][]clustermesh.Condition
-	// Unknown says of a cluster that it is not known at present whether it offers
-	// what Services do not have of it: what was written of it stays.
-	Unknown func(cluster string) bool
-	// UnknownShares says the same of what it shares of Globals, and of ourselves whether
-	// our own Services are known.
-	UnknownShares func(cluster string) bool
+	// Unknown says of a cluster that it is not known at present whether it offers a
+	// service, or with which endpoints, that Services do not have of it: what was written
+	// of it stays.
+	Unknown func(cluster string, n clustermesh.ServiceName) bool
+	// UnknownShares says the same of what it shares of one of Globals, and of ourselves
+	// whether it is known what our Service of that name says.
+	UnknownShares func(cluster string, n clustermesh.ServiceName) bool
 }
 
 // Imported is a service that clusters offer, with the endpoints of each.

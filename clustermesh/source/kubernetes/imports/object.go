@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/client-go/util/csaupgrade"
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // resource is a kind of what is ours, by the name that it has in the API.
@@ -44,7 +47,9 @@ type ref struct {
 // written is an object of ours, as the API has it.
 type written struct {
 	uid types.UID
-	// clusters are those of which it was made. shared: it is a slice of a global Service.
+	// service is the one of which it is. clusters are those of which it was made. shared:
+	// it is a slice of a global Service.
+	service  clustermesh.ServiceName
 	clusters []string
 	shared   bool
 	// content is the sum of what was written. created: it has fields of its creation, see
@@ -57,11 +62,17 @@ type written struct {
 	status   any
 }
 
-func known(u *unstructured.Unstructured) *written {
+func known(r resource, u *unstructured.Unstructured) *written {
 	out := &written{uid: u.GetUID(), content: u.GetAnnotations()[contentAnnotation], ips: addressesOf(u), status: u.Object["status"]}
-	_, imported := u.GetLabels()[mcs.LabelServiceName]
-	_, slice := u.GetLabels()[mcs.LabelSourceCluster]
-	out.shared = slice && !imported
+	name, imported := u.GetLabels()[mcs.LabelServiceName]
+	out.shared = r == endpointSlices && !imported
+	switch {
+	case r == imports: // whatever labels its exports bear
+		name = u.GetName()
+	case out.shared:
+		name = u.GetLabels()[discoveryv1.LabelServiceName]
+	}
+	out.service = clustermesh.ServiceName{Namespace: u.GetNamespace(), Name: name}
 	for _, m := range u.GetManagedFields() {
 		out.created = out.created || m.Manager == FieldManager && m.Operation == metav1.ManagedFieldsOperationUpdate && m.Subresource == ""
 	}
@@ -122,7 +133,7 @@ func (w *Writer) listOne(ctx context.Context, r resource, into map[ref]*written)
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			into[ref{r, o.GetNamespace(), o.GetName()}] = known(o)
+			into[ref{r, o.GetNamespace(), o.GetName()}] = known(r, o)
 		}
 		if options.Continue = list.GetContinue(); options.Continue == "" {
 			return nil
@@ -158,7 +169,7 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing %s %s/%s: %w", r.resource, r.namespace, r.name, err)
 	}
-	w.have[r] = known(out)
+	w.have[r] = known(r.resource, out)
 	return w.have[r], nil
 }
 

@@ -206,7 +206,7 @@ func (w *Writer) write(ctx context.Context, i *source.Imported) error {
 func (w *Writer) held(imported ref, i *source.Imported) bool {
 	have := w.have[imported]
 	return have != nil && slices.ContainsFunc(have.clusters, func(c string) bool {
-		return !slices.Contains(i.Clusters, c) && w.set.Unknown(c)
+		return !slices.Contains(i.Clusters, c) && w.set.Unknown(c, i.Name)
 	})
 }
 
@@ -226,11 +226,7 @@ func (w *Writer) sweep(ctx context.Context) error {
 	wanted := w.wanted()
 	var gone []ref
 	for r, have := range w.have {
-		unknown := w.set.Unknown
-		if have.shared {
-			unknown = w.set.UnknownShares
-		}
-		if !wanted[r] && !slices.ContainsFunc(have.clusters, unknown) {
+		if !wanted[r] && !w.unsure(have) {
 			gone = append(gone, r)
 		}
 	}
@@ -245,6 +241,20 @@ func (w *Writer) sweep(ctx context.Context) error {
 		errs = append(errs, w.delete(ctx, r))
 	}
 	return errors.Join(errs...)
+}
+
+// unsure says whether it is not known that nobody wants an object. A slice of a global
+// Service that wishes slices hangs on the cluster that shares it; of one that does not, on
+// our own Service alone.
+func (w *Writer) unsure(have *written) bool {
+	n := have.service
+	if !have.shared {
+		return slices.ContainsFunc(have.clusters, func(c string) bool { return w.set.Unknown(c, n) })
+	}
+	if w.set.Globals[n] == nil {
+		return w.set.UnknownShares(w.set.Cluster, n)
+	}
+	return slices.ContainsFunc(have.clusters, func(c string) bool { return c != w.set.Cluster && w.set.UnknownShares(c, n) })
 }
 
 // wanted returns what is wanted of ours.

@@ -128,7 +128,7 @@ func sliceOf(cluster, address string) source.ImportedSlice {
 func setOf(offers []clusterset.Offer, all ...source.ImportedSlice) *source.ClusterSet {
 	set := &source.ClusterSet{
 		Services: map[clustermesh.ServiceName]*source.Imported{}, Exports: map[clustermesh.ServiceName][]clustermesh.Condition{},
-		Unknown: func(string) bool { return false }, UnknownShares: func(string) bool { return false },
+		Unknown: nobody, UnknownShares: nobody,
 	}
 	if joined := clusterset.Resolve(echo, offers); joined != nil {
 		set.Services[echo] = &source.Imported{Service: *joined, Slices: all}
@@ -137,8 +137,10 @@ func setOf(offers []clusterset.Offer, all ...source.ImportedSlice) *source.Clust
 	return set
 }
 
+func nobody(string, clustermesh.ServiceName) bool { return false }
+
 func unsure(set *source.ClusterSet, clusters ...string) *source.ClusterSet {
-	set.Unknown = func(c string) bool { return slices.Contains(clusters, c) }
+	set.Unknown = func(c string, n clustermesh.ServiceName) bool { return n == echo && slices.Contains(clusters, c) }
 	return set
 }
 
@@ -231,7 +233,9 @@ func TestWriter(t *testing.T) {
 	r.is("it has all that it can have", "serviceimport/echo .spec.type = ClusterSetIP", "serviceimport/echo .spec.sessionAffinityConfig.clientIP.timeoutSeconds = 60",
 		"serviceimport/echo .spec.internalTrafficPolicy = Local", "serviceimport/echo .spec.ipFamilies[*] = IPv4 IPv6", service+" .spec.trafficDistribution = PreferClose",
 		service+" .spec.sessionAffinity = ClientIP")
-	r.passes("nobody offers it", setOf(nil))
+	silent := setOf(nil)
+	silent.Unknown = func(c string, n clustermesh.ServiceName) bool { return n != echo }
+	r.passes("nobody offers it, and other services are unknown", silent)
 	if got := r.ours(); got != "" {
 		t.Errorf("left is %s", got)
 	}
@@ -345,14 +349,19 @@ func TestWriterShowsGlobals(t *testing.T) {
 	r.passes("it moves", set(sliceOf("west", "10.2.0.2")))
 	slices("it moved", "west:10.2.0.2 ")
 	blind := func(set *source.ClusterSet, cluster string) *source.ClusterSet {
-		set.UnknownShares = func(c string) bool { return c == cluster }
+		set.UnknownShares = func(c string, n clustermesh.ServiceName) bool { return n == echo && c == cluster }
 		return set
 	}
 	r.passes("nobody knows whether west still shares it", blind(set([]source.ImportedSlice{}...), "west"))
 	slices("it stays", "west:10.2.0.2 ")
 	r.passes("nor whether we still have the Service", blind(set(), "east"))
 	slices("it stays", "west:10.2.0.2 ")
-	r.passes("what is exported does not matter", unsure(set(), "east", "west"))
+	r.passes("nobody knows whether west still shares it, nor do we wish to show it", blind(unsure(set(), "east", "west"), "west"))
+	slices("it went", "")
+	r.passes("west shares it", set(west))
+	other := set()
+	other.UnknownShares = func(c string, n clustermesh.ServiceName) bool { return n != echo }
+	r.passes("another Service of ours is unknown", other)
 	slices("it went", "")
 	r.install()
 	r.w.lookAt = time.Time{}
