@@ -116,8 +116,8 @@ func (s *state) stand(pl *plan, active bool) {
 }
 
 // evict lets go of the backends that only keep connections: those who serve go
-// before them. Their connections stay; what is lost is that they are ended when
-// the backend's node dies. Those that are gone stay: their connections must be ended,
+// before them. Connections of sockets stay; what is lost is that they are ended when
+// the backend's node dies. Flows of packets are reset. Those that are gone stay: their connections must be ended,
 // for an address may be another's next, and they go by themselves within seconds.
 func (s *state) evict() {
 	for _, ports := range s.byName {

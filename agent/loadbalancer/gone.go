@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
@@ -20,9 +21,12 @@ const (
 
 // seeOff keeps the entries of a port's backends that are gone for as long as it
 // takes to end their connections: of those that their node says ended, and of
-// those that their cluster lists no more although it has the service. Of others
-// that leave (a service that is shared no more, a cluster that is no peer any more)
-// nobody says that they ended, and their connections stay.
+// those that their cluster lists no more although it has the service. It keeps those
+// of backends that are there still and were only deselected, as by a weight of 0: they
+// drain. Of others that leave (a service that is shared no more, a cluster that is no
+// peer any more) nobody says whether they ended: connections of sockets stay, which
+// need no entry, and flows of packets are reset, whose next packet might come to
+// whoever has the address by then.
 func (l *LoadBalancer) seeOff(k key, in *global.Input, d *desired, now time.Time) {
 	p := l.state.portOf(k.service, d.id)
 	if p == nil {
@@ -39,8 +43,14 @@ func (l *LoadBalancer) seeOff(k key, in *global.Input, d *desired, now time.Time
 		if since.IsZero() {
 			since = now
 		}
-		switch departed(in, b.cluster, b.address.Addr()) {
+		is, e := departed(in, b.cluster, b.address.Addr())
+		switch is {
+		case isUnknown:
+			continue
 		case isThere:
+			if by, ok := deselected(in, b, d.id.protocol, e); ok {
+				d.aside = append(d.aside, by)
+			}
 			continue
 		case isUnlisted:
 			start = since.Add(misses)
@@ -78,18 +88,21 @@ func (d *desired) has(b placed) bool {
 type presence int
 
 const (
-	isThere     presence = iota // or nothing says that it is not
+	isUnknown   presence = iota // nobody says anything
+	isThere                     // its cluster lists it
 	isUnlisted                  // its cluster has the service without it
 	isWithdrawn                 // its node says that it ended
 )
 
-func departed(in *global.Input, cluster uint16, a netip.Addr) presence {
-	now := isThere
+// departed says what a cluster makes known of an address, with the endpoint that is
+// there.
+func departed(in *global.Input, cluster uint16, a netip.Addr) (presence, *clustermesh.Endpoint) {
+	is := isUnknown
 	for _, e := range in.Exports {
 		if e.ClusterID != cluster || e.Service == nil {
 			continue
 		}
-		now = isUnlisted
+		is = isUnlisted
 		for _, s := range e.Slices {
 			for i := range s.Endpoints {
 				ep := &s.Endpoints[i]
@@ -97,13 +110,38 @@ func departed(in *global.Input, cluster uint16, a netip.Addr) presence {
 					continue
 				}
 				if _, ended := in.Withdrawn[global.Pod{Cluster: e.Cluster, Address: a, UID: ep.PodUID}]; !ended {
-					return isThere
+					return isThere, ep
 				}
-				now = isWithdrawn
+				is = isWithdrawn
 			}
 		}
 	}
-	return now
+	return is, nil
+}
+
+// deselected returns what a backend becomes that is there as this endpoint, and is to
+// be led to no more. False: it may be another's connections that would be kept, for its
+// cluster lists it with other ports, or another cluster has its address.
+func deselected(in *global.Input, b placed, protocol clustermesh.Protocol, e *clustermesh.Endpoint) (bystander, bool) {
+	listed := false
+	for _, x := range in.Exports {
+		for _, s := range x.Slices {
+			if !slices.ContainsFunc(s.Endpoints, func(o clustermesh.Endpoint) bool { return o.Address == e.Address }) {
+				continue
+			}
+			if x.ClusterID != b.cluster {
+				return bystander{}, false
+			}
+			listed = listed || slices.ContainsFunc(s.Ports, func(p clustermesh.EndpointPort) bool {
+				return p.Port == b.address.Port() && p.Protocol == protocol
+			})
+		}
+	}
+	standing := Draining
+	if !e.Serving {
+		standing = Silent
+	}
+	return bystander{endpoint: endpoint{cluster: b.cluster, address: b.address, node: e.Node, onNode: b.onNode}, standing: standing}, listed
 }
 
 // markLeaving marks the services of which something is to change because of the

@@ -138,6 +138,60 @@ func TestWithdrawnIsEnded(t *testing.T) {
 	d.expect("its connections were ended", lingers, false, 0, 1)
 }
 
+// Who is there still, and is only led to no more, keeps its connections, for as long as
+// its cluster lists it.
+func TestDeselectedDrains(t *testing.T) {
+	for what, set := range map[string]func(w *world, off bool){
+		"a weight of 0": func(w *world, off bool) { w.services[1][departing].weight = map[bool]uint16{true: 0, false: 100}[off] },
+		"the service is this cluster's alone": func(w *world, off bool) {
+			w.services[0][departing].global = !off
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			d := newDeparture(t)
+			set(d.w, true)
+			d.tell(false)
+			d.expect("deselected", 0, true, Draining, 0)
+			d.expect("for long", time.Hour, true, Draining, 0)
+			set(d.w, false)
+			d.tell(false)
+			d.expect("selected again", 0, true, Active, 0)
+			set(d.w, true)
+			d.tell(false)
+			d.expect("deselected again", 0, true, Draining, 0)
+			d.list(false)
+			d.expect("it is gone", 0, true, Silent, 0)
+			d.expect("missed for long", misses, true, Ended, 1)
+			d.expect("its connections were ended", lingers, false, 0, 1)
+		})
+	}
+}
+
+// What another cluster has as well is kept for nobody, nor what is there with other ports.
+func TestDeselectedIsKnown(t *testing.T) {
+	a := netip.MustParseAddr("10.2.0.1")
+	slice := func(port uint16) []*clustermesh.EndpointSlice {
+		return []*clustermesh.EndpointSlice{{
+			Ports:     []clustermesh.EndpointPort{{Protocol: clustermesh.TCP, Port: port}},
+			Endpoints: []clustermesh.Endpoint{{Address: a, Serving: true}},
+		}}
+	}
+	b := placed{cluster: 2, address: netip.AddrPortFrom(a, 8080)}
+	for want, exports := range map[bool][]global.Export{
+		true:  {{ClusterID: 2, Slices: append(slice(9090), slice(8080)...)}},
+		false: {{ClusterID: 2, Slices: slice(8080)}, {ClusterID: 3, Slices: slice(8080)}},
+	} {
+		in := global.Input{Exports: exports}
+		if _, got := deselected(&in, b, clustermesh.TCP, &exports[0].Slices[0].Endpoints[0]); got != want {
+			t.Errorf("kept: %v, want %v", got, want)
+		}
+	}
+	in := global.Input{Exports: []global.Export{{ClusterID: 2, Slices: slice(9090)}}}
+	if _, got := deselected(&in, b, clustermesh.TCP, &in.Exports[0].Slices[0].Endpoints[0]); got {
+		t.Error("kept with another port")
+	}
+}
+
 // Who is shared no more has not ended.
 func TestUnsharedGoesOn(t *testing.T) {
 	d := newDeparture(t)
