@@ -10,6 +10,7 @@ import (
 // sweep.
 func (t *term) tidy(now time.Time) error {
 	t.join(now) // before what it no longer wants may go
+	t.yield(now)
 	t.sweep.foreign, t.sweep.unsure = t.foreign()
 	for key := range t.sweep.pass(t.catalog, t.census, now) {
 		t.gone(key, false, now)

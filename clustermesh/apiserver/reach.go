@@ -86,6 +86,17 @@ func (r *reach) addresses(n clustermesh.ServiceName) (ips []netip.Addr, err erro
 	return ips, err
 }
 
+// others says whether a Service other than one has an address, be it derived. What a
+// ServiceImport names was not given by anybody.
+func (r *reach) others(a netip.Addr, unit source.Key) bool {
+	for k := range r.holders[a] {
+		if k.Kind == source.Service && k != unit {
+			return true
+		}
+	}
+	return false
+}
+
 // owner returns the Service that has an address, or nil.
 func (r *reach) owner(a netip.Addr) (found *clustermesh.Service) {
 	for _, o := range r.holders[a] {

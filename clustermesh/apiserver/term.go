@@ -38,6 +38,9 @@ type term struct {
 	sweep      *sweep
 	// sizes are the table sizes given out, by service.
 	sizes map[clustermesh.ServiceName]uint32
+	// addressed are the Services and imports that are stored or staged, by key, with the
+	// addresses that they have there: see yield.
+	addressed map[string]*clustermesh.Service
 	// peers are those that are stored or staged, by key: what waits to be swept
 	// is still mirrored. newPeers: they changed since the mirrors were told.
 	peers    map[string]*clustermesh.Peer
@@ -73,7 +76,7 @@ func newTerm(cat *catalog, cfg *Config, ids identity.Config) *term {
 		catalog: cat, cluster: &cfg.Cluster, source: rand.Text(), placements: newPlacements(counts),
 		identities: newIdentities(ids, counts), addresses: newAddresses(cfg.Addresses, counts), relearning: &relearning{wait: cfg.IdentityWait},
 		sweep: newSweep(cfg.Shrink), set: newClusterSet(), imports: map[string]*clustermesh.ServiceImport{}, census: counts, unmarked: map[string]struct{}{},
-		sizes: map[clustermesh.ServiceName]uint32{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
+		sizes: map[clustermesh.ServiceName]uint32{}, addressed: map[string]*clustermesh.Service{}, peers: map[string]*clustermesh.Peer{}, drains: map[string]*clustermesh.Drain{}, invalid: map[string]error{}, newPeers: true,
 	}
 	for _, m := range markers() {
 		t.unmarked[m] = struct{}{}
@@ -140,6 +143,7 @@ func (t *term) remember(kv etcd.KV) error {
 		t.invalid[kv.Key] = err
 		return nil
 	}
+	t.hold(kv.Key, o)
 	switch o := o.(type) {
 	case *clustermesh.Service:
 		t.sizes[o.Name] = max(t.sizes[o.Name], o.TableSize)
@@ -171,6 +175,7 @@ func (t *term) pass(now time.Time) error {
 	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindServices) + "/") // where slices of those lie that are unknown
 	t.unwanted(prefix(clustermesh.Private) + string(clustermesh.KindServices) + "/")
 	t.unwanted(prefix(clustermesh.Export) + string(clustermesh.KindExports) + "/")
+	t.yield(now)
 	for _, k := range t.catalog.all() {
 		t.address(k, false, now)
 		t.settle(k, false, now)
@@ -212,6 +217,7 @@ func (t *term) take(touched []source.Key, full bool, now time.Time) error {
 	if slices.ContainsFunc(touched, pool) || t.addresses.doubted != t.catalog.anyUnknown(source.AddressPool) {
 		t.setPools(now)
 	}
+	t.yield(now)
 	for _, k := range touched {
 		t.address(k, full, now)
 		t.settle(k, full, now)
@@ -291,6 +297,7 @@ func (t *term) put(key string, o clustermesh.Object, subject string) {
 		t.invalid[subject] = err
 		return
 	}
+	t.hold(key, o)
 	t.writer.Put(key, value)
 }
 
@@ -302,6 +309,7 @@ func (t *term) gone(key string, full bool, now time.Time) {
 		return
 	}
 	t.writer.Delete(key)
+	delete(t.addressed, key)
 	t.bereave(key, now)
 	if _, ok := t.peers[key]; ok {
 		delete(t.peers, key)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/source"
 )
 
@@ -38,6 +40,8 @@ type book struct {
 	reported, doubted bool
 	// origin is the one that was delivered last.
 	origin string
+	// moved: addresses of Services may be others' since yield looked.
+	moved bool
 }
 
 // fault is what is wrong with an object.
@@ -84,6 +88,7 @@ func newBook(rule source.Shrink) *book {
 // put takes in what an object says now.
 func (b *book) put(k source.Kind, e *entry) {
 	key, s := e.key(k), b.shelves[k]
+	b.moved = b.moved || k == source.Service
 	if k == source.Namespace && e.Name == metav1.NamespaceSystem && b.store == "" {
 		b.store = string(e.UID)
 	}
@@ -238,6 +243,7 @@ func (b *book) verified(store string) {
 			s.store = store
 		}
 		s.unverified, s.answer = false, store
+		b.moved = true
 		s.suspect = len(s.missing) > 0 && (s.foreign() || b.rule.Suspect(of, missing))
 		b.reported = b.reported || len(s.missing) > 0
 	}
@@ -263,6 +269,7 @@ func (s *shelf) lacks() (missing, of int) {
 // judge lets go of what is missing, where that is believed, and returns when to
 // judge again if nothing changes, zero for never.
 func (b *book) judge(now time.Time) (next time.Time) {
+	b.yield()
 	for _, k := range kinds {
 		s := b.shelves[k.Kind]
 		if s.unverified {
@@ -278,6 +285,46 @@ func (b *book) judge(now time.Time) (next time.Time) {
 		}
 	}
 	return next
+}
+
+// yield lets go of the missing Services of which another has an address now: an API gives
+// no address twice, so they are gone, whatever is thought of the list. To keep them would
+// lead whoever dials the address to the backends of before. What another store says is no
+// evidence.
+func (b *book) yield() {
+	s := b.shelves[source.Service]
+	if !b.moved || s.unverified || s.foreign() {
+		return
+	}
+	if b.moved = false; len(s.missing) == 0 {
+		return
+	}
+	taken := map[netip.Addr]struct{}{}
+	for key, objects := range s.held {
+		if _, missing := s.missing[key]; !missing {
+			for _, a := range addresses(objects) {
+				taken[a] = struct{}{}
+			}
+		}
+	}
+	for key := range s.missing {
+		if slices.ContainsFunc(addresses(s.held[key]), func(a netip.Addr) bool { _, ok := taken[a]; return ok }) {
+			b.gone(key)
+		}
+	}
+}
+
+// addresses returns those that the API gave a Service, or one that was derived.
+func addresses(objects []source.Object) (out []netip.Addr) {
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *clustermesh.Service:
+			out = append(out, o.ClusterIPs...)
+		case *source.ImportAddress:
+			out = append(out, o.IPs...)
+		}
+	}
+	return out
 }
 
 // release deletes what is missing, and believes the store that lacks it. A list

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +269,74 @@ func (p *paper) names(k source.Kind) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
+}
+
+// services notates Services: "web=10.96.0.1,fd00::1", and with "~" before its name one
+// that was derived of an import.
+func services(text string) (out []*entry) {
+	for _, f := range strings.Fields(text) {
+		name, ips, _ := strings.Cut(strings.TrimPrefix(f, "~"), "=")
+		var all []netip.Addr
+		for _, ip := range strings.Split(ips, ",") {
+			all = append(all, netip.MustParseAddr(ip))
+		}
+		e := &entry{objects: []source.Object{&clustermesh.Service{ClusterIPs: all}}}
+		if f[0] == '~' {
+			e.objects = []source.Object{&source.ImportAddress{IPs: all}}
+		}
+		e.Namespace, e.Name = "shop", name
+		out = append(out, e)
+	}
+	return out
+}
+
+// While a list that lacks much is not believed, a Service whose address another has now
+// is gone all the same: it alone, and only if the store is the same.
+func TestAddressOfMissingIsAnothers(t *testing.T) {
+	var many []string
+	for i := range 30 {
+		many = append(many, fmt.Sprintf("s%02d=10.96.0.%d", i, i+1))
+	}
+	many[7] = "s07=10.96.0.8,fd00::8"
+	all := strings.Join(many, " ")
+	for _, c := range []struct{ name, store, list, put, gone string }{
+		{"in the list", "first", "new=10.96.0.1", "", "s00"},
+		{"watched", "first", "", "new=10.96.0.1", "s00"},
+		{"one family", "first", "new=10.96.9.9,fd00::8", "", "s07"},
+		{"derived of an import", "first", "~new=10.96.0.3", "", "s02"},
+		{"nobody's", "first", "new=10.96.9.9", "", ""},
+		{"another that is missing has it", "first", "", "", ""},
+		{"another store", "second", "new=10.96.0.1", "", ""},
+	} {
+		p := newPaper(t, source.Shrink{}, "")
+		p.replace(source.Service, services(all))
+		p.verified("first")
+		p.at(0)
+		p.replace(source.Service, services(c.list))
+		p.at(1)
+		if got := p.names(source.Service); !strings.HasPrefix(strings.TrimPrefix(got, "new "), "s00 ") {
+			t.Errorf("%s: which store it is was not asked yet, and there are %s", c.name, got)
+		}
+		p.verified(c.store)
+		p.at(2)
+		for _, e := range services(c.put) {
+			p.put(source.Service, e)
+		}
+		p.at(3)
+		var gone []string
+		for i := range 30 {
+			name := fmt.Sprintf("s%02d", i)
+			if p.shelves[source.Service].held[source.Key{Kind: source.Service, Namespace: "shop", Name: name}] == nil {
+				gone = append(gone, name)
+			}
+		}
+		if got := strings.Join(gone, " "); got != c.gone {
+			t.Errorf("%s: gone are %q, want %q", c.name, got, c.gone)
+		}
+		if want, missing := 30-len(gone), len(p.shelves[source.Service].missing); missing != want {
+			t.Errorf("%s: %d are held, want %d", c.name, missing, want)
+		}
+	}
 }
 
 // Where it is not known yet which store there was, the one that answers is it.
