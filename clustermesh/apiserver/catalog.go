@@ -172,10 +172,14 @@ func (c *catalog) service(n clustermesh.ServiceName) *clustermesh.Service {
 	return nil
 }
 
-// wishesSlices says whether a global service wishes to show the endpoints of others.
-func (c *catalog) wishesSlices(n clustermesh.ServiceName) bool {
+// sliceWish returns the wish of a global service to show the endpoints of others, or nil.
+func (c *catalog) sliceWish(n clustermesh.ServiceName) *source.SliceWish {
 	o := c.objects[serviceUnit(n)]
-	return len(o) > 1 && c.service(n) != nil
+	if len(o) < 2 || c.service(n) == nil {
+		return nil
+	}
+	w, _ := o[1].(*source.SliceWish)
+	return w
 }
 
 // setClaims keeps what another cluster claims of an address; nil for nothing.

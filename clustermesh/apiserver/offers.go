@@ -276,11 +276,12 @@ func bySource(a, b source.ImportedSlice) int {
 
 // joinGlobal looks at a service of ours that may wish for slices of other clusters.
 func (t *term) joinGlobal(n clustermesh.ServiceName, peers map[string]bool) {
-	if !t.catalog.wishesSlices(n) {
+	wish := t.catalog.sliceWish(n)
+	if wish == nil {
 		delete(t.set.globals, n)
 		return
 	}
-	g := &source.Global{Name: n, Headless: t.catalog.service(n).Headless}
+	g := &source.Global{Name: n, UID: wish.UID, Headless: t.catalog.service(n).Headless}
 	for _, s := range t.catalog.offers.slices[n] {
 		if _, shares := t.catalog.offers.shared[n][s.Cluster]; shares && peers[s.Cluster] {
 			g.Slices = append(g.Slices, s)

@@ -52,6 +52,7 @@ type Imported struct {
 // Global is a global Service with the endpoints that other clusters share of it.
 type Global struct {
 	Name     clustermesh.ServiceName
+	UID      string // as in SliceWish
 	Headless bool
 	// Slices are in the order of their cluster and name.
 	Slices []ImportedSlice

@@ -79,7 +79,11 @@ type ImportAddress struct {
 
 // SliceWish says of a global Service that the endpoints of other clusters are to be seen
 // in the API of its own, as EndpointSlices. It comes behind the Service.
-type SliceWish struct{ Service clustermesh.ServiceName }
+type SliceWish struct {
+	Service clustermesh.ServiceName
+	// UID tells the Service from others of its name; empty where there is no API.
+	UID string
+}
 
 // Workload is a pod as far as the mesh cares: what it is and which addresses
 // are its own.

@@ -22,7 +22,7 @@ func Services(s *corev1.Service) ([]source.Object, error) {
 		}
 		out := []source.Object{one}
 		if one.Global && new(checker).wishes(s.Annotations, one.Headless).slices {
-			out = append(out, &source.SliceWish{Service: one.Name})
+			out = append(out, &source.SliceWish{Service: one.Name, UID: string(s.UID)})
 		}
 		return out, nil
 	}

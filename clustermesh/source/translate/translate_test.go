@@ -661,7 +661,7 @@ func TestSliceWish(t *testing.T) {
 		{"", "{clusterIP: None}", false},
 	} {
 		var s corev1.Service
-		if err := yaml.Unmarshal([]byte("metadata: {name: web, namespace: shop, annotations: {"+c.annotations+"}}\nspec: "+c.spec), &s); err != nil {
+		if err := yaml.Unmarshal([]byte("metadata: {name: web, namespace: shop, uid: u, annotations: {"+c.annotations+"}}\nspec: "+c.spec), &s); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Services(&s)
@@ -669,7 +669,7 @@ func TestSliceWish(t *testing.T) {
 			t.Fatalf("%s: %v, %v", c.annotations, got, err)
 		}
 		wish := len(got) == 2
-		if wish && *got[1].(*source.SliceWish) != (source.SliceWish{Service: got[0].(*clustermesh.Service).Name}) {
+		if wish && *got[1].(*source.SliceWish) != (source.SliceWish{Service: got[0].(*clustermesh.Service).Name, UID: "u"}) {
 			t.Errorf("%s: it is %+v", c.annotations, got[1])
 		}
 		if wish != c.want {

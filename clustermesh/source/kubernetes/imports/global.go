@@ -48,6 +48,9 @@ func globalSlice(self string, g *source.Global, s *source.ImportedSlice) fields 
 	delete(labels(o), mcs.LabelServiceName) // it is none of an import
 	labels(o)[discoveryv1.LabelServiceName] = g.Name.Name
 	annotations(o)[clustersAnnotation] = self + "," + s.Cluster
+	if g.UID != "" { // it goes with the Service, whoever leads then
+		meta(o)["ownerReferences"] = []any{fields{"apiVersion": "v1", "kind": "Service", "name": g.Name.Name, "uid": g.UID}}
+	}
 	fill(o, s, g.Headless, func(*clustermesh.EndpointPort) string { return "" })
 	return o
 }

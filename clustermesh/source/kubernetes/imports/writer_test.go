@@ -348,6 +348,15 @@ func TestWriterShowsGlobals(t *testing.T) {
 		name+" .endpoints[0].hostname = echo-0", name+" .endpoints[0].nodeName = ", name+" .ports[0].port = 8080", name+" .metadata.ownerReferences = ")
 	r.passes("it moves", set(sliceOf("west", "10.2.0.2")))
 	slices("it moved", "west:10.2.0.2 ")
+	owned := func(uid string) *source.ClusterSet {
+		s := set(sliceOf("west", "10.2.0.2"))
+		s.Globals[echo].UID = uid
+		return s
+	}
+	for _, uid := range []string{"a", "b"} {
+		r.passes("the Service is made, and made anew", owned(uid))
+		r.is("it belongs to it", name+" .metadata.ownerReferences[*].uid = "+uid, name+" .metadata.ownerReferences[0].name = echo", name+" .metadata.ownerReferences[0].kind = Service")
+	}
 	blind := func(set *source.ClusterSet, cluster string) *source.ClusterSet {
 		set.UnknownShares = func(c string, n clustermesh.ServiceName) bool { return n == echo && c == cluster }
 		return set
@@ -375,5 +384,10 @@ func TestWriterShowsGlobals(t *testing.T) {
 	r.passes("it is neither", set())
 	if got := r.ours(); got != "" {
 		t.Errorf("left is %s", got)
+	}
+	r.passes("it is both again", both)
+	r.kube.Kubectl("", "delete", "serviceimports,services,endpointslices", "-A", "-l", Label+"=true") // as docs/install.md says
+	if got := r.ours(); got != "" {
+		t.Errorf("what docs/install.md says leaves %s", got)
 	}
 }
