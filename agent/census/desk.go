@@ -32,6 +32,9 @@ type node struct {
 	known health.Life
 	// answered is the life of which the node itself spoke last.
 	answered health.Life
+	// ruled is when the mirror last took the place of what was to be asked, or of what
+	// an answer withdrew.
+	ruled time.Time
 	// void: the answer that is under way comes too late, for the mirror came first.
 	void bool
 	// until is when the mirror rules again, if it is still fresh then.
@@ -99,7 +102,7 @@ func (d *desk) sighted(who health.Name, life health.Life, now time.Time) {
 
 // mirrored notes whether the mirror of a cluster is fresh, or since when it is not,
 // and reports whether withdrawals ended.
-func (d *desk) mirrored(name string, fresh bool, since time.Time) (ended bool) {
+func (d *desk) mirrored(name string, fresh bool, since, now time.Time) (ended bool) {
 	c := d.cluster(name)
 	was := c.fresh
 	c.fresh = fresh
@@ -107,13 +110,24 @@ func (d *desk) mirrored(name string, fresh bool, since time.Time) (ended bool) {
 		switch {
 		case fresh && !was:
 			ended = ended || len(n.gone) > 0
-			n.gone, n.known, n.void = nil, n.life, n.asking
-		// What moved before a mirror was found stale is not known to be mirrored.
-		case was && !fresh && n.answered != n.life && !n.moved.Before(since.Add(-health.Unsure)):
+			if len(n.gone) > 0 || n.known != n.life {
+				n.ruled = now
+			}
+			n.gone, n.known, n.answered, n.void = nil, n.life, health.Life{}, n.asking
+		// What moved before a mirror was found stale is not known to be mirrored, nor what
+		// it was believed about.
+		case was && !fresh && n.answered != n.life && n.unsure(since):
 			n.known, n.due = health.Life{}, time.Time{}
 		}
 	}
 	return ended
+}
+
+// unsure reports whether a mirror that is stale since then may not have had the time to
+// say what runs on a node.
+func (n *node) unsure(since time.Time) bool {
+	from := since.Add(-health.Unsure)
+	return !n.moved.Before(from) || !n.ruled.Before(from)
 }
 
 // keep forgets the nodes of a cluster that exist no more, and reports whether

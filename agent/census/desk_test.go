@@ -23,6 +23,10 @@ func newPlay(t *testing.T) *play {
 	return &play{t, newDesk(), time.Unix(1_000_000, 0)}
 }
 
+func (p *play) mirrored(name string, fresh bool, since time.Time) (ended bool) {
+	return p.desk.mirrored(name, fresh, since, p.now)
+}
+
 var n1, n2 = health.Name{Cluster: "west", Node: "n1"}, health.Name{Cluster: "west", Node: "n2"}
 
 func life(n uint64) health.Life { return health.Life{BootID: [16]byte{1}, Epoch: n} }
@@ -111,6 +115,20 @@ func TestAskWhatMoved(t *testing.T) {
 		t.Errorf("the mirror is fresh, and %q are withdrawn", p.gone())
 	}
 	p.asks("fresh again", "")
+
+	// It seemed so: who was withdrawn, and who moved long before and was not asked yet,
+	// is asked again when it turns out that it was not.
+	p.pass(5 * time.Second)
+	p.mirrored("west", false, p.now)
+	p.asks("it was not fresh", "n1 n2")
+	if gone, _ := p.answers(n1, life(4), pods.Lives, pods.Lives, pods.Ended, pods.Lives); gone != 1 {
+		t.Errorf("%d are withdrawn again, want 1", gone)
+	}
+	p.answers(n2, health.Life{BootID: [16]byte{9}, Epoch: 1}, pods.Lives)
+	p.mirrored("west", true, time.Time{})
+	p.pass(time.Minute)
+	p.mirrored("west", false, p.now)
+	p.asks("it was fresh for long", "")
 }
 
 // While a mirror is fresh, what moved is asked about a moment later: it takes

@@ -41,12 +41,11 @@ func (c *Census) take(ctx context.Context, b view.Batch) {
 			continue
 		}
 		seen[cluster.Name] = struct{}{}
-		fresh := stale.IsZero() && state != nil && state.Phase == clustermesh.MirrorSynced
 		since := stale
 		if state != nil && (since.IsZero() || state.Phase != clustermesh.MirrorSynced && state.Since.Before(since)) {
 			since = state.Since
 		}
-		c.mirrored(ctx, name, cluster.Name, fresh, since)
+		c.mirrored(ctx, name, cluster.Name, c.view.Follows(name), since)
 	}
 	for name := range c.desk.clusters {
 		if _, ok := seen[name]; !ok {
@@ -78,7 +77,7 @@ func (c *Census) mirrored(ctx context.Context, cluster, name string, fresh bool,
 		c.addresses[health.Name{Cluster: name, Node: n.Name}] = n.Addresses
 	}
 	count := len(c.desk.withdrawn(name))
-	ended := c.desk.mirrored(name, fresh, since)
+	ended := c.desk.mirrored(name, fresh, since, time.Now())
 	if c.desk.keep(name, nodes) || ended {
 		c.withdraw(ctx, name)
 		c.note(health.Event{What: name, From: Withdrew, To: "used",

@@ -105,11 +105,11 @@ func (w *world) restart(a *agentModel) {
 	a.machine, a.inbox = NewMachine(DefaultKnobs(), a.name), Input{}
 	a.machine.SetMembers(w.membersOf(a.name.Cluster))
 	a.machine.Remember(kept)
-	fresh := map[string]bool{}
+	var fresh []string
 	for _, t := range w.targets {
-		fresh[t.Cluster] = true
+		fresh = append(fresh, t.Cluster)
 	}
-	a.machine.SetFresh(w.now, fresh)
+	w.follow(a, 0, fresh...)
 	a.machine.SetTargets(w.now, w.targets)
 	w.step(a)
 }

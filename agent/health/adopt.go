@@ -56,7 +56,7 @@ func (h *Health) adopt(s survey) {
 	h.survey, h.mesh = s, m
 	h.renumber(before.ids)
 	now := time.Now()
-	h.machine.SetFresh(now, m.fresh)
+	h.machine.SetMirrors(now, m.mirrors)
 	h.machine.SetTargets(now, m.targets)
 }
 

@@ -324,7 +324,7 @@ func TestFirstAnswerOfAFamilyOnAReturn(t *testing.T) {
 	w.lost = func(from, to Name, k Kind) bool { return silent && k.family() == 1 && from.Cluster != to.Cluster }
 	w.settle()
 	a, b := w.agents[node1("a", 1)], w.agents[node1("b", 1)]
-	a.machine.SetFresh(w.now, map[string]bool{"a": true})
+	w.follow(a, 0, "a")
 	b.dead = true
 	w.run(1500 * time.Millisecond)
 	w.is(a.name, b.name, "down", allOf, allOf)
@@ -336,7 +336,7 @@ func TestFirstAnswerOfAFamilyOnAReturn(t *testing.T) {
 			t.Errorf("of a family that was never silent it says %q", e)
 		}
 	}
-	a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
+	w.follow(a, 1, "a", "b")
 	w.run(time.Second)
 	w.is(a.name, b.name, "up", noFamily, noFamily)
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -37,8 +38,42 @@ func (m *Machine) known(n *node, t *track) bool {
 	if t.life == t.before || t.life == n.confirmed {
 		return true
 	}
-	since, fresh := m.fresh[n.Cluster]
-	return fresh && (since.After(t.fell) || m.now.Sub(t.back) >= Unsure)
+	s := m.mirrors[n.Cluster]
+	return s.Follows && (s.listed.After(t.fell) || m.now.Sub(t.back) >= Unsure && m.now.Sub(s.since) >= Unsure)
+}
+
+// Mirror is how the mirror of a cluster stands.
+type Mirror struct {
+	// Follows: it seems to follow what the cluster says.
+	Follows bool
+	// Listings counts how often it was listed anew.
+	Listings uint64
+}
+
+// standing is a mirror with what this process saw of it: since when it follows, and
+// when it was last seen to be listed anew; zero when it was not.
+type standing struct {
+	Mirror
+	since, listed time.Time
+}
+
+// SetMirrors says how the mirrors stand. Who was down with another life than it comes
+// back with does so only when a mirror is proven to follow, or the node itself was asked.
+// That one follows when it is first seen proves nothing: a process before this one may
+// have seen it follow through the whole fall.
+func (m *Machine) SetMirrors(now time.Time, all map[string]Mirror) {
+	for cluster, is := range all {
+		was, known := m.mirrors[cluster]
+		s := standing{is, was.since, was.listed}
+		if is.Follows && !was.Follows {
+			s.since = now
+		}
+		if known && is.Listings != was.Listings {
+			s.listed = now
+		}
+		m.mirrors[cluster] = s
+	}
+	maps.DeleteFunc(m.mirrors, func(cluster string, _ standing) bool { _, ok := all[cluster]; return !ok })
 }
 
 // sight notes what a reply says of a node's life. While the mirror of its cluster is
@@ -50,7 +85,7 @@ func (m *Machine) sight(n *node, life Life) {
 	first := n.life == Life{}
 	n.life = life
 	m.out.Sightings = append(m.out.Sightings, Sighting{n.Name, life})
-	if _, fresh := m.fresh[n.Cluster]; n.watched && !first && !fresh && m.now.Sub(n.moved) >= prodEvery {
+	if n.watched && !first && !m.mirrors[n.Cluster].Follows && m.now.Sub(n.moved) >= prodEvery {
 		n.moved = m.now
 		m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Moved}.Append(nil))
 	}

@@ -12,7 +12,7 @@ func TestReturnIsConfirmed(t *testing.T) {
 	w := newWorld(t, 3, 3, 3)
 	w.settle()
 	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
-	a.machine.SetFresh(w.now, map[string]bool{"a": true})
+	w.follow(a, 0, "a")
 	b.dead = true
 	w.run(1500 * time.Millisecond)
 	b.dead, b.life = false, Life{Epoch: 2}
@@ -39,8 +39,11 @@ func TestMovedLifeIsGossiped(t *testing.T) {
 			w.settle()
 			unwatched := 0
 			for _, name := range w.membersOf("a") {
-				m := w.agents[Name{"a", name}].machine
-				m.SetFresh(w.now, map[string]bool{"a": true, "b": fresh})
+				a := w.agents[Name{"a", name}]
+				m := a.machine
+				if w.follow(a, 0, "a"); fresh {
+					w.follow(a, 0, "a", "b")
+				}
 				if !m.nodes[moved.name].watched {
 					unwatched++
 				}

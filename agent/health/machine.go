@@ -2,7 +2,6 @@ package health
 
 import (
 	"container/heap"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -146,10 +145,9 @@ type Machine struct {
 	interval time.Duration
 	tokens   float64
 	// blind is since when we are isolated, by family; looked when that was last asked.
-	blind  [families]time.Time
-	looked time.Time
-	// fresh says since when the mirrors are that seem to follow.
-	fresh     map[string]time.Time
+	blind     [families]time.Time
+	looked    time.Time
+	mirrors   map[string]standing
 	overrides map[Name]clustermesh.VerdictState
 	memory    map[Name]Record
 	touched   map[Name]struct{}
@@ -167,21 +165,9 @@ func NewMachine(k Knobs, self Name) *Machine {
 	return &Machine{
 		knobs: k, self: self, interval: k.Interval, tokens: float64(k.Budget),
 		nodes: map[Name]*node{}, clusters: map[string]*cluster{}, flights: map[uint64]*flight{},
-		fresh: map[string]time.Time{}, overrides: map[Name]clustermesh.VerdictState{},
+		mirrors: map[string]standing{}, overrides: map[Name]clustermesh.VerdictState{},
 		memory: map[Name]Record{}, touched: map[Name]struct{}{},
 	}
-}
-
-// SetFresh says of which clusters the mirror seems to follow what they say. Who was
-// down with another life than it comes back with does so only when a mirror is proven
-// to follow, or the node itself was asked.
-func (m *Machine) SetFresh(now time.Time, fresh map[string]bool) {
-	for cluster, is := range fresh {
-		if _, was := m.fresh[cluster]; is && !was {
-			m.fresh[cluster] = now
-		}
-	}
-	maps.DeleteFunc(m.fresh, func(cluster string, _ time.Time) bool { return !fresh[cluster] })
 }
 
 // SetMembers says by name which agents of the own cluster share the watching,

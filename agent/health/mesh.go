@@ -13,7 +13,7 @@ type mesh struct {
 	self    Name
 	sources []netip.Addr
 	targets []Target
-	fresh   map[string]bool
+	mirrors map[string]Mirror
 	ids     map[string]uint16
 	// remembered says since when the store did not confirm what is known of a cluster,
 	// which it has not listed since this process started.
@@ -22,13 +22,13 @@ type mesh struct {
 
 // mesh makes the targets of a survey.
 func (s survey) mesh() mesh {
-	m := mesh{self: Name{s.Cluster, s.Node}, fresh: map[string]bool{}, ids: map[string]uint16{}, remembered: map[string]time.Time{}}
+	m := mesh{self: Name{s.Cluster, s.Node}, mirrors: map[string]Mirror{}, ids: map[string]uint16{}, remembered: map[string]time.Time{}}
 	if me := s.me(); me != nil {
 		m.sources = sources(me.Addresses)
 	}
 	for i := range s.Clusters {
 		c := &s.Clusters[i]
-		m.fresh[c.Name], m.ids[c.Name] = c.fresh, c.ID
+		m.mirrors[c.Name], m.ids[c.Name] = c.mirror, c.ID
 		if c.remembered {
 			m.remembered[c.Name] = c.Seen
 		}

@@ -466,8 +466,7 @@ func TestReturnNeedsMoreThanSeemingFreshness(t *testing.T) {
 				t.Errorf("of a mirror that only seems to follow, it is %v", got)
 			}
 			if listed {
-				a.machine.SetFresh(w.now, map[string]bool{"a": true})
-				a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
+				w.follow(a, 1, "a", "b")
 				w.run(time.Second)
 			} else {
 				w.run(Unsure)
@@ -479,12 +478,55 @@ func TestReturnNeedsMoreThanSeemingFreshness(t *testing.T) {
 	}
 }
 
+// An agent that was restarted did not see what its mirror did during the fall: that it
+// follows since proves nothing for as long as it may take to find out that it does not.
+func TestReturnAfterARestart(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	w.restart(a)
+	b.dead, b.life = false, Life{Epoch: 1}
+	w.run(Unsure - time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
+		t.Errorf("of a mirror that only seems to follow, it is %v", got)
+	}
+	w.run(3 * time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
+		t.Errorf("of one that would have been found stale, it is %v", got)
+	}
+}
+
+// The mirror seems to follow again after our own store was away for a moment, which is no
+// listing either.
+func TestReturnAfterABlip(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
+	b.dead = true
+	w.run(1500 * time.Millisecond)
+	b.dead, b.life = false, Life{Epoch: 1}
+	w.run(20 * time.Millisecond)
+	w.follow(a, 0)
+	w.run(Unsure)
+	w.follow(a, 0, "a", "b")
+	w.run(Unsure - time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
+		t.Errorf("of a mirror that only seems to follow, it is %v", got)
+	}
+	w.run(3 * time.Second)
+	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
+		t.Errorf("of one that would have been found stale, it is %v", got)
+	}
+}
+
 // What was down and runs something else since comes back with a fresh mirror only.
 func TestReturnNeedsFreshness(t *testing.T) {
 	w := newWorld(t, 3, 3, 3)
 	w.settle()
 	b, a := w.agents[node1("b", 1)], w.agents[node1("a", 1)]
-	a.machine.SetFresh(w.now, map[string]bool{"a": true})
+	w.follow(a, 0, "a")
 	b.dead = true
 	w.run(1500 * time.Millisecond)
 	b.dead, b.life = false, Life{Epoch: 1}
@@ -492,7 +534,7 @@ func TestReturnNeedsFreshness(t *testing.T) {
 	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
 		t.Errorf("with a stale mirror it is %v", got)
 	}
-	a.machine.SetFresh(w.now, map[string]bool{"a": true, "b": true})
+	w.follow(a, 1, "a", "b")
 	w.run(time.Second)
 	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
 		t.Errorf("with a fresh one it is %v", got)

@@ -37,7 +37,8 @@ type surveyed struct {
 	Seen  time.Time      `json:"seen"`
 	Nodes []surveyedNode `json:"nodes"`
 
-	fresh, remembered bool
+	mirror     Mirror
+	remembered bool
 }
 
 type surveyedNode struct {
@@ -67,20 +68,20 @@ func look(v *view.View, node string, now time.Time) (survey, bool) {
 	}
 	s := survey{Version: surveyVersion, Cluster: self.Name, Node: node}
 	stale, _ := v.Stale()
-	add := func(as string, c *clustermesh.Cluster, fresh bool) {
+	add := func(as string, c *clustermesh.Cluster) {
 		seen := now
 		if !stale.IsZero() {
 			seen = stale
 		}
 		s.Clusters = append(s.Clusters, surveyed{
-			Name: c.Name, As: as, ID: c.ID, Deaf: deaf(as, c, self.Name), Seen: seen.UTC(), Nodes: nodesOf(v, as, c.Name), fresh: fresh && stale.IsZero(),
+			Name: c.Name, As: as, ID: c.ID, Deaf: deaf(as, c, self.Name), Seen: seen.UTC(), Nodes: nodesOf(v, as, c.Name),
+			mirror: Mirror{v.Follows(as), v.Listings(as)},
 		})
 	}
-	add(view.Ours, self, true)
+	add(view.Ours, self)
 	for as := range v.Mirrors() {
 		if c := v.Cluster(as); c != nil {
-			state := v.Mirror(as)
-			add(as, c, state != nil && state.Phase == clustermesh.MirrorSynced)
+			add(as, c)
 		}
 	}
 	slices.SortFunc(s.Clusters, func(a, b surveyed) int { return strings.Compare(a.As, b.As) })

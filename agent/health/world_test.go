@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -118,19 +119,29 @@ func makeWorld(t *testing.T, dual bool, observers int, sizes ...int) *world {
 		}
 	}
 	w.targets = targets
-	fresh := map[string]bool{}
+	var fresh []string
 	for c := range sizes {
-		fresh[string(rune('a'+c))] = true
+		fresh = append(fresh, string(rune('a'+c)))
 	}
 	for _, tg := range targets { // in order, so that runs are alike
 		if a := w.agents[tg.Name]; a.machine != nil {
 			a.machine.SetMembers(w.membersOf(tg.Cluster))
-			a.machine.SetFresh(w.now, fresh)
+			w.follow(a, 0, fresh...)
 			a.machine.SetTargets(w.now, targets)
 			w.step(a)
 		}
 	}
 	return w
+}
+
+// follow has the mirrors of clusters follow for an agent, which were listed so often, and
+// no others.
+func (w *world) follow(a *agentModel, listings uint64, clusters ...string) {
+	all := map[string]Mirror{}
+	for _, t := range w.targets {
+		all[t.Cluster] = Mirror{slices.Contains(clusters, t.Cluster), listings}
+	}
+	a.machine.SetMirrors(w.now, all)
 }
 
 // membersOf returns the names of a cluster's nodes.

@@ -16,6 +16,7 @@ func (l *loop) lead(ctx context.Context) {
 	}
 	err := l.write(ctx)
 	if err == nil {
+		l.mirror(ctx)
 		err = l.hold(ctx)
 	}
 	if err == nil {
@@ -23,7 +24,6 @@ func (l *loop) lead(ctx context.Context) {
 			l.log.Info("store can be written again", "after", time.Since(l.since).Round(time.Millisecond))
 		}
 		l.failed, l.retry = nil, time.Time{}
-		l.mirror(ctx)
 		return
 	}
 	l.result(ctx, err)
@@ -81,11 +81,12 @@ func (l *loop) write(ctx context.Context) error {
 	return err
 }
 
-// hold takes the cluster's lease, once all that the source has is stored: from then on
-// the readers of the store may take it for up to date. It goes with our lead.
+// hold takes the cluster's lease, once all that the source has is stored, and of no
+// mirror that is stale that it is synced: from then on the readers of the store may take
+// it for up to date. It goes with our lead.
 func (l *loop) hold(ctx context.Context) error {
 	t := l.term
-	if t == nil || t.held || t.writer.Staged() > 0 || !l.catalog.synced() {
+	if t == nil || t.held || t.writer.Staged() > 0 || !l.catalog.synced() || !l.mirroring.settled() {
 		return nil
 	}
 	lease := &clustermesh.Lease{Holder: l.server.config.Node}

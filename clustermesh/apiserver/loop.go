@@ -106,7 +106,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.turn, l.retry = &t, time.Time{}
 		case <-l.lost():
 			l.depose("its lease is lost")
-		case <-l.mirroring.changed(): // for the status
+		case <-l.mirroring.changed(): // for the status, and to hold the lease
 		case err := <-l.mirroring.ended():
 			l.mirroring = nil
 			l.result(ctx, err)

@@ -17,6 +17,7 @@ import (
 // member is a cluster whose API server runs its own store, over mutual TLS.
 type member struct {
 	*rig
+	client *etcd.Client
 	server *server
 	ca     *etcdtest.CA
 }
@@ -34,7 +35,7 @@ func newMember(t testing.TB, name string, id uint16) *member {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	m := &member{rig: look(t, client), ca: ca}
+	m := &member{rig: look(t, client), client: client, ca: ca}
 	m.config = Config{
 		Cluster: clustermesh.Cluster{
 			Name: name, ID: id,
@@ -114,6 +115,37 @@ func TestMesh(t *testing.T) {
 	east.until("the mirror goes with the peer", func() bool { return len(east.mirrored()) == 0 })
 	east.until("it says so", func() bool { return !east.cluster().PeersWith("west") })
 	east.well(east.server)
+}
+
+// Whoever takes the lease after an outage does not vouch for what the store says of a
+// mirror whose peer it did not hear.
+func TestMeshReturnsFirst(t *testing.T) {
+	east, west := newMember(t, "east", 1), newMember(t, "west", 2)
+	east.write("peer.yaml", west.peerOf())
+	phase := func() clustermesh.MirrorPhase {
+		kv, ok, err := east.client.Get(t.Context(), clustermesh.Root+"mirror/west/state")
+		if err != nil || !ok {
+			return ""
+		}
+		o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.(*clustermesh.MirrorState).Phase
+	}
+	held := func() int64 {
+		kv, _, _ := east.client.Get(t.Context(), clustermesh.Root+leaseKey)
+		return kv.Revision
+	}
+	east.until("west is mirrored", func() bool { return phase() == clustermesh.MirrorSynced && held() > 0 })
+	before := held()
+	east.server.stop()
+	west.server.stop()
+	east.server = east.serve("n1")
+	east.until("east's API server holds the lease again", func() bool { return held() > before })
+	if got := phase(); got != clustermesh.MirrorStale {
+		t.Errorf("the lease is held, and the mirror of west is said to be %s", got)
+	}
 }
 
 // A peer that takes our pods' prefix for its own is refused, and said to be.

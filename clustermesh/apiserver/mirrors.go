@@ -57,6 +57,19 @@ func (m *mirroring) ended() <-chan error {
 	return m.done
 }
 
+// settled reports whether what is stored of how the mirrors stand is this term's word.
+func (m *mirroring) settled() bool {
+	if m == nil {
+		return false
+	}
+	select {
+	case <-m.mirrors.Settled():
+		return true
+	default:
+		return false
+	}
+}
+
 // changed is where it shows that the mirrors stand differently.
 func (m *mirroring) changed() <-chan struct{} {
 	if m == nil {

@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -154,6 +155,30 @@ func TestNextTerm(t *testing.T) {
 	}
 	if now := r.view.Mirror("west"); !now.Since.Equal(since) || now.Phase != clustermesh.MirrorSynced {
 		t.Errorf("the phase began anew: %+v, was since %v", now, since)
+	}
+}
+
+// What a term finds of a peer that it does not hear is stale, before it is settled.
+func TestNextTermDoesNotHear(t *testing.T) {
+	a := newAuthority(t)
+	west := newStore(a)
+	west.export(cluster("west", 2), service("cart"), slice("cart/a=10.2.0.1"))
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // as a peer whose packets are lost
+	a.must(err)
+	defer silent.Close()
+	r := newRig(a)
+	r.lead(a.peerAt("west", west.address()))
+	r.phase("west", clustermesh.MirrorSynced, "")
+	<-r.Settled()
+	r.end()
+	r.lead(a.peerAt("west", silent.Addr().String()))
+	<-r.Settled()
+	kv, _, err := r.Get(t.Context(), clustermesh.Root+"mirror/west/state")
+	r.must(err)
+	o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
+	r.must(err)
+	if s := o.(*clustermesh.MirrorState); s.Phase != clustermesh.MirrorStale {
+		t.Errorf("settled, and the mirror is said to be %s (%s)", s.Phase, s.Reason)
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	// files were exchanged under its epoch wait for it.
 	refreshEvery = 30 * time.Second
 	refreshFirst = 5 * time.Second
+	// prompt is how long a peer has to be heard in a new term before its mirror, that
+	// the term before left as synced, is stale.
+	prompt = time.Second
 )
 
 // Config is one term of a leader.
@@ -67,6 +70,10 @@ type Mirrors struct {
 	// states are those found in the store when the term began, by peer.
 	states  map[string]*clustermesh.MirrorState
 	readers sync.WaitGroup
+	// settled is closed once no state that is stored claims more than this term knows;
+	// hearing: it is waited for that.
+	settled chan struct{}
+	hearing bool
 }
 
 // New returns mirrors that wait for Set and Run.
@@ -79,6 +86,7 @@ func New(cfg Config, log *slog.Logger) *Mirrors {
 		peers:      map[string]*peer{},
 		admitted:   map[string]*clustermesh.Cluster{},
 		states:     map[string]*clustermesh.MirrorState{},
+		settled:    make(chan struct{}),
 	}
 	m.status.Store(&[]Status{})
 	return m
@@ -101,6 +109,10 @@ func (m *Mirrors) Set(peers []*clustermesh.Peer) {
 	}
 }
 
+// Settled is closed once every peer was heard in this term, or is stored as stale: what
+// the store says of the mirrors is true then, and no older term's word. Changed tells.
+func (m *Mirrors) Settled() <-chan struct{} { return m.settled }
+
 // Run mirrors until ctx ends or the term does: etcd.ErrDeposed and
 // etcd.ErrRewound are final, and call for a new term with new Mirrors.
 func (m *Mirrors) Run(ctx context.Context) error {
@@ -116,15 +128,20 @@ func (m *Mirrors) Run(ctx context.Context) error {
 	state, refresh := time.NewTicker(stateEvery), time.NewTimer(refreshFirst)
 	defer state.Stop()
 	defer refresh.Stop()
+	var unheard <-chan time.Time
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case peers := <-m.wanted:
-			err = m.configure(ctx, peers)
+			if err = m.configure(ctx, peers); unheard == nil {
+				unheard, m.hearing = time.After(prompt), true
+			}
 		case d := <-m.deliveries:
 			err = m.take(ctx, d)
+		case <-unheard:
+			err = m.doubt()
 		case <-state.C:
 			err = m.report(ctx, true)
 		case <-refresh.C:
@@ -134,6 +151,9 @@ func (m *Mirrors) Run(ctx context.Context) error {
 		}
 		if err == nil {
 			err = m.report(ctx, false)
+		}
+		if err == nil {
+			m.settle()
 		}
 		if err != nil {
 			return fmt.Errorf("mirroring: %w", err)
@@ -152,17 +172,58 @@ func (m *Mirrors) report(ctx context.Context, all bool) error {
 			continue // until something is heard, the state is what it was
 		}
 		s := p.describe(now)
-		if p.state != nil && sameState(p.state, s) && (!all || p.state.Revision == s.Revision) {
+		if p.state != nil && sameState(p.state, s) && p.told && (!all || p.state.Revision == s.Revision) {
 			continue
 		}
-		m.transition(name, p.state, s)
-		if err := m.put(inMirror(name, clustermesh.KindState, ""), s); err != nil {
+		if err := m.state(name, p, s); err != nil {
 			return err
 		}
-		p.state = s
 	}
 	m.publish()
 	return m.writer.Flush(ctx)
+}
+
+// state stages what a mirror says of itself, as a marker is: readers whose store was away
+// wait until it is said again.
+func (m *Mirrors) state(name string, p *peer, s *clustermesh.MirrorState) error {
+	m.transition(name, p.state, s)
+	p.state, p.told = s, true
+	value, err := clustermesh.Encode(s)
+	if err != nil {
+		return err
+	}
+	m.writer.Mark(inMirror(name, clustermesh.KindState, "").String(), value)
+	return nil
+}
+
+// doubt stages that the mirrors are stale whose peers this term did not hear yet.
+func (m *Mirrors) doubt() error {
+	now := time.Now()
+	for _, name := range sortedKeys(m.peers) {
+		p := m.peers[name]
+		if p.heard || p.trouble != nil || p.state == nil || p.state.Phase != clustermesh.MirrorSynced {
+			continue
+		}
+		if err := m.state(name, p, p.describe(now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle notes that the states that are stored are this term's own, if they are.
+func (m *Mirrors) settle() {
+	if !m.hearing {
+		return
+	}
+	for _, p := range m.peers {
+		if !p.heard && p.trouble == nil && p.state != nil && p.state.Phase == clustermesh.MirrorSynced {
+			return
+		}
+	}
+	m.hearing = false
+	close(m.settled)
+	m.poke()
 }
 
 // transition logs a change of phase.

@@ -37,8 +37,10 @@ type peer struct {
 
 	epoch    string
 	revision int64
-	// state is what mirror/<peer>/state says, nil while there is none.
+	// state is what mirror/<peer>/state says, nil while there is none; told: this term
+	// wrote it.
 	state *clustermesh.MirrorState
+	told  bool
 	// problems are the keys whose present value is not mirrored, and why.
 	problems map[string]error
 }

@@ -30,7 +30,7 @@ type Problem struct {
 func (m *Mirrors) Status() []Status { return *m.status.Load() }
 
 // Changed receives when a phase, a reason, a problem or the set of peers is
-// another than before.
+// another than before, and when Settled is closed.
 func (m *Mirrors) Changed() <-chan struct{} { return m.changed }
 
 // publish makes a new status.
@@ -50,10 +50,14 @@ func (m *Mirrors) publish() {
 		out = append(out, s)
 	}
 	if old := m.status.Swap(&out); !slices.EqualFunc(*old, out, Status.same) {
-		select {
-		case m.changed <- struct{}{}:
-		default:
-		}
+		m.poke()
+	}
+}
+
+func (m *Mirrors) poke() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
 	}
 }
 

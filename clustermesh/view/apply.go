@@ -50,6 +50,11 @@ type Changes struct {
 func (v *View) Apply(b Batch) Changes {
 	var c Changes
 	c.Connection = v.stale.IsZero() != b.Stale.IsZero()
+	if v.stale.IsZero() && !b.Stale.IsZero() {
+		v.doubtMirrors()
+	}
+	// What comes with the batch that ends it was said while the store was stale, too.
+	v.away = !v.stale.IsZero() || !b.Stale.IsZero()
 	v.stale, v.err, v.revision = b.Stale, b.Err, b.Revision
 	for _, e := range b.Events {
 		key, err := clustermesh.ParseKey(e.Key)
@@ -130,7 +135,8 @@ func (v *View) set(k clustermesh.Key, e etcd.Event[clustermesh.Object], c *Chang
 		v.drained = nil
 		v.renamed(p, c)
 	case clustermesh.KindState:
-		p.state, _ = e.Value.(*clustermesh.MirrorState)
+		s, _ := e.Value.(*clustermesh.MirrorState)
+		v.setState(p, s, e.Revision)
 		c.Clusters.add(k.Cluster)
 	case clustermesh.KindSeal:
 		v.seal, _ = e.Value.(*clustermesh.Seal)

@@ -39,6 +39,8 @@ type View struct {
 	invalid  map[string]error
 	stale    time.Time
 	err      error
+	// away: the store was stale before the batch that is taken in, or is with it.
+	away     bool
 	revision int64
 }
 
@@ -62,9 +64,15 @@ func origins(cluster string) []origin {
 // place is what lies in export/, in private/ or in one mirror/<cluster>/, apart
 // from the services, which are indexed by name over all places.
 type place struct {
-	origin     origin
-	cluster    *clustermesh.Cluster
-	state      *clustermesh.MirrorState
+	origin  origin
+	cluster *clustermesh.Cluster
+	state   *clustermesh.MirrorState
+	// stated is the store's revision at which the state was written. doubted: our store
+	// was stale since, so that the mirror may not have been heard for as long.
+	stated  int64
+	doubted bool
+	// listings counts how often the mirror was listed anew.
+	listings   uint64
 	nodes      map[string]entry[*clustermesh.Node]
 	identities map[clustermesh.IdentityID]entry[*clustermesh.Identity]
 	endpoints  map[netip.Addr]entry[*clustermesh.EndpointIdentity]
@@ -117,6 +125,26 @@ func (v *View) Mirror(cluster string) *clustermesh.MirrorState {
 		return p.state
 	}
 	return nil
+}
+
+// Follows reports whether what the view has of a cluster follows what that says: our
+// store is not stale, and the mirror is synced and was heard since our store was. What
+// a store says of a mirror may be from before it was away itself.
+func (v *View) Follows(cluster string) bool {
+	if cluster == Ours || !v.stale.IsZero() {
+		return v.stale.IsZero()
+	}
+	p := v.places[origin{clustermesh.Mirror, cluster}]
+	return p != nil && !v.removed(cluster) && p.state != nil && p.state.Phase == clustermesh.MirrorSynced && !p.doubted
+}
+
+// Listings counts how often the mirror of a cluster was seen to be listed anew: what it
+// says then is not older than that.
+func (v *View) Listings(cluster string) uint64 {
+	if p := v.places[origin{clustermesh.Mirror, cluster}]; p != nil {
+		return p.listings
+	}
+	return 0
 }
 
 // Mirrors returns the names of the clusters of which something is mirrored,
