@@ -15,6 +15,8 @@ type burst struct {
 	answered    [kinds]bool
 	// void: something of it was not sent, so that silence says nothing in that family.
 	void [families]bool
+	// held is how often its verdict was put off.
+	held int
 	// left is how much of the budget it has reserved and not used.
 	left int
 }
@@ -113,7 +115,7 @@ func (m *Machine) proceed(n *node) {
 			b.next = m.now.Add(max(tail, m.patience(n, 0), m.patience(n, 1)))
 		}
 	}
-	if b.sent == m.knobs.Burst && !b.next.After(m.now) {
+	if b.sent == m.knobs.Burst && !b.next.After(m.now) && !m.hold(n, b) {
 		m.conclude(n, b)
 	}
 }
@@ -133,13 +135,13 @@ func (m *Machine) satisfied(n *node, b *burst) bool {
 func (m *Machine) conclude(n *node, b *burst) {
 	m.endBurst(n)
 	n.quiet = m.now.Add(again)
-	isolated := m.goBlind()
+	blind := m.goBlind(n, b)
 	m.touch(n.Name)
 	fell, held := false, false
 	for k := range kinds {
 		switch {
 		case !b.asks[k] || !n.counts(k) || b.answered[k]:
-		case b.void[k.family()] || isolated[k.family()]:
+		case b.void[k.family()] || blind[k.family()]:
 			held = true
 		default:
 			n.track[k].fall(m.now, m.knobs)

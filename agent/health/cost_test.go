@@ -22,7 +22,7 @@ func TestCost(t *testing.T) {
 		if raced && c.nodes > 200 {
 			continue
 		}
-		w := makeWorld(t, c.dual, 1, c.nodes, c.nodes)
+		w := makeWorld(t, DefaultKnobs(), c.dual, 1, c.nodes, c.nodes)
 		a := w.agents[node1("a", 1)]
 		w.run(40 * time.Second) // past the first round
 		a.sent = 0

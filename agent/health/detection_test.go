@@ -23,7 +23,7 @@ func TestDetection(t *testing.T) {
 			continue
 		}
 		sizes := slices.Repeat([]int{c.nodes}, c.clusters)
-		w := makeWorld(t, c.dual, 0, sizes...)
+		w := makeWorld(t, DefaultKnobs(), c.dual, 0, sizes...)
 		for i := range c.nodes { // only ours judge
 			a := w.agents[node1("a", i+1)]
 			a.machine = NewMachine(DefaultKnobs(), a.name)

@@ -52,5 +52,9 @@ func (m *Machine) Starved() time.Time {
 // have begun before it.
 func (m *Machine) Expected() time.Duration {
 	k := m.knobs
-	return silences*m.interval + k.MinTimeout + time.Duration(k.Burst-1)*k.Gap + max(tail, k.MinTimeout)
+	burst := time.Duration(k.Burst-1)*k.Gap + max(tail, k.MinTimeout)
+	if m.interval > burst {
+		burst += again // others are asked before it is believed: see hold
+	}
+	return silences*m.interval + k.MinTimeout + burst
 }

@@ -284,6 +284,50 @@ func TestBrokenUplink(t *testing.T) {
 	}
 }
 
+// The same where nodes are asked so seldom that most had no turn when the first burst has
+// had silence; and who is dead there is found nevertheless.
+func TestBrokenUplinkAskedSeldom(t *testing.T) {
+	for _, interval := range []time.Duration{200 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 10 * time.Second} {
+		t.Run(interval.String(), func(t *testing.T) {
+			for _, sizes := range [][]int{{6, 6, 3}, {5}, {12, 3, 3}} {
+				w := newSlowWorld(t, interval, 12, sizes...)
+				w.settle()
+				w.run(4 * interval)
+				broken, dead := node1("a", 1), node1("a", 2)
+				w.lost = func(from, to Name, _ Kind) bool { return to == broken || from == broken }
+				w.run(10*time.Second + 10*interval)
+				for _, c := range w.changes {
+					if c.who == broken && c.State == clustermesh.VerdictDown {
+						t.Errorf("%v: it says at %v that %v is down", sizes, c.at, Name{c.Cluster, c.Node})
+					}
+				}
+				if _, in := w.agents[broken].machine.Blind(); in != clustermesh.IPv4 {
+					t.Errorf("%v: it does not know that it is blind", sizes)
+				}
+				w.noDowns(broken)
+				w.lost = func(Name, Name, Kind) bool { return false }
+				w.run(5*time.Second + 5*interval)
+				if _, in := w.agents[broken].machine.Blind(); in != 0 {
+					t.Errorf("%v: it is blind for ever", sizes)
+				}
+				w.agents[dead].dead = true
+				began := w.since()
+				w.run(2*time.Second + 4*interval)
+				downs := w.downs(dead)
+				if _, ok := downs[node1("a", 3)]; !ok {
+					t.Errorf("%v: nobody finds %v", sizes, dead)
+				}
+				for who, at := range downs {
+					if expected := w.agents[who].machine.Expected() + 200*time.Millisecond; at-began > expected {
+						t.Errorf("%v: %v needed %v, want %v", sizes, who, at-began, expected)
+					}
+				}
+				w.noDowns(broken, dead)
+			}
+		})
+	}
+}
+
 // An agent stands still for two seconds; a whole machine does, and misses packets.
 func TestPaused(t *testing.T) {
 	for name, machine := range map[string]bool{"agent": false, "machine": true} {

@@ -82,15 +82,22 @@ var epoch = time.Unix(1_000_000_000, 0)
 // newWorld makes clusters of so many nodes: a, b, c…; who is in more than observers of
 // a cluster has a kernel but no agent, for speed.
 func newWorld(t *testing.T, observers int, sizes ...int) *world {
-	return makeWorld(t, false, observers, sizes...)
+	return makeWorld(t, DefaultKnobs(), false, observers, sizes...)
+}
+
+// newSlowWorld is newWorld with agents that ask each other at an interval.
+func newSlowWorld(t *testing.T, interval time.Duration, observers int, sizes ...int) *world {
+	k := DefaultKnobs()
+	k.Interval = interval
+	return makeWorld(t, k, false, observers, sizes...)
 }
 
 // newDualWorld is newWorld with nodes that have both families.
 func newDualWorld(t *testing.T, observers int, sizes ...int) *world {
-	return makeWorld(t, true, observers, sizes...)
+	return makeWorld(t, DefaultKnobs(), true, observers, sizes...)
 }
 
-func makeWorld(t *testing.T, dual bool, observers int, sizes ...int) *world {
+func makeWorld(t *testing.T, k Knobs, dual bool, observers int, sizes ...int) *world {
 	w := &world{T: t, now: epoch, random: rand.New(rand.NewPCG(1, 2)), agents: map[Name]*agentModel{}, byAddr: map[netip.Addr]place{},
 		lost: func(Name, Name, Kind) bool { return false }, latency: 5 * time.Millisecond}
 	var targets []Target
@@ -113,7 +120,7 @@ func makeWorld(t *testing.T, dual bool, observers int, sizes ...int) *world {
 			targets = append(targets, target)
 			a := &agentModel{name: name}
 			if i < observers {
-				a.machine = NewMachine(DefaultKnobs(), name)
+				a.machine = NewMachine(k, name)
 			}
 			w.agents[name] = a
 		}
