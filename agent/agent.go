@@ -152,8 +152,8 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	run(w.run)
 	run(func(ctx context.Context) error { return socket.Serve(ctx, a.surface(p.client), a.log) })
 	run(func(ctx context.Context) error { return a.failures(ctx, p.datapath, p.balancer) })
-	run(func(ctx context.Context) error { return a.attach(ctx, p.datapath, p.balancer, attached) })
-	run(func(ctx context.Context) error { return a.speak(ctx, p.balancer, attached) })
+	run(func(ctx context.Context) error { return a.attach(ctx, p, attached) })
+	run(func(ctx context.Context) error { return a.speak(ctx, p, attached) })
 	run(func(ctx context.Context) error { return a.hear(ctx, p.datapath, p.balancer, attached) })
 	run(func(ctx context.Context) error { return ended(ctx, asked().Watch(ctx, p.client, a.log, requests)) })
 	run(func(ctx context.Context) error {
@@ -169,16 +169,20 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 // attach makes this process's programs the ones that run: at once where they
 // run on the same maps, and else when the maps are filled, so that programs on
 // older maps serve until then.
-func (a *Agent) attach(ctx context.Context, datapath *bpf.Datapath, balancer *loadbalancer.LoadBalancer, done chan<- struct{}) error {
-	if !datapath.Restored() {
+func (a *Agent) attach(ctx context.Context, p *parts, done chan<- struct{}) error {
+	outdated := !p.datapath.Restored()
+	if outdated {
 		select {
-		case <-balancer.Filled():
+		case <-p.balancer.Filled():
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	if err := datapath.Attach(); err != nil {
+	if err := p.datapath.Attach(); err != nil {
 		return fmt.Errorf("attaching the programs: %w", err)
+	}
+	if outdated && p.leads == nil {
+		a.leaveOutdated()
 	}
 	close(done)
 	a.log.Info("the programs are attached", "cgroup", a.config.DataPath.Cgroup)

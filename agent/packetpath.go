@@ -41,6 +41,15 @@ func (a *Agent) loadPackets(d *bpf.Datapath) (*bpf.Packets, error) {
 	return bpf.LoadPackets(c, d)
 }
 
+// leaveOutdated takes away what an earlier process attached for packets, after its maps
+// were replaced and this process could not load its own programs: nobody writes those maps
+// any more, and packets would be led to backends of long ago.
+func (a *Agent) leaveOutdated() {
+	if err := bpf.UninstallPackets(a.config.DataPath.BPFFS); err != nil {
+		a.log.Error("packets may be led by maps of an earlier agent", "error", err)
+	}
+}
+
 // packetsOf returns what is known; the error says why it is not in order.
 func packetsOf(s *packets.Snapshot, kernel *bpf.Packets) (*Packets, error) {
 	p := &Packets{Uplinks: uplinksOf(s.Uplinks), Addresses: s.Addresses}

@@ -45,7 +45,7 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 	}
 	p.balancer = loadbalancer.New(a.loadbalancer(p.disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	if leads != nil {
-		p.packets = packets.New(packets.Config{Node: a.config.Node, Devices: a.config.packetDevices()}, leads, p.balancer, a.log)
+		p.packets = packets.New(packets.Config{Node: a.config.Node, Devices: a.config.packetDevices(), Outdated: !datapath.Restored()}, leads, p.balancer, a.log)
 	}
 	deps := health.Deps{
 		Sighted:  func(s health.Sighting) { p.census.Sighted(s) },

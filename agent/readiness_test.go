@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,14 +14,39 @@ import (
 )
 
 func TestWritten(t *testing.T) {
-	ip, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	st := &loadbalancer.ServiceStatus{
-		Name:   clustermesh.ServiceName{Namespace: "d", Name: "web"},
-		Merged: &global.Service{Definition: &clustermesh.Service{LoadBalancerIPs: []netip.Addr{ip, other}}},
-		Ports:  []loadbalancer.PortStatus{{}, {Frontends: []loadbalancer.Frontend{{Address: netip.AddrPortFrom(ip, 80)}}}},
+	ip, other, sockets := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")
+	status := func(others bool) *loadbalancer.ServiceStatus {
+		return &loadbalancer.ServiceStatus{
+			Name: clustermesh.ServiceName{Namespace: "d", Name: "web"},
+			Merged: &global.Service{Definition: &clustermesh.Service{
+				Type: clustermesh.LoadBalancer, LoadBalancerIPs: []netip.Addr{ip, other, sockets}, LoadBalancerOthers: others,
+			}},
+			Ports: []loadbalancer.PortStatus{{}, {Frontends: []loadbalancer.Frontend{
+				{Address: netip.AddrPortFrom(ip, 80)}, {Address: netip.AddrPortFrom(ip, 80), Outside: true}, {Address: netip.AddrPortFrom(sockets, 80)},
+			}}},
+		}
 	}
-	if !written(st, ip) || written(st, other) {
-		t.Errorf("written: %v, %v", written(st, ip), written(st, other))
+	for _, c := range []struct {
+		what   string
+		led    outside
+		others bool
+		want   []netip.Addr
+	}{
+		{"packets are led", byUs, false, []netip.Addr{ip}},
+		{"no uplink has a program", nowhere, false, nil},
+		{"packets are not led by us", byOthers, false, []netip.Addr{ip, sockets}},
+		{"they are not ours to lead", byUs, true, []netip.Addr{ip, sockets}},
+		{"nor would they be", nowhere, true, []netip.Addr{ip, sockets}},
+	} {
+		var got []netip.Addr
+		for _, a := range []netip.Addr{ip, other, sockets} {
+			if written(status(c.others), a, c.led) {
+				got = append(got, a)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: written are %v, want %v", c.what, got, c.want)
+		}
 	}
 }
 

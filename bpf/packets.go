@@ -220,6 +220,17 @@ func (p *Packets) Attach(devices []string) ([]Uplink, error) {
 	return uplinks, errors.Join(errIn, errOut)
 }
 
+// PacketsAttached says whether packets are led on some device of this network namespace,
+// whichever process attached the program.
+func PacketsAttached(bpffs string) (bool, error) {
+	in, _ := packetsTaps(packetsRoot(bpffs))
+	is, err := in.isAttached()
+	if err != nil {
+		return false, fmt.Errorf("looking where packets are led: %w", err)
+	}
+	return is, nil
+}
+
 // attached returns the devices that have a hook.
 func attached(uplinks []Uplink) []string {
 	var names []string

@@ -154,6 +154,7 @@ func TestPacketTraffic(t *testing.T) {
 	for name, clsact := range map[string]bool{"tcx": false, "clsact": true} {
 		t.Run(name, func(t *testing.T) {
 			c := newCity(t, PacketsConfig{Clsact: clsact})
+			c.isAttached(t, true)
 			for _, f := range families {
 				echoes(t, c.local, netip.AddrPortFrom(f.local, pod))
 				echoes(t, c.remote, netip.AddrPortFrom(f.remote, pod))
@@ -184,6 +185,19 @@ func TestPacketTraffic(t *testing.T) {
 				t.Errorf("dropped: %v", n.Dropped)
 			}
 		})
+	}
+}
+
+// isAttached looks whether packets are led, as another process would.
+func (c *city) isAttached(t *testing.T, want bool) {
+	t.Helper()
+	if err := c.ns.Do(func() error {
+		if got, err := PacketsAttached(c.BPFFS); got != want || err != nil {
+			return fmt.Errorf("packets are led: %v, %v; want %v", got, err, want)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -247,4 +261,5 @@ func TestPacketTakeOver(t *testing.T) {
 	if err := c.ns.Do(func() error { _, err := c.Packets.Attach(nil); return err }); err != nil {
 		t.Fatal(err)
 	}
+	c.isAttached(t, false)
 }

@@ -72,6 +72,25 @@ func (t *tap) attachAll(devices []string) ([]Uplink, error) {
 	return uplinks, t.leave(keep)
 }
 
+// isAttached says whether a device has the tap's program, of whichever process.
+func (t *tap) isAttached() (bool, error) {
+	links, err := t.links()
+	if err != nil {
+		return false, err
+	}
+	for index, path := range links {
+		switch at, err := linkDevice(path); {
+		case errors.Is(err, fs.ErrNotExist): // it was detached just now
+		case err != nil:
+			return false, err
+		case at == index:
+			return true, nil
+		}
+	}
+	err = t.findFilters()
+	return len(t.filtered) > 0, err
+}
+
 // leave detaches from all devices but those that are kept, by which hook.
 func (t *tap) leave(keep map[int]string) error {
 	return errors.Join(t.leaveLinks(keep), t.leaveFilters(keep))

@@ -24,6 +24,9 @@ type Config struct {
 	Node string
 	// Devices are those to attach to; the uplinks that are found when empty.
 	Devices []string
+	// Outdated: what an earlier process attached has maps that nobody writes once the
+	// balancer has filled those of this one.
+	Outdated bool
 }
 
 // Balancer is what writes services and backends.
@@ -66,6 +69,8 @@ type Packets struct {
 	node *clustermesh.Node
 	// due is when to look at devices and settings again.
 	due time.Time
+	// left is set once nothing is attached any more that is outdated.
+	left bool
 	// failed is what went wrong last, by what was done.
 	failed map[string]error
 	// seen is the balancer's snapshot of which the kernel was told, and told what.
@@ -157,7 +162,11 @@ func (p *Packets) follow() bool { return p.balancer.Snapshot() != p.seen }
 // miss publishes that the cluster lacks this node, which matters where there are
 // services that packets may come to.
 func (p *Packets) miss() {
-	if !p.follow() {
+	var err error
+	if p.view.Synced(view.Ours, clustermesh.KindNodes) {
+		err = p.leaveOutdated()
+	}
+	if !p.follow() && err == nil {
 		return
 	}
 	p.seen = p.balancer.Snapshot()
@@ -165,7 +174,21 @@ func (p *Packets) miss() {
 	if s.Addresses > 0 {
 		s.Problem = fmt.Errorf("leading packets: the cluster has no node %s, and so no address to which answers come: see --node-name", p.config.Node)
 	}
+	s.Problem = errors.Join(s.Problem, err)
 	p.snapshot.Store(s)
+}
+
+// leaveOutdated detaches what an earlier process attached, where that is outdated and
+// nothing takes its place: it would lead packets to backends of long ago.
+func (p *Packets) leaveOutdated() error {
+	if !p.config.Outdated || p.left {
+		return nil
+	}
+	if _, err := p.kernel.Attach(nil); err != nil {
+		return fmt.Errorf("leaving the devices of an earlier process: %w", err)
+	}
+	p.left = true
+	return nil
 }
 
 // settle makes the kernel hold what is wanted, looks at the devices too if asked, and
@@ -229,9 +252,10 @@ func (p *Packets) attach() error {
 		if errors.Is(err, uplink.ErrNone) {
 			p.uplinks = nil
 		}
-		return fmt.Errorf("%w: give --packet-devices", err)
+		return errors.Join(fmt.Errorf("%w: give --packet-devices", err), p.leaveOutdated())
 	}
 	uplinks, err := p.kernel.Attach(names)
+	p.left = p.left || err == nil
 	p.tell(uplinks)
 	p.names, p.uplinks = names, uplinks
 	for _, u := range uplinks {

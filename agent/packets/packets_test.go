@@ -11,6 +11,7 @@ import (
 
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/bpf/bpftest"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/view"
 	"tombolo.io/tombolo/etcd"
@@ -90,4 +91,54 @@ func TestStep(t *testing.T) {
 	expect("the node is gone", sources, "attach eth0")
 	p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{node4}}))
 	expect("with fewer addresses", fmt.Sprintf("owned %v=1", node4), fmt.Sprintf("sources %v %v", node4, netip.Addr{}), "attach eth0")
+}
+
+// What an earlier process attached is left, where its maps are written no more and nothing
+// of this one takes its place; where they are written it goes on.
+func TestOutdated(t *testing.T) {
+	for _, outdated := range []bool{true, false} {
+		for _, c := range []struct {
+			what   string
+			do     func(p *Packets)
+			leaves bool
+		}{
+			{"the cluster's nodes are not known yet", func(*Packets) {}, false},
+			{"the cluster lacks this one", func(p *Packets) { p.take(nodesSynced()) }, true},
+			{"there is no uplink", func(p *Packets) {
+				p.config.Devices = nil
+				p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{netip.MustParseAddr("203.0.113.200")}}))
+			}, true},
+		} {
+			k, b := &notebook{}, &full{make(chan struct{}), &loadbalancer.Snapshot{}}
+			close(b.filled)
+			p := New(Config{Node: "n1", Devices: []string{"eth0"}, Outdated: outdated}, k, b, slog.New(slog.DiscardHandler))
+			c.do(p)
+			if err := bpftest.NewNet(t).Do(func() error { // without devices
+				for i := range time.Duration(3) {
+					p.step(time.Now().Add(i * lookAgain))
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			left := 0
+			for _, told := range k.told {
+				if told == "attach " {
+					left++
+				}
+			}
+			if want := map[bool]int{true: 1}[outdated && c.leaves]; left != want {
+				t.Errorf("%s, outdated %v: left %d times, want %d: %q", c.what, outdated, left, want, k.told)
+			}
+		}
+	}
+}
+
+// nodesSynced says that all nodes of this cluster were told.
+func nodesSynced() (b view.Batch) {
+	for _, area := range []clustermesh.Area{clustermesh.Export, clustermesh.Private} {
+		key := clustermesh.Key{Area: area, Kind: clustermesh.KindSynced, Name: string(clustermesh.KindNodes)}
+		b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Synced, Key: key.String()})
+	}
+	return b
 }
