@@ -23,6 +23,7 @@ import (
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/source"
 )
 
 // resource is a kind of what is ours, by the name that it has in the API.
@@ -56,10 +57,18 @@ type written struct {
 	// adopt.
 	content string
 	created bool
-	// ips and headless are of a Service, status of an import.
+	// ips, headless and family, the first one, are of a Service, status of an import.
 	ips      []string
 	headless bool
+	family   string
 	status   any
+}
+
+// becomes says whether a Service can become what an import is now: neither that it is
+// headless nor its first family can change.
+func (s *written) becomes(i *source.Imported) bool {
+	one := i.Families == clustermesh.IPv4 || i.Families == clustermesh.IPv6
+	return s.headless == i.Headless && (i.Headless || !one || s.family == "" || s.family == i.Families.String())
 }
 
 func known(r resource, u *unstructured.Unstructured) *written {
@@ -78,6 +87,9 @@ func known(r resource, u *unstructured.Unstructured) *written {
 	}
 	clusterIP, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
 	out.headless = clusterIP == "None"
+	if all, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "ipFamilies"); len(all) > 0 {
+		out.family = all[0]
+	}
 	if all := u.GetAnnotations()[clustersAnnotation]; all != "" {
 		out.clusters = strings.Split(all, ",")
 	} else if one := u.GetLabels()[mcs.LabelSourceCluster]; one != "" {

@@ -176,8 +176,8 @@ func (w *Writer) write(ctx context.Context, i *source.Imported) error {
 	if w.held(imported, i) {
 		return w.writeSlices(ctx, i, w.have[imported]) // what it is stays, and what moves goes on
 	}
-	if s := w.have[service]; s != nil && s.headless != i.Headless {
-		if err := w.delete(ctx, service); err != nil { // it cannot become the other
+	if s := w.have[service]; s != nil && !s.becomes(i) {
+		if err := w.delete(ctx, service); err != nil { // and made anew
 			return err
 		}
 	}

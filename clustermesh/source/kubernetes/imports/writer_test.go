@@ -304,6 +304,26 @@ func TestWriterTakesAway(t *testing.T) {
 	}
 }
 
+// The first IP family of a Service cannot change: it stays where both are wished, and
+// where it is none of the wished ones the Service is made anew.
+func TestWriterChangesFamilies(t *testing.T) {
+	r := newRig(t, admin)
+	r.install()
+	r.kube.Kubectl("", "create", "namespace", "demo")
+	service := "service/" + source.DerivedName(echo)
+	for _, c := range []struct {
+		families clustermesh.Families
+		want     string
+	}{
+		{clustermesh.IPv6, "IPv6"}, {clustermesh.AllFamilies, "IPv6 IPv4"}, {clustermesh.IPv6, "IPv6"}, {clustermesh.AllFamilies, "IPv6 IPv4"},
+		{clustermesh.IPv4, "IPv4"}, {clustermesh.IPv6, "IPv6"},
+	} {
+		r.passes(c.want, setOf([]clusterset.Offer{offered("east", 5, func(e *clustermesh.ServiceExport) { e.Families = c.families })}, sliceOf("east", "10.1.0.1")))
+		ips := r.kube.Kubectl("", "-n", "demo", "get", service, "-o", "jsonpath={.spec.clusterIPs[*]}")
+		r.is(c.want, service+" .spec.ipFamilies[*] = "+c.want, "serviceimport/echo .spec.ips[*] = "+ips, "serviceimport/echo .status.conditions[0].reason = Ready")
+	}
+}
+
 // Endpoints move on while the Service of an import cannot be written.
 func TestWriterGoesOnWithoutService(t *testing.T) {
 	r := newRig(t, admin)
