@@ -3,6 +3,7 @@ package health
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,8 +19,8 @@ type cluster struct {
 }
 
 // judge says what we think of another cluster: it is down, by a family or by both,
-// when all that we watch of it failed our own bursts, whatever others saw. Our own is
-// never down as a whole: we live in it.
+// when all that we watch of it, and a sample of what services use besides, failed our
+// own bursts, whatever others saw. Our own is never down as a whole: we live in it.
 func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	v := clustermesh.Verdict{Cluster: name, State: clustermesh.VerdictUp}
 	if state := m.overrides[Name{Cluster: name}]; state != "" {
@@ -30,7 +31,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 		return v
 	}
 	watched, fallen := c.muster()
-	in := c.down(watched)
+	in := c.down()
 	deaf := c.deaf()
 	dead := intersect(fallen[0], fallen[1])
 	switch {
@@ -73,26 +74,62 @@ func (c *cluster) muster() (watched []string, fallen [families][]string) {
 	return watched, fallen
 }
 
-// down returns the families in which none of the nodes that this one watches is up. Once
-// that is so, one that is watched since has to be heard before it is: of whom others
-// watched, nobody has looked whether it is down.
-func (c *cluster) down(watched []string) (in clustermesh.Families) {
+// down returns the families in which none of the nodes that this one watches or samples
+// is up, and some was. One that never answered may serve, for all we know, and speaks
+// against it. Once that is so, one that is watched since has to be heard before it is
+// up: of whom others watched, nobody has looked whether it is down.
+func (c *cluster) down() (in clustermesh.Families) {
 	for f := range families {
-		up := slices.ContainsFunc(watched, func(name string) bool {
-			n := c.nodes[name]
-			return !n.fallen(f) && (c.lost[f].IsZero() || n.last(n.teller(f)).After(c.lost[f]))
-		})
-		if len(watched) > 0 && !up {
+		monitored, up := false, false
+		for _, n := range c.nodes {
+			switch {
+			case !n.watched && !n.sampled:
+			case !n.everAnswered():
+				up = up || c.lost[f].IsZero() && len(kindsOf(n)) > 0
+			default:
+				monitored = monitored || n.watched
+				up = up || !n.fallen(f) && (c.lost[f].IsZero() || n.last(n.teller(f)).After(c.lost[f]))
+			}
+		}
+		if monitored && !up {
 			in |= f.set()
 		}
 	}
 	return in
 }
 
+// sound has the nodes of a cluster that are sampled confirm that it is down, once all that
+// are watched fell by a family: nobody else may speak of them.
+func (m *Machine) sound(n *node) {
+	c := m.clusters[n.Cluster]
+	if !n.watched || n.Cluster == m.self.Cluster {
+		return
+	}
+	for f := range families {
+		if !n.fallen(f) || !c.lost[f].IsZero() || c.watches(func(o *node) bool { return o.everAnswered() && !o.fallen(f) }) {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.nodes)) {
+			if o := c.nodes[name]; o.sampled && !o.watched && o.everAnswered() && !o.fallen(f) {
+				m.suspect(o, false)
+			}
+		}
+	}
+}
+
+// watches reports whether something is true of a node that is watched.
+func (c *cluster) watches(is func(*node) bool) bool {
+	for _, n := range c.nodes {
+		if n.watched && is(n) {
+			return true
+		}
+	}
+	return false
+}
+
 // note notes since when it is down.
 func (c *cluster) note(now time.Time) {
-	watched, _ := c.muster()
-	in := c.down(watched)
+	in := c.down()
 	for f := range families {
 		switch {
 		case !in.Has(f.set()):

@@ -194,6 +194,11 @@ func (m *Machine) SetOverride(who Name, state clustermesh.VerdictState) {
 		m.overrides[who] = state
 	}
 	m.touch(who)
+	if c := m.clusters[who.Cluster]; c != nil && who.Node == "" {
+		for _, n := range c.nodes { // that it is up is said of them, too
+			m.touch(n.Name)
+		}
+	}
 }
 
 // Step takes in what happened and returns what to do.

@@ -107,6 +107,49 @@ func TestDeadCluster(t *testing.T) {
 	w.noDowns()
 }
 
+// That one never answered, because a firewall drops probes, does not say that it does not
+// serve: the cluster is not down with the only node that is heard.
+func TestUnmonitoredSpeakForTheirCluster(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.lost = func(from, to Name, _ Kind) bool { return from.Cluster == "a" && to.Cluster == "b" && to.Node != "b-1" }
+	w.settle()
+	w.agents[node1("b", 1)].dead = true
+	w.run(2 * time.Second)
+	for who, want := range map[Name]clustermesh.VerdictState{{Cluster: "b"}: "up", node1("b", 1): "down", node1("b", 2): "unmonitored"} {
+		if got := w.state(node1("a", 1), who); got != want {
+			t.Errorf("%v is %v, want %v", who, got, want)
+		}
+	}
+}
+
+// The nodes that an agent watches of a cluster die, and others that services use do not:
+// the cluster is up, until they die too.
+func TestWatchedDieAlone(t *testing.T) {
+	w := newWorld(t, 1, 30, 8)
+	w.settle()
+	m, b := w.agents[node1("a", 1)].machine, Name{Cluster: "b"}
+	used := map[Name]struct{}{}
+	for i := 1; i <= 8; i++ {
+		used[node1("b", i)] = struct{}{}
+	}
+	m.SetUsed(used)
+	w.run(time.Second)
+	for _, n := range m.clusters["b"].nodes {
+		w.agents[n.Name].dead = n.watched
+	}
+	w.run(3 * time.Second)
+	if got := w.state(node1("a", 1), b); got != clustermesh.VerdictUp {
+		t.Errorf("while some live it is %v", got)
+	}
+	for i := 1; i <= 8; i++ {
+		w.agents[node1("b", i)].dead = true
+	}
+	w.run(3 * time.Second)
+	if got := w.state(node1("a", 1), b); got != clustermesh.VerdictDown {
+		t.Errorf("when all are dead it is %v", got)
+	}
+}
+
 // While a cluster is down others of its nodes are watched than before, because of what
 // services use, or because a member left: nobody has looked at these, and that they did
 // not fall says nothing.
@@ -602,6 +645,19 @@ func TestOverride(t *testing.T) {
 			t.Errorf("%v is %v", who, got)
 		}
 	}
+	w.agents[node1("b", 1)].dead = true
+	w.run(2 * time.Second)
+	for _, c := range []struct{ cluster, node, want clustermesh.VerdictState }{
+		{"", "", "down"}, {"up", "", "up"}, {"up", "down", "down"}, {"down", "up", "up"}, {"down", "", "down"},
+	} {
+		a.machine.SetOverride(Name{Cluster: "b"}, c.cluster)
+		a.machine.SetOverride(node1("b", 1), c.node)
+		w.step(a)
+		if got := w.state(a.name, node1("b", 1)); got != c.want {
+			t.Errorf("cluster %q and node %q by hand: b-1 is %v, want %v", c.cluster, c.node, got, c.want)
+		}
+	}
+	a.machine.SetOverride(Name{Cluster: "b"}, "")
 	a.machine.SetOverride(node1("b", 2), clustermesh.VerdictUp)
 	w.agents[node1("b", 2)].dead = true
 	w.run(2 * time.Second)

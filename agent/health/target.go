@@ -158,6 +158,10 @@ func (m *Machine) assign() {
 	m.choose()
 }
 
+// samples is how many nodes besides that services use are asked before their cluster is
+// called down: those that are watched may be just those that died.
+const samples = 20
+
 // choose decides whom this node watches, and how often: besides its share a few of
 // each other cluster, of those that services use while there are so many.
 func (m *Machine) choose() {
@@ -165,7 +169,7 @@ func (m *Machine) choose() {
 	for cluster, c := range m.clusters {
 		var used, others []Name
 		for _, n := range c.nodes {
-			n.watched = n.share
+			n.watched, n.sampled = n.share, false
 			if _, ok := m.used[n.Name]; ok {
 				used = append(used, n.Name)
 			} else {
@@ -173,7 +177,11 @@ func (m *Machine) choose() {
 			}
 		}
 		if cluster != m.self.Cluster {
-			few := nearest(m.self.Node, used, m.knobs.Few)
+			most := nearest(m.self.Node, used, m.knobs.Few+samples)
+			for _, name := range most {
+				m.nodes[name].sampled = true
+			}
+			few := most[:min(m.knobs.Few, len(most))]
 			for _, name := range append(few, nearest(m.self.Node, others, m.knobs.Few-len(few))...) {
 				m.nodes[name].watched = true
 			}

@@ -68,12 +68,22 @@ func (m *Machine) goneChange(v clustermesh.Verdict, s said) {
 	}
 }
 
-// opinion says what we think of a node.
+// opinion says what we think of a node, unless somebody set by hand what to think of it,
+// or that its cluster is up.
 func (m *Machine) opinion(n *node) clustermesh.Verdict {
-	v := clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node, State: clustermesh.VerdictUp}
 	if state := m.overrides[n.Name]; state != "" {
-		return byHand(v, state)
+		return byHand(clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node}, state)
 	}
+	v := m.seen(n)
+	if m.overrides[Name{Cluster: n.Cluster}] == clustermesh.VerdictUp && (v.State == clustermesh.VerdictDown || v.State == clustermesh.VerdictUnmonitored) {
+		return byHand(clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node}, clustermesh.VerdictUp)
+	}
+	return v
+}
+
+// seen says what we think of a node by our own eyes.
+func (m *Machine) seen(n *node) clustermesh.Verdict {
+	v := clustermesh.Verdict{Cluster: n.Cluster, Node: n.Node, State: clustermesh.VerdictUp}
 	for f := range families {
 		if !n.track[n.source(f.own())].down.IsZero() {
 			v.AddressDown |= f.set()

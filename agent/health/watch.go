@@ -14,6 +14,9 @@ type node struct {
 	met time.Time
 	// share: it is among those whose watching falls to us; watched: we do watch it.
 	share, watched bool
+	// sampled: services use it and we do not watch it, but it is asked before its
+	// cluster is called down.
+	sampled bool
 	// swept: it has a moment of its own among those that are asked rarely.
 	swept bool
 	track [kinds]track
@@ -198,6 +201,7 @@ func (m *Machine) run(n *node) {
 	m.proceed(n)
 	m.revive(n)
 	m.remind(n)
+	m.sound(n)
 	if !n.next.After(m.now) {
 		m.ask(n)
 	}
