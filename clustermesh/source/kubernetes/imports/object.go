@@ -54,9 +54,9 @@ type written struct {
 	clusters []string
 	shared   bool
 	// content is the sum of what was written. created: it has fields of its creation, see
-	// adopt.
-	content string
-	created bool
+	// adopt. touched: others wrote to it since.
+	content          string
+	created, touched bool
 	// ips, headless and family, the first one, are of a Service, status of an import.
 	ips      []string
 	headless bool
@@ -85,6 +85,7 @@ func known(r resource, u *unstructured.Unstructured) *written {
 	for _, m := range u.GetManagedFields() {
 		out.created = out.created || m.Manager == FieldManager && m.Operation == metav1.ManagedFieldsOperationUpdate && m.Subresource == ""
 	}
+	out.touched = touched(u.GetManagedFields())
 	clusterIP, _, _ := unstructured.NestedString(u.Object, "spec", "clusterIP")
 	out.headless = clusterIP == "None"
 	if all, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "ipFamilies"); len(all) > 0 {
@@ -96,6 +97,22 @@ func known(r resource, u *unstructured.Unstructured) *written {
 		out.clusters = []string{one}
 	}
 	return out
+}
+
+// touched says whether somebody else wrote to an object after us, or in the same second.
+// What he wrote may be no field of ours: then to write it again changes nothing.
+func touched(all []metav1.ManagedFieldsEntry) bool {
+	var ours, theirs time.Time
+	for _, m := range all {
+		switch {
+		case m.Subresource != "" || m.Time == nil:
+		case m.Manager == FieldManager && m.Time.After(ours):
+			ours = m.Time.Time
+		case m.Manager != FieldManager && m.Time.After(theirs):
+			theirs = m.Time.Time
+		}
+	}
+	return !theirs.IsZero() && !theirs.Before(ours)
 }
 
 // of returns the API of a resource.
@@ -161,7 +178,7 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 		return nil, err
 	}
 	have := w.have[r]
-	if have != nil && have.content == annotations(o)[contentAnnotation] {
+	if have != nil && !have.touched && have.content == annotations(o)[contentAnnotation] {
 		return have, nil
 	}
 	api := w.of(r.resource).Namespace(r.namespace)
@@ -169,7 +186,7 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 	if have == nil {
 		out, err = api.Create(ctx, &unstructured.Unstructured{Object: o}, metav1.CreateOptions{FieldManager: FieldManager})
 	} else {
-		out, err = change(ctx, api, r.name, have, o)
+		out, err = change(ctx, api, r, have, o)
 	}
 	switch {
 	case apierrors.IsAlreadyExists(err):
@@ -182,13 +199,20 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 		return nil, fmt.Errorf("writing %s %s/%s: %w", r.resource, r.namespace, r.name, err)
 	}
 	w.have[r] = known(r.resource, out)
+	w.have[r].touched = false // until the next look
 	return w.have[r], nil
 }
 
 // change writes an object over the one that the API has.
-func change(ctx context.Context, api dynamic.ResourceInterface, name string, have *written, o fields) (*unstructured.Unstructured, error) {
-	if have.created {
-		if err := adopt(ctx, api, name); err != nil {
+func change(ctx context.Context, api dynamic.ResourceInterface, r ref, have *written, o fields) (*unstructured.Unstructured, error) {
+	replaced := have.touched && r.resource == services
+	if replaced {
+		if err := replacePorts(ctx, api, r.name, o); err != nil {
+			return nil, err
+		}
+	}
+	if have.created || replaced {
+		if err := adopt(ctx, api, r.name); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +222,18 @@ func change(ctx context.Context, api dynamic.ResourceInterface, name string, hav
 		return nil, err
 	}
 	force := true
-	return api.Patch(ctx, name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+	return api.Patch(ctx, r.name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: FieldManager, Force: &force})
+}
+
+// replacePorts gives a Service our ports and no others. An apply would leave a port whose
+// number somebody changed beside ours.
+func replacePorts(ctx context.Context, api dynamic.ResourceInterface, name string, o fields) error {
+	patch, err := json.Marshal([]fields{{"op": "replace", "path": "/spec/ports", "value": o["spec"].(fields)["ports"]}})
+	if err != nil {
+		return err
+	}
+	_, err = api.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	return err
 }
 
 // adopt makes the fields of a creation such as an apply can take away again: it leaves

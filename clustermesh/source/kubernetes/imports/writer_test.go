@@ -324,6 +324,23 @@ func TestWriterChangesFamilies(t *testing.T) {
 	}
 }
 
+// What others change of ours is written again once the API is asked what it has.
+func TestWriterMendsDrift(t *testing.T) {
+	r := newRig(t, admin)
+	r.install()
+	r.kube.Kubectl("", "create", "namespace", "demo")
+	set, east := setOf([]clusterset.Offer{offered("east", 5)}, sliceOf("east", "10.1.0.1")), sliceOf("east", "10.1.0.1")
+	r.passes("it is written", set)
+	service, slice := "service/"+source.DerivedName(echo), "endpointslice/"+sliceName(echo, &east)
+	r.kube.Kubectl("", "-n", "demo", "patch", service, "--type=json", "-p", `[{"op": "replace", "path": "/spec/ports/0/port", "value": 81}]`)
+	r.kube.Kubectl("", "-n", "demo", "patch", slice, "--type=merge", "-p", `{"endpoints": []}`)
+	r.kube.Kubectl("", "-n", "demo", "label", "serviceimport", "echo", "team-", "other=label")
+	r.w.lookAt = time.Time{}
+	r.passes("it is looked at", set)
+	r.is("it is as it was", service+" .spec.ports[*].port = 80 53", slice+" .endpoints[0].addresses[0] = 10.1.0.1",
+		"serviceimport/echo .metadata.labels.team = a", "serviceimport/echo .metadata.labels.other = label")
+}
+
 // Endpoints move on while the Service of an import cannot be written.
 func TestWriterGoesOnWithoutService(t *testing.T) {
 	r := newRig(t, admin)
