@@ -48,6 +48,7 @@ func (t *term) storeImport(n clustermesh.ServiceName, now time.Time) {
 		t.census.add(key, -1)
 		delete(t.sizes, n.ClusterSet())
 		t.gone(key, !t.set.joined || len(ips) == 0 && t.catalog.reach.missed[n], now)
+		delete(t.catalog.reach.missed, n)
 	}
 }
 

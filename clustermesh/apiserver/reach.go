@@ -35,7 +35,10 @@ func (r *reach) replace(k source.Key, before, now []source.Object, full bool, to
 		r.name(k, o, false, touched)
 		if i, ok := o.(*source.ImportAddress); ok {
 			keepIn(r.imports, i.Service, k, nil, false)
-			r.missed[i.Service] = full
+			delete(r.missed, i.Service)
+			if full {
+				r.missed[i.Service] = true
+			}
 		}
 	}
 	for _, o := range now {

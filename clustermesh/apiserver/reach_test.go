@@ -64,7 +64,7 @@ func TestReach(t *testing.T) {
 			t.Errorf("%s: cart has %s, want %s", c.change, got, c.cart)
 		}
 	}
-	if n := len(r.holders) + len(r.imports); n > 0 {
+	if n := len(r.holders) + len(r.imports) + len(r.missed); n > 0 {
 		t.Errorf("%d are left: %+v", n, r)
 	}
 }

@@ -170,6 +170,9 @@ func (w *Writer) listOne(ctx context.Context, r resource, into map[ref]*written)
 	}
 }
 
+// errForeign: what others made has a name that ours would have.
+var errForeign = errors.New("is there already and is not ours")
+
 // put writes an object, unless the API has it so, and returns what it has. One that is
 // not known to be there is created: what others made under its name stays theirs.
 func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
@@ -190,7 +193,7 @@ func (w *Writer) put(ctx context.Context, r ref, o fields) (*written, error) {
 	}
 	switch {
 	case apierrors.IsAlreadyExists(err):
-		return nil, fmt.Errorf("%s %s/%s is there already and is not ours (it has no label %s): delete it, or give it another name", r.resource, r.namespace, r.name, Label)
+		return nil, fmt.Errorf("%s %s/%s %w (it has no label %s): delete it, or give it another name", r.resource, r.namespace, r.name, errForeign, Label)
 	case apierrors.IsNotFound(err) && have != nil, apierrors.IsConflict(err):
 		delete(w.have, r) // it went, or is another one: the next try begins with a look
 		w.lookAt = time.Time{}

@@ -53,6 +53,8 @@ type Writer struct {
 	version string
 	// done are the services that are written as they were told.
 	done map[clustermesh.ServiceName]*source.Imported
+	// barred are those of which an object of somebody else has a name, until the next look.
+	barred map[clustermesh.ServiceName]barred
 	// shown are the global services whose slices are written as they were told.
 	shown map[clustermesh.ServiceName]*source.Global
 	// stood are the conditions of exports that were written last, and standAt is when
@@ -61,6 +63,12 @@ type Writer struct {
 	standAt time.Time
 	// failed is what was logged last of what cannot be written.
 	failed string
+}
+
+// barred is why a service cannot be written as it was told.
+type barred struct {
+	as  *source.Imported
+	err error
 }
 
 // New returns a writer that asks nothing before Run.
@@ -135,6 +143,7 @@ func (w *Writer) pass(ctx context.Context, now time.Time) error {
 		if err := w.list(ctx); err != nil {
 			return err
 		}
+		w.barred = map[clustermesh.ServiceName]barred{}
 		w.lookAt, w.done, w.shown = now.Add(look), map[clustermesh.ServiceName]*source.Imported{}, map[clustermesh.ServiceName]*source.Global{}
 	}
 	errs := []error{w.show(ctx)}
@@ -149,8 +158,16 @@ func (w *Writer) pass(ctx context.Context, now time.Time) error {
 		if !w.leads() || ctx.Err() != nil {
 			return errors.Join(append(errs, ctx.Err())...)
 		}
+		if b, ok := w.barred[name]; ok && b.as == i {
+			errs = append(errs, b.err)
+			continue
+		}
 		if err := w.write(ctx, i); err != nil && !ending(err) {
-			errs = append(errs, fmt.Errorf("importing %s: %w", name, err))
+			err = fmt.Errorf("importing %s: %w", name, err)
+			if errors.Is(err, errForeign) {
+				w.barred[name] = barred{i, err}
+			}
+			errs = append(errs, err)
 			continue
 		}
 		if !w.held(ref{imports, name.Namespace, name.Name}, i) {

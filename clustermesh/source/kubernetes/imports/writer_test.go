@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/mcs-api/config/crd"
+	mcsapi "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/clusterset"
@@ -261,11 +262,21 @@ spec: {type: ClusterSetIP, ports: [{port: 1}], ips: [192.0.2.1]}
 			r.w.report(t.Context(), err)
 		}
 	}
+	creates := 0
+	for _, q := range r.kube.Requests(kube.Admin) {
+		if q.Verb == "create" && q.Resource == mcsapi.ServiceImportPluralName {
+			creates++
+		}
+	}
+	if creates != 2 { // that of kubectl, and ours
+		t.Errorf("it is tried %d times before the API is asked again", creates-1)
+	}
 	if n := strings.Count(r.log.String(), "delete it, or give it another name"); n != 1 {
 		t.Errorf("told %d times: %s", n, r.log.String())
 	}
 	r.is("it is as it was", "serviceimport/echo .spec.ips[0] = 192.0.2.1", "serviceimport/echo .status = ")
 	r.kube.Kubectl("", "-n", "demo", "delete", "serviceimport", "echo")
+	r.w.lookAt = time.Time{}
 	r.passes("and then it is ours", set)
 	r.is("it is", "serviceimport/echo .status.clusters[0].cluster = east")
 
