@@ -248,7 +248,7 @@ func (h *Health) step(heard []Message) {
 	}
 	h.problem = err
 	h.use(in.Now)
-	in.Gossip = heard
+	in.Gossip, in.Void = heard, err != nil
 	out := h.machine.Step(in)
 	h.probes.send(out.Probes)
 	for _, payload := range out.Gossip {

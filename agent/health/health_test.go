@@ -29,6 +29,7 @@ type wire struct {
 	silent   map[netip.Addr]bool
 	epoch    uint64 // of all who answer
 	refuse   error  // of Send
+	broken   error  // of Drain
 	nonce    uint64
 	waiting  []probe.Reply
 	readable chan struct{}
@@ -61,6 +62,9 @@ func (w *wire) Drain() (probe.Batch, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b := probe.Batch{Through: time.Now()}
+	if w.broken != nil {
+		return b, w.broken
+	}
 	for len(w.waiting) > 0 && !w.waiting[0].Arrived.After(b.Through) {
 		b.Replies = append(b.Replies, w.waiting[0])
 		w.waiting = w.waiting[1:]
@@ -261,6 +265,22 @@ func TestShell(t *testing.T) {
 		}
 		if e := s.Snapshot().Events(0)[0]; len(e.Evidence) != 2 || len(s.Snapshot().Events(1)) != 1 {
 			t.Errorf("the first is %+v", e)
+		}
+	})
+}
+
+// While replies cannot be read nobody is silent for it.
+func TestShellCannotReceive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.balancer.heard()
+		s.wire.mu.Lock()
+		s.wire.broken = unix.EIO
+		s.wire.mu.Unlock()
+		s.after(5 * time.Second)
+		if told := s.balancer.heard(); len(told) > 0 {
+			t.Errorf("the balancer was told %v", told)
 		}
 	})
 }

@@ -89,6 +89,8 @@ type Input struct {
 	// Unsent are the IDs of probes that could not be sent.
 	Unsent []uint64
 	Gossip []Message
+	// Void: replies could not be read, so that silence says nothing.
+	Void bool
 }
 
 // Probe is to be sent at once.
@@ -219,7 +221,7 @@ func (m *Machine) Step(in Input) Output {
 	for _, r := range in.Replies {
 		m.answered(r)
 	}
-	if stalled {
+	if stalled || in.Void {
 		m.void()
 	}
 	for _, g := range in.Gossip {
