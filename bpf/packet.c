@@ -82,11 +82,11 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		packet_count(EVENT_BEGUN);
 		return PACKET_PASSED;
 	}
-	bpf_map_delete_elem(&nat, &p->reply);
-	if (err != -ERR_EXIST)
-		return PACKET_FULL;
-	// Another packet of the flow was faster.
-	winner = flow_by_client(&p->client, &p->reply);
+	// Another packet of the flow was faster, perhaps with the same port.
+	winner = err == -ERR_EXIST ? bpf_map_lookup_elem(&conntrack, &p->client) : NULL;
+	if (!winner || !tuple_equal(&winner->reply, &p->reply))
+		bpf_map_delete_elem(&nat, &p->reply);
+	winner = winner ? flow_by_client(&p->client, &p->reply) : NULL;
 	if (!winner)
 		return PACKET_FULL; // and it is lost already
 	goes_with(p, winner);
@@ -139,6 +139,8 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	reference = select(&q, s);
 	if (!reference)
 		return READ_ONCE(s->settings) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
+	if (!c)
+		c = flow_by_client(&p->client, &p->reply); // which another CPU began just now
 	if (!c) {
 		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
 		return begin(skb, p, service, reference);
@@ -160,8 +162,8 @@ static __always_inline bool goes_on(const struct packet *p, struct conntrack *c)
 {
 	if (!flow_has_backend(c, &p->reply, p->v4))
 		return false;
-	// Another may live by now, and nothing of the connection is there yet.
-	if (is_syn(p) && READ_ONCE(c->flags) & FLOW_ANYWAY)
+	// Nothing of the connection is there yet, and another may take it by now.
+	if (is_syn(p) && (READ_ONCE(c->flags) & FLOW_ANYWAY || !(READ_ONCE(c->flags) & FLOW_ANSWERED || flow_is_ready(c, &p->reply, p->v4))))
 		return false;
 	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
 		return true;

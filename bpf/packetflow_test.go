@@ -393,3 +393,131 @@ func TestPacketsToTheNode(t *testing.T) {
 		}
 	})
 }
+
+// A SYN that is sent again goes to another backend where the first takes no client any
+// more and did not answer; what was answered stays.
+func TestPacketUnanswered(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	port := uint16(44000)
+	for _, f := range families {
+		for _, state := range []State{Down, Draining} {
+			for _, answered := range []bool{false, true} {
+				port++
+				in, led, its, other := r.opens(t, f, unix.IPPROTO_TCP, port)
+				if answered {
+					r.forwards(t, answers(led))
+				}
+				r.Backends.SetState(its, state)
+				r.fill(its, other)
+				in.flags = syn
+				if got := r.forwards(t, in); (got.dst == led.dst) != answered {
+					t.Errorf("%s, answered %v, state %d: from %v to %v", f.name, answered, state, led.dst, got.dst)
+				}
+				r.Backends.SetState(its, Active)
+				r.fill(its, its, other)
+			}
+		}
+	}
+}
+
+// The port of a flow is of another hash than its backend: each has all ports to begin with.
+func TestPacketPortsOfEachBackend(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		its := r.backendOf(t, netip.AddrPortFrom(f.remote, pod+1), protocol)
+		other := r.backendOf(t, netip.AddrPortFrom(f.second, pod+1), protocol)
+		e := r.Services.Read(r.Backends.Read(its).Service).Primary
+		slots := slices.Repeat([]uint32{its}, int(e.Size))
+		for i := len(slots) / 2; i < len(slots); i++ {
+			slots[i] = other
+		}
+		r.Slots.Write(e.Offset, slots)
+		low := map[netip.Addr]int{}
+		for i := range uint16(100) {
+			in := f.to(twice, protocol)
+			in.from = netip.AddrPortFrom(f.client, 45000+i)
+			led := r.forwards(t, in)
+			if led.from.Port() < DefaultFirstPort+DefaultPorts/2 {
+				low[led.dst.Addr()]++
+			}
+		}
+		if low[f.remote] < 5 || low[f.second] < 5 {
+			t.Errorf("of 100 flows the ports in the lower half are %v", low)
+		}
+	})
+}
+
+// A port of a connection that was closed is left to the backend while that may be in
+// TIME_WAIT, as long as there is another.
+func TestPacketPortsThatWait(t *testing.T) {
+	r := newRoad(t, PacketsConfig{FirstPort: 20000, Ports: 2})
+	for _, f := range families {
+		var ports []uint16
+		opens := func(client uint16) frame {
+			in := f.to(elsewhere, unix.IPPROTO_TCP)
+			in.from = netip.AddrPortFrom(f.client, client)
+			led := r.forwards(t, in)
+			ports = append(ports, led.from.Port())
+			return led
+		}
+		closes := func(led frame, client uint16) {
+			r.forwards(t, answers(led))
+			in := f.to(elsewhere, unix.IPPROTO_TCP)
+			in.from, in.flags = netip.AddrPortFrom(f.client, client), rst
+			r.forwards(t, in)
+		}
+		closes(opens(46000), 46000)
+		r.ages(t, 30*time.Second)
+		closes(opens(46001), 46001)
+		r.ages(t, 30*time.Second) // the first is 60 s old now
+		r.ages(t, time.Millisecond)
+		opens(46002)
+		opens(46003) // no other is left
+		if ports[0] == ports[1] || ports[2] != ports[0] || ports[3] != ports[1] {
+			t.Errorf("%s: ports %v", f.name, ports)
+		}
+	}
+}
+
+// Packets of one flow that begin it at once on two CPUs come to one port: the entry that
+// another one added is the flow's own, and what is complete is not taken apart.
+func TestPacketBegunTwice(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		for _, port := range []uint16{here, elsewhere} {
+			in := f.to(port, protocol)
+			in.from = netip.AddrPortFrom(f.client, 47000)
+			first := r.led(t, in)
+			// As it is when the other CPU has taken the port, and is about to add the flow.
+			r.deletes(t, packetMapConntrack, in.from)
+			if again := r.led(t, in); again.from != first.from || again.dst != first.dst {
+				t.Errorf("port %d: from %v to %v, and from %v to %v", port, first.from, first.dst, again.from, again.dst)
+			}
+			if !r.speaksFor(t, f, answers(first), in.dst) {
+				t.Errorf("port %d: the answer is not translated", port)
+			}
+		}
+	})
+}
+
+// deletes takes the entry of a client's flow out of a map.
+func (r *road) deletes(t *testing.T, name string, client netip.AddrPort) {
+	t.Helper()
+	m := r.flows[name]
+	var key, value []byte
+	var found [][]byte
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		if binary.BigEndian.Uint16(key[32:]) == client.Port() {
+			found = append(found, slices.Clone(key))
+		}
+	}
+	if err := entries.Err(); err != nil || len(found) == 0 {
+		t.Fatalf("%d entries: %v", len(found), err)
+	}
+	for _, key := range found {
+		if err := m.Delete(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -108,6 +108,8 @@ func (p *Packets) load(d *Datapath) (err error) {
 		}
 	}
 	setEntries(spec.Maps, d.cfg.sizes())
+	// A frontend for packets is one for sockets too, so that there is room for the node's.
+	spec.Maps[packetMapOwned].MaxEntries = d.cfg.sizes().Frontends
 	for _, name := range []string{packetMapConntrack, packetMapNat} {
 		spec.Maps[name].MaxEntries = p.cfg.Flows
 	}

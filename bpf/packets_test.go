@@ -632,3 +632,19 @@ func TestFlowMemory(t *testing.T) {
 		t.Errorf("%d flows take %d bytes, said to be %d", flows, got, want)
 	}
 }
+
+// Every frontend for packets may have an address of its own, and all at once another.
+func TestPacketAddresses(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	frontends := SmallSizes().Frontends
+	if got := r.Packets.maps[packetMapOwned].MaxEntries(); got != frontends {
+		t.Errorf("there is room for %d addresses, and for %d frontends", got, frontends)
+	}
+	owned := map[netip.Addr]Owned{}
+	for a := families[0].service; len(owned) < int(frontends/2); a = a.Next() {
+		owned[a] = ServiceAddress
+	}
+	if err := r.SetOwned(owned); err != nil {
+		t.Error(err)
+	}
+}

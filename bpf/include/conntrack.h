@@ -60,6 +60,7 @@ struct {
 #define LIFE_OPENING (60 * SECOND)       // TCP without an answer: SYNs are repeated so long
 #define LIFE_OPEN (8000 * SECOND)        // TCP: more than the usual two hours between keepalives
 #define LIFE_CLOSED (10 * SECOND)        // TCP after both ends, or a reset
+#define LIFE_WAIT (60 * SECOND)          // the same, while there is another: the backend may be in TIME_WAIT
 #define LIFE_DATAGRAM (30 * SECOND)      // UDP without an answer
 #define LIFE_CONVERSATION (180 * SECOND) // UDP
 
@@ -110,6 +111,13 @@ static __always_inline __u64 flow_life(__u32 flags, __u8 protocol)
 static __always_inline bool flow_is_over(const struct conntrack *c, __u8 protocol, __u64 now)
 {
 	return (__s64)(now - READ_ONCE(c->seen)) > (__s64)flow_life(READ_ONCE(c->flags), protocol);
+}
+
+// flow_waits says whether the backend of a closed connection may hold its port still.
+static __always_inline bool flow_waits(const struct conntrack *c, __u8 protocol, __u64 now)
+{
+	return protocol == IPPROTO_TCP && flow_is_closed(READ_ONCE(c->flags)) &&
+	       (__s64)(now - READ_ONCE(c->seen)) <= (__s64)LIFE_WAIT;
 }
 
 // flow_sees takes note of a packet. Entries are written only when something changes,
@@ -166,6 +174,15 @@ static __always_inline bool flow_may_answer(const struct conntrack *c, const str
 	if (!flow_backend(c, reply, &head) || flow_is_over(c, reply->protocol, now))
 		return false;
 	return head_state(head) != BACKEND_FREE && (head_state(head) != BACKEND_ENDED || reply->protocol == IPPROTO_TCP);
+}
+
+// flow_is_ready says whether the flow's backend takes new clients.
+static __always_inline bool flow_is_ready(const struct conntrack *c, const struct tuple *reply, bool v4)
+{
+	__u64 head;
+	struct backend *b = flow_backend(c, reply, &head);
+
+	return b && backend_standing(b, head, b->service, v4) == STANDING_READY;
 }
 
 // flow_trusts forgets that a flow began on a backend held for down: it is not, and a

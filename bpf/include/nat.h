@@ -8,6 +8,10 @@
 #include "packet.h"
 #include "select.h"
 
+// The port is of another hash than the backend: else each of n backends would have an nth
+// of the ports to begin with.
+#define PORT_SEED 0x9e3779b97f4a7c15ULL
+
 // So many ports are tried. With nine of ten in use all are taken in 4 of 100 cases.
 #define CLAIM_TRIES 32
 
@@ -74,13 +78,13 @@ static __always_inline __u32 socket_state(struct __sk_buff *skb, struct packet *
 // is_taken says whether a socket of this node has the port of p->reply: at the node's
 // address any, and at a client's one that is connected to that, where the backend is the
 // node itself. Of a pod's sockets nothing is known here.
-static __always_inline bool is_taken(struct __sk_buff *skb, struct packet *p, bool host)
+static __always_inline bool is_taken(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 state;
 
 	if (!p->local)
 		return socket_state(skb, p, &p->reply);
-	if (!host)
+	if (!p->host)
 		return false;
 	p->to = tuple_reversed(&p->reply);
 	state = socket_state(skb, p, &p->to);
@@ -88,10 +92,11 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct packet *p, bo
 }
 
 // nat_reclaim takes the entry of a port away from a flow that is over. One whose flow
-// is not there may be about to come: its CPU adds that next.
-static __always_inline bool nat_reclaim(const struct tuple *reply, __u64 now)
+// is not there may be about to come: its CPU adds that next. A port at which the backend
+// may wait for what is left of its last connection is noted, for want of another.
+static __always_inline bool nat_reclaim(struct packet *p)
 {
-	struct nat *n = bpf_map_lookup_elem(&nat, reply);
+	struct nat *n = bpf_map_lookup_elem(&nat, &p->reply);
 	struct conntrack *c;
 	struct tuple client;
 
@@ -99,14 +104,30 @@ static __always_inline bool nat_reclaim(const struct tuple *reply, __u64 now)
 		return true;
 	client = n->flow;
 	c = bpf_map_lookup_elem(&conntrack, &client);
-	if (c && tuple_equal(&c->reply, reply)) {
-		if (!flow_is_over(c, client.protocol, now))
+	if (c && tuple_equal(&c->reply, &p->reply)) {
+		if (!flow_is_over(c, client.protocol, p->now))
 			return false;
+		if (!p->pressed && flow_waits(c, client.protocol, p->now)) {
+			p->waits = p->reply.destination_port;
+			return false;
+		}
 		bpf_map_delete_elem(&conntrack, &client);
-	} else if ((__s64)(now - READ_ONCE(n->born)) < (__s64)SECOND) {
+	} else if ((__s64)(p->now - READ_ONCE(n->born)) < (__s64)SECOND) {
 		return false;
 	}
-	bpf_map_delete_elem(&nat, reply);
+	bpf_map_delete_elem(&nat, &p->reply);
+	return true;
+}
+
+// nat_is_ours says whether a flow has the entry of a port already: another CPU added it
+// for another packet, or it is what is left of the flow.
+static __always_inline bool nat_is_ours(const struct packet *p)
+{
+	struct nat *n = bpf_map_lookup_elem(&nat, &p->reply);
+
+	if (!n || !tuple_equal(&n->flow, &p->client))
+		return false;
+	WRITE_ONCE(n->born, p->now);
 	return true;
 }
 
@@ -117,7 +138,9 @@ static __noinline int nat_take(struct packet *p)
 	struct nat n = { .flow = p->client, .born = p->now };
 	int err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
 
-	if (err == -ERR_EXIST && nat_reclaim(&p->reply, p->now))
+	if (err == -ERR_EXIST && nat_is_ours(p))
+		return 0;
+	if (err == -ERR_EXIST && nat_reclaim(p))
 		err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
 	return err;
 }
@@ -136,16 +159,18 @@ static __always_inline __u64 flow_hash(const struct tuple *t)
 // client's own is left as it is where its backend does not know it from another flow.
 static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct packet *p)
 {
-	bool host = owned_flags_of(&p->reply.source) & OWNED_NODE;
-	__u64 hash = flow_hash(&p->client);
+	__u64 hash = mix(flow_hash(&p->client) ^ PORT_SEED);
+	int err;
 
+	p->host = owned_flags_of(&p->reply.source) & OWNED_NODE;
+	p->pressed = false;
+	p->waits = 0;
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		__u16 port = nat_port_first + (__u16)(((hash >> 32) * nat_port_count) >> 32);
-		int err;
 
 		p->reply.destination_port = i == 0 && p->local ? p->client.source_port : bpf_htons(port);
 		hash = mix(hash + i);
-		if (is_taken(skb, p, host))
+		if (is_taken(skb, p))
 			continue;
 		err = opaque(p, nat_take(p));
 		if (!err)
@@ -153,5 +178,10 @@ static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct pa
 		if (err != -ERR_EXIST)
 			return PACKET_FULL;
 	}
-	return PACKET_EXHAUSTED;
+	if (!p->waits)
+		return PACKET_EXHAUSTED;
+	p->pressed = true;
+	p->reply.destination_port = p->waits;
+	err = opaque(p, nat_take(p));
+	return !err ? PACKET_PASSED : err == -ERR_EXIST ? PACKET_EXHAUSTED : PACKET_FULL;
 }

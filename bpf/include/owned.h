@@ -15,7 +15,7 @@ enum owned_flags {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 16);
+	__uint(max_entries, 1); // set by the loader
 	__type(key, struct address);
 	__type(value, __u32);
 } owned SEC(".maps");

@@ -82,11 +82,14 @@ struct packet {
 
 	// Of the flow that it belongs to.
 	bool local;          // the backend is on this node
+	bool host;           // the backend has an address of this node
 	bool anyway;         // it is held for down, as all are
 	bool lost;           // it is of a connection that is not known here
 	struct tuple client; // of the client's packets
 	struct tuple reply;  // of the backend's
 	__u64 now;           // bpf_ktime_get_ns()
+	__be16 waits;        // a port that may be had if there is no other, 0 is none
+	bool pressed;        // there is no other
 
 	// What it becomes.
 	struct tuple to;
