@@ -267,10 +267,13 @@ static __always_inline bool answers_syn(const struct packet *p, __u32 syn)
 // is_of_flow says whether a segment that a backend sent, or an error about one to it, is
 // of the connection that was led there. The client may have one with the pod itself,
 // which has the same addresses and ports; but a pod has only one of them at a time, and
-// the SYN that is acknowledged tells which.
+// the SYN that is acknowledged tells which. Of a backend elsewhere the port is the flow's
+// alone, and what it says of an earlier connection with that lets the client try again at
+// once.
 static __always_inline bool is_of_flow(const struct packet *p, struct conntrack *c)
 {
-	bool answered = READ_ONCE(c->flags) & FLOW_ANSWERED;
+	__u32 flags = READ_ONCE(c->flags);
+	bool answered = flags & FLOW_ANSWERED || !(flags & FLOW_LOCAL);
 	__u32 syn = READ_ONCE(c->syn);
 
 	if (p->tuple.protocol != IPPROTO_TCP)
