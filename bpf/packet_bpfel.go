@@ -8,9 +8,40 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
 )
+
+type packetAddress struct {
+	_    structs.HostLayout
+	Word [4]uint32
+}
+
+type packetBackend struct {
+	_        structs.HostLayout
+	Head     uint64
+	Service  uint32
+	Node     uint32
+	Address  packetAddress
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
+	Zone     uint32
+	Failures uint32
+	Resets   uint32
+}
+
+type packetConntrack struct {
+	_         structs.HostLayout
+	Reply     packetTuple
+	Reference uint64
+	Seen      uint64
+	Service   uint32
+	Flags     uint32
+	Syn       uint32
+	Reserved  [3]uint32
+}
 
 type packetFlowFlags uint32
 
@@ -23,6 +54,45 @@ const (
 	packetFlowFlagsFLOW_ANYWAY      packetFlowFlags = 32
 )
 
+type packetFragment struct {
+	_               structs.HostLayout
+	Key             packetFragmentKey
+	SourcePort      uint16
+	DestinationPort uint16
+	Pad             uint32
+	Seen            uint64
+}
+
+type packetFragmentKey struct {
+	_           structs.HostLayout
+	Source      packetAddress
+	Destination packetAddress
+	Id          uint32
+	Protocol    uint8
+	Pad         [3]uint8
+}
+
+type packetFrontend struct {
+	_       structs.HostLayout
+	Key     packetFrontendKey
+	Service uint32
+}
+
+type packetFrontendKey struct {
+	_        structs.HostLayout
+	Address  packetAddress
+	Port     uint16
+	Protocol uint8
+	Scope    uint8
+}
+
+type packetNat struct {
+	_        structs.HostLayout
+	Flow     packetTuple
+	Born     uint64
+	Reserved [1]uint64
+}
+
 type packetOwnedFlags uint32
 
 const (
@@ -30,6 +100,48 @@ const (
 	packetOwnedFlagsOWNED_SERVICE packetOwnedFlags = 2
 	packetOwnedFlagsOWNED_PINGED  packetOwnedFlags = 4
 )
+
+type packetPacket struct {
+	_     structs.HostLayout
+	Tuple packetTuple
+	Ip    struct {
+		_           structs.HostLayout
+		Source      packetAddress
+		Destination packetAddress
+	}
+	Id              uint32
+	At              uint32
+	End             uint32
+	Inner           uint32
+	InnerAt         uint32
+	Owned           uint32
+	Kind            uint8
+	Hops            uint8
+	Flags           uint8
+	_               [1]byte
+	Sequence        uint32
+	Acknowledgement uint32
+	V4              bool
+	More            bool
+	Later           bool
+	Local           bool
+	Anyway          bool
+	Lost            bool
+	_               [2]byte
+	Client          packetTuple
+	Reply           packetTuple
+	_               [4]byte
+	Now             uint64
+	To              packetTuple
+	IpTo            struct {
+		_           structs.HostLayout
+		Source      packetAddress
+		Destination packetAddress
+	}
+	Was     packetTuple
+	Becomes packetTuple
+	Said    uint64
+}
 
 type packetPacketEvent uint32
 
@@ -66,6 +178,29 @@ const (
 	packetPacketOutcomePACKET_FAILED     packetPacketOutcome = 20
 	packetPacketOutcomePACKET_OUTCOMES   packetPacketOutcome = 21
 )
+
+type packetService struct {
+	_        structs.HostLayout
+	Primary  uint64
+	Backup   uint64
+	Settings uint64
+	Owner    uint64
+}
+
+type packetSlots struct {
+	_       structs.HostLayout
+	Backend [2]uint32
+}
+
+type packetTuple struct {
+	_               structs.HostLayout
+	Source          packetAddress
+	Destination     packetAddress
+	SourcePort      uint16
+	DestinationPort uint16
+	Protocol        uint8
+	Pad             [3]uint8
+}
 
 // Names of all BPF objects in the ELF.
 //
