@@ -125,13 +125,17 @@ type packetPacket struct {
 	More            bool
 	Later           bool
 	Local           bool
+	Host            bool
 	Anyway          bool
 	Lost            bool
-	_               [2]byte
+	_               [1]byte
 	Client          packetTuple
 	Reply           packetTuple
 	_               [4]byte
 	Now             uint64
+	Waits           uint16
+	Pressed         bool
+	_               [1]byte
 	To              packetTuple
 	IpTo            struct {
 		_           structs.HostLayout
@@ -140,6 +144,7 @@ type packetPacket struct {
 	}
 	Was     packetTuple
 	Becomes packetTuple
+	_       [4]byte
 	Said    uint64
 }
 
