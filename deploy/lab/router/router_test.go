@@ -139,7 +139,12 @@ func (n *network) dir() string {
 // await waits until the kernel has exactly these routes.
 func (n *network) await(name string, want ...string) {
 	n.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	n.awaitFor(20*time.Second, name, want...)
+}
+
+func (n *network) awaitFor(patience time.Duration, name string, want ...string) {
+	n.t.Helper()
+	deadline := time.Now().Add(patience)
 	var got []string
 	for time.Now().Before(deadline) {
 		if got = n.routes(name); slices.Equal(got, want) {
@@ -281,12 +286,13 @@ func testSilence(t *testing.T, kind router.Kind) {
 	n.in("peer", "link", "set", "tor", "down")
 	n.await("tor")
 
-	// They come back as anybody does.
+	// They come back as anybody does. GoBGP, told that the hold timer expired, hears
+	// nobody for half a minute.
 	n.in("n1", "link", "set", "eth0", "up")
 	n.in("n1", "addr", "replace", "fd00:9::1/64", "dev", "eth0", "nodad")
 	n.in("peer", "link", "set", "tor", "up")
 	n.in("peer", "addr", "replace", "fd00:9:1::1/127", "dev", "tor", "nodad")
-	n.await("tor", all...)
+	n.awaitFor(time.Minute, "tor", all...)
 }
 
 // What FRR's daemons leave when they are killed goes with them.
