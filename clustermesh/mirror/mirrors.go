@@ -15,8 +15,8 @@ import (
 
 // Times of the mirrors.
 const (
-	// stateEvery is how often a state is written of which only the revision
-	// changed.
+	// stateEvery is how often the states are written again: readers whose store
+	// was away believe none before.
 	stateEvery = 5 * time.Second
 	// refreshEvery is how often the markers are written again; see
 	// etcd.Writer.Refresh. The first time is early: readers of a store whose
@@ -162,8 +162,8 @@ func (m *Mirrors) Run(ctx context.Context) error {
 }
 
 // report writes the states that changed, with everything that is staged, and
-// publishes the status. With all it also writes those of which only the
-// revision changed.
+// publishes the status. With all it writes also those that are as they were, or
+// have but another revision.
 func (m *Mirrors) report(ctx context.Context, all bool) error {
 	now := time.Now()
 	for _, name := range sortedKeys(m.peers) {
@@ -172,7 +172,7 @@ func (m *Mirrors) report(ctx context.Context, all bool) error {
 			continue // until something is heard, the state is what it was
 		}
 		s := p.describe(now)
-		if p.state != nil && sameState(p.state, s) && p.told && (!all || p.state.Revision == s.Revision) {
+		if p.state != nil && sameState(p.state, s) && p.told && !all {
 			continue
 		}
 		if err := m.state(name, p, s); err != nil {
