@@ -26,6 +26,9 @@ type Table[T any] struct {
 	// Decode turns a value into a T. An error is delivered as an Invalid event
 	// and the reader keeps the last good value. It must not keep value.
 	Decode func(key string, value []byte) (T, error)
+	// Repeats says of a key whether its value is delivered again when it is written
+	// again unchanged, because that says that it is still true. Nil is of none.
+	Repeats func(key string) bool
 
 	// Marker names the marker that vouches for a key; false when it needs
 	// none. It is nil when no key needs one, and so are the fields below.

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -94,7 +95,7 @@ func (t *tracker[T]) add(kv KV) {
 		t.mark(t.group(kv.Key, prefix), kv)
 		return
 	}
-	t.group(t.table.marker(kv.Key), "").stage(kv, hash, t.decode)
+	t.group(t.table.marker(kv.Key), "").stage(kv, t.known(kv, hash), t.decode)
 }
 
 // end ends a complete listing and delivers the difference: what is new or
@@ -190,7 +191,7 @@ func (t *tracker[T]) apply(changes []change) (refill []string) {
 		if prefix, ok := t.table.contents(c.Key); ok {
 			t.marker(t.group(c.Key, prefix), c)
 		} else {
-			t.data(c, hash)
+			t.data(c, t.known(c.KV, hash))
 		}
 	}
 	return t.wanted()
@@ -226,6 +227,15 @@ func (t *tracker[T]) data(c change, hash uint64) {
 	if ok {
 		t.events = append(t.events, e)
 	}
+}
+
+// known is what tells a value from the one that the reader has: the hash of it, and
+// when it was written where that says something.
+func (t *tracker[T]) known(kv KV, hash uint64) uint64 {
+	if t.table.Repeats == nil || !t.table.Repeats(kv.Key) {
+		return hash
+	}
+	return hash ^ bits.ReverseBytes64(uint64(kv.Revision))
 }
 
 // changeEpoch takes note that the store was given another epoch, and returns what

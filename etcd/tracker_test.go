@@ -206,6 +206,23 @@ func TestTracker(t *testing.T) {
 	}
 }
 
+// A value that is written again unchanged is news only where that says something.
+func TestRepeats(t *testing.T) {
+	table := plain()
+	table.Repeats = func(key string) bool { return key == "a/1" }
+	tr := newTracker(table)
+	for _, row := range [][2]string{
+		{"list 1 9 E a/1=x@3 a/2=x@4 m/a=E@5", "+a/1=x +a/2=x synced m/a"},
+		{"watch a/1=x@10 a/2=x@11", "+a/1=x"},
+		{"list 1 12 E a/1=x@10 a/2=x@11 m/a=E@5", ""},
+		{"list 1 14 E a/1=x@13 a/2=x@14 m/a=E@5", "+a/1=x"},
+	} {
+		if got := step(t, tr, row[0]); got != row[1] {
+			t.Errorf("%s: %q, want %q", row[0], got, row[1])
+		}
+	}
+}
+
 func TestUnsyncedSaysWhy(t *testing.T) {
 	for lines, want := range map[string]error{
 		"list 1 9 E a/1=x@3":                    ErrNoMarker,

@@ -68,11 +68,21 @@ func Table(prefix string) etcd.Table[clustermesh.Object] {
 			shared.object(o)
 			return o, nil
 		},
+		Repeats:  isState,
 		Marker:   clustermesh.MarkerAt,
 		Contents: contents,
 		Epoch:    clustermesh.MarkerEpoch,
 		EpochKey: clustermesh.EpochKey,
 	}
+}
+
+// isState says whether a mirror says there what it is: written again, that is said again.
+func isState(key string) bool {
+	if !strings.HasSuffix(key, "/"+string(clustermesh.KindState)) {
+		return false
+	}
+	k, err := clustermesh.ParseKey(key)
+	return err == nil && k.Kind == clustermesh.KindState
 }
 
 // contents returns the prefix of what a marker vouches for.

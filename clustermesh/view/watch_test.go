@@ -124,6 +124,17 @@ func TestWatch(t *testing.T) {
 	expect(t, "thawed", inputText(r.view, "shop/cart"), "east#7 prio 4")
 }
 
+// What a mirror says of itself is said again when it is written again; a service of the
+// same name is a service.
+func TestStatesRepeat(t *testing.T) {
+	repeats := Table(clustermesh.Root).Repeats
+	for key, want := range map[string]bool{"mirror/west/state": true, "export/services/shop/state": false, "mirror/west/nodes/state": false, "export/cluster": false} {
+		if repeats(clustermesh.Root+key) != want {
+			t.Errorf("%s repeats: not %v", key, want)
+		}
+	}
+}
+
 func TestNamesAreShared(t *testing.T) {
 	var n names
 	s := func(node string) *clustermesh.EndpointSlice {
