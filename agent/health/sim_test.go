@@ -565,6 +565,20 @@ func TestReturnNeedsMoreThanSeemingFreshness(t *testing.T) {
 	}
 }
 
+// returnsUnsure holds that somebody comes back to another only once its mirror would have
+// been found stale.
+func (w *world) returnsUnsure(t *testing.T, to, who Name) {
+	t.Helper()
+	w.run(Unsure - time.Second)
+	if got := w.state(to, who); got != clustermesh.VerdictDown {
+		t.Errorf("of a mirror that only seems to follow, it is %v", got)
+	}
+	w.run(3 * time.Second)
+	if got := w.state(to, who); got != clustermesh.VerdictUp {
+		t.Errorf("of one that would have been found stale, it is %v", got)
+	}
+}
+
 // An agent that was restarted did not see what its mirror did during the fall: that it
 // follows since proves nothing for as long as it may take to find out that it does not.
 func TestReturnAfterARestart(t *testing.T) {
@@ -575,14 +589,7 @@ func TestReturnAfterARestart(t *testing.T) {
 	w.run(1500 * time.Millisecond)
 	w.restart(a)
 	b.dead, b.life = false, Life{Epoch: 1}
-	w.run(Unsure - time.Second)
-	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
-		t.Errorf("of a mirror that only seems to follow, it is %v", got)
-	}
-	w.run(3 * time.Second)
-	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
-		t.Errorf("of one that would have been found stale, it is %v", got)
-	}
+	w.returnsUnsure(t, a.name, b.name)
 }
 
 // The mirror seems to follow again after our own store was away for a moment, which is no
@@ -598,14 +605,7 @@ func TestReturnAfterABlip(t *testing.T) {
 	w.follow(a, 0)
 	w.run(Unsure)
 	w.follow(a, 0, "a", "b")
-	w.run(Unsure - time.Second)
-	if got := w.state(a.name, b.name); got != clustermesh.VerdictDown {
-		t.Errorf("of a mirror that only seems to follow, it is %v", got)
-	}
-	w.run(3 * time.Second)
-	if got := w.state(a.name, b.name); got != clustermesh.VerdictUp {
-		t.Errorf("of one that would have been found stale, it is %v", got)
-	}
+	w.returnsUnsure(t, a.name, b.name)
 }
 
 // What was down and runs something else since comes back with a fresh mirror only.
