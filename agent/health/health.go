@@ -68,8 +68,7 @@ type Pool interface {
 // Balancer is told what is down, and after a start without the store where whose
 // backends are; loadbalancer.LoadBalancer is one.
 type Balancer interface {
-	SetClusterHealth(ctx context.Context, cluster uint16, h loadbalancer.Health) error
-	SetNodeHealth(ctx context.Context, cluster uint16, node string, h loadbalancer.Health) error
+	Judge(context.Context, loadbalancer.Verdict) error
 	SetPlaces(ctx context.Context, all []loadbalancer.Place) error
 }
 
@@ -117,13 +116,12 @@ type Health struct {
 	wake    time.Time
 	// usedAt is when it was asked which nodes services use.
 	usedAt time.Time
-	// told are verdicts for the balancer, the oldest first; ordered is what it was
-	// told last or will be.
+	// told are verdicts for the balancer, the oldest first.
 	told      []order
-	ordered   map[Name]loadbalancer.Health
+	ordered   map[Name]ordered
 	overrides []Override
-	// owed are those of whom it is unsaid that they are up: see unsaid; caughtUp is
-	// when that was last looked at.
+	// owed are those of whom the balancer was not told everything: see known; caughtUp
+	// is when that was last looked at.
 	owed     map[Name]struct{}
 	caughtUp time.Time
 	// members are those of the pool; inquiries are ours, by number, and answers
@@ -156,7 +154,7 @@ func New(c Config, d Deps) *Health {
 	h := &Health{
 		config: c, deps: d,
 		hands: make(chan hand), surveys: make(chan *inquiry), news: make(chan Event, maxNews), heard: make(chan func(*Machine)), files: make(chan files, 1),
-		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]loadbalancer.Health{}, owed: map[Name]struct{}{},
+		inquiries: map[uint64]*inquiry{}, view: view.New(c.Node), ordered: map[Name]ordered{}, owed: map[Name]struct{}{},
 	}
 	h.snapshot.Store(&Snapshot{Mode: c.Mode, Verdicts: []Verdict{}})
 	return h
@@ -307,10 +305,10 @@ func (h *Health) use(now time.Time) {
 // changed hands a verdict on, and writes it down if it is news.
 func (h *Health) changed(c Change, now time.Time) {
 	who := Name{c.Cluster, c.Node}
-	if b := bits(c.Verdict); b != 0 || c.Override || !h.unsaid(who) {
-		h.order(who, b)
+	if c.State == "" {
+		h.part(who)
 	} else {
-		h.owed[who] = struct{}{}
+		h.order(c.Verdict)
 	}
 	if c.AddressDown|c.PodsDown|c.WasIn != 0 {
 		h.saveWithin(saveDown)

@@ -122,11 +122,7 @@ func (l *listener) wait(until chan struct{}) {
 	l.hold = until
 }
 
-func (l *listener) SetClusterHealth(ctx context.Context, cluster uint16, h loadbalancer.Health) error {
-	return l.SetNodeHealth(ctx, cluster, "", h)
-}
-
-func (l *listener) SetNodeHealth(ctx context.Context, cluster uint16, node string, h loadbalancer.Health) error {
+func (l *listener) Judge(ctx context.Context, v loadbalancer.Verdict) error {
 	l.mu.Lock()
 	hold := l.hold
 	l.mu.Unlock()
@@ -138,7 +134,14 @@ func (l *listener) SetNodeHealth(ctx context.Context, cluster uint16, node strin
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.told = append(l.told, fmt.Sprintf("%d/%s %d", cluster, node, h))
+	told := fmt.Sprintf("%d/%s %d", v.Cluster, v.Node, v.Down)
+	switch {
+	case v.Gone:
+		told = fmt.Sprintf("%d/%s gone", v.Cluster, v.Node)
+	case v.Known != loadbalancer.Everything:
+		told += fmt.Sprintf(" of %d", v.Known)
+	}
+	l.told = append(l.told, told)
 	return nil
 }
 
@@ -265,6 +268,57 @@ func TestShell(t *testing.T) {
 		}
 		if e := s.Snapshot().Events(0)[0]; len(e.Evidence) != 2 || len(s.Snapshot().Events(1)) != 1 {
 			t.Errorf("the first is %+v", e)
+		}
+	})
+}
+
+// The object of a dead node is deleted: its endpoints may be listed for longer, and so
+// the balancer is not told that it is up. Made anew, it is up when it answers.
+func TestShellNodeGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.wire.be(true, addr(2, 2), pods(2, 2))
+		s.after(3 * time.Second)
+		s.balancer.heard()
+		key := clustermesh.Key{Area: clustermesh.Mirror, Cluster: "west", Kind: clustermesh.KindNodes, Name: "west-2"}.String()
+		s.batches <- view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Delete, Key: key, Revision: 2}}}
+		s.after(3 * time.Second)
+		if told := s.balancer.heard(); !slices.Equal(told, []string{"2/west-2 gone"}) || s.state("west", "west-2") != "" {
+			t.Errorf("the balancer was told %q", told)
+		}
+		s.batches <- mesh2()
+		s.after(3 * time.Second)
+		if told := s.balancer.heard(); !slices.Equal(told, []string{"2/west-2 15"}) {
+			t.Errorf("made anew: told %q", told)
+		}
+		s.wire.be(false, addr(2, 2), pods(2, 2))
+		s.after(30 * time.Second)
+		if told := s.balancer.heard(); len(told) == 0 || told[len(told)-1] != "2/west-2 0" {
+			t.Errorf("made anew, and it answers: told %q", told)
+		}
+	})
+}
+
+// An agent without records says of a node what answered it, and of the rest nothing: an
+// earlier one may have called that down.
+func TestShellKnowsInPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, Config{RunDir: t.TempDir(), Mode: On})
+		defer s.stop()
+		s.wire.be(true, addr(2, 2))
+		s.batches <- mesh2()
+		s.after(5 * time.Second)
+		of := func() []string {
+			return slices.DeleteFunc(s.balancer.heard(), func(t string) bool { return !strings.HasPrefix(t, "2/west-2 ") })
+		}
+		if told := of(); !slices.Equal(told, []string{fmt.Sprintf("2/west-2 0 of %d", loadbalancer.PodsDown)}) {
+			t.Errorf("its pods' prefix answers alone: told %q", told)
+		}
+		s.wire.be(false, addr(2, 2))
+		s.after(5 * time.Second)
+		if told := of(); !slices.Equal(told, []string{"2/west-2 0"}) {
+			t.Errorf("all answers: told %q", told)
 		}
 	})
 }

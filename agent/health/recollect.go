@@ -122,9 +122,9 @@ func (h *Health) recollect(ctx context.Context) {
 // back what was said by it.
 func (h *Health) disown(cluster string) {
 	h.deps.Log.Warn("what is known of the mesh is of another cluster and is not used", "known", h.survey.Cluster, "cluster", cluster)
-	for who, b := range h.ordered {
-		if b != 0 {
-			h.told = append(h.told, order{cluster: h.mesh.ids[who.Cluster], node: who.Node})
+	for who, o := range h.ordered {
+		if o.down != 0 {
+			h.tellBalancer(h.mesh.ids[who.Cluster], who.Node, ordered{known: loadbalancer.Everything})
 		}
 	}
 	clear(h.ordered)

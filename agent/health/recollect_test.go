@@ -279,12 +279,12 @@ func TestClusterRenumbered(t *testing.T) {
 func TestIDPassesOn(t *testing.T) {
 	for range 200 { // they are in no order
 		h := New(Config{}, Deps{})
-		h.ordered = map[Name]loadbalancer.Health{{Cluster: "west"}: loadbalancer.ClusterDown, {Cluster: "north"}: loadbalancer.ClusterDown}
+		h.ordered = map[Name]ordered{{Cluster: "west"}: {down: loadbalancer.ClusterDown}, {Cluster: "north"}: {down: loadbalancer.ClusterDown}}
 		h.mesh.ids = map[string]uint16{"west": 9, "north": 2}
 		h.renumber(map[string]uint16{"west": 2, "north": 5})
 		held := map[uint16]loadbalancer.Health{}
 		for _, o := range h.told {
-			held[o.cluster] = o.health
+			held[o.verdict.Cluster] = o.verdict.Down
 		}
 		if want := map[uint16]loadbalancer.Health{2: loadbalancer.ClusterDown, 5: 0, 9: loadbalancer.ClusterDown}; !maps.Equal(held, want) {
 			t.Fatalf("told %v, want %v", held, want)

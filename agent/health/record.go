@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"tombolo.io/tombolo/clustermesh"
 )
 
 // Record is what is kept of a node while no agent runs: one that dies then is
@@ -122,16 +124,41 @@ func (m *Machine) recall(n *node) {
 	}
 }
 
-// Proven reports whether what is asked of a node has all answered since the machine
-// began, so that nothing that was known before speaks against it; of a cluster,
-// something in each family. Who is not asked has nothing to prove.
-func (m *Machine) Proven(who Name) bool {
-	if who.Node != "" {
-		n := m.nodes[who]
-		return n == nil || who == m.self || !slices.ContainsFunc(kindsOf(n), func(k Kind) bool { return !n.track[k].heard })
+// Proven returns the families in which a node's own addresses, and those of its pods,
+// answered since the machine began, so that nothing that was known before speaks
+// against them; of a cluster, those in which something of it did, twice. What is not
+// asked follows the same of the other family, and else has nothing to prove.
+func (m *Machine) Proven(who Name) (own, pods clustermesh.Families) {
+	if who.Node == "" {
+		in := m.provenOf(who.Cluster)
+		return in, in
 	}
+	n := m.nodes[who]
+	if n == nil || who == m.self {
+		return clustermesh.AllFamilies, clustermesh.AllFamilies
+	}
+	for f := range families {
+		if n.proven(f.own()) {
+			own |= f.set()
+		}
+		if n.proven(f.pods()) {
+			pods |= f.set()
+		}
+	}
+	return own, pods
+}
+
+func (n *node) proven(k Kind) bool {
+	if other := k.other(); !n.Ask[k].IsValid() && n.Ask[other].IsValid() {
+		k = other
+	}
+	return !n.Ask[k].IsValid() || n.track[k].heard
+}
+
+// provenOf is Proven of a cluster.
+func (m *Machine) provenOf(cluster string) (in clustermesh.Families) {
 	var asked, heard [families]bool
-	if c := m.clusters[who.Cluster]; c != nil && who.Cluster != m.self.Cluster {
+	if c := m.clusters[cluster]; c != nil && cluster != m.self.Cluster {
 		for _, n := range c.nodes {
 			for _, k := range kindsOf(n) {
 				asked[k.family()] = true
@@ -139,7 +166,16 @@ func (m *Machine) Proven(who Name) bool {
 			}
 		}
 	}
-	return asked == heard
+	for f := range families {
+		by := f
+		if !asked[by] {
+			by = 1 - by
+		}
+		if asked[by] == heard[by] {
+			in |= f.set()
+		}
+	}
+	return in
 }
 
 // kindsOf returns the kinds that are asked of a node.

@@ -39,11 +39,11 @@ func TestVerdictsWhileSettling(t *testing.T) {
 			h.w.step()
 		}
 		h.tell(false)
-		var said []verdict
+		var said []Verdict
 		for range 1 + h.r.IntN(4) {
 			c := uint16(1 + h.r.IntN(3))
 			h.clusters[c] = ClusterDown * Health(h.r.IntN(2))
-			said = append(said, verdict{nodeName{cluster: c}, h.clusters[c]})
+			said = append(said, Verdict{Cluster: c, Down: h.clusters[c], Known: Everything})
 		}
 		var saying sync.WaitGroup
 		saying.Go(func() {
@@ -98,12 +98,12 @@ func BenchmarkVerdictWhileFlipping(b *testing.B) {
 		stop := make(chan struct{})
 		said := make(chan map[uint16]time.Time, 1)
 		go func() { said <- sayVerdicts(l, stop) }()
-		l.judge(verdict{nodeName{cluster: 2}, down})
+		l.judge(Verdict{Cluster: 2, Down: down, Known: Everything})
 		l.settle(time.Now())
 		close(stop)
 		for cluster, at := range <-said {
 			took = append(took, c.stored[cluster].Sub(at))
-			l.judge(verdict{nodeName{cluster: cluster}, 0})
+			l.judge(Verdict{Cluster: cluster, Down: 0, Known: Everything})
 		}
 		finishAll(l)
 	}
@@ -128,7 +128,7 @@ func sayVerdicts(l *LoadBalancer, stop chan struct{}) map[uint16]time.Time {
 		}
 		at := time.Now()
 		select {
-		case l.verdicts <- verdict{nodeName{cluster: cluster}, ClusterDown}:
+		case l.verdicts <- Verdict{Cluster: cluster, Down: ClusterDown, Known: Everything}:
 			said[cluster] = at
 		case <-stop:
 			return said

@@ -11,7 +11,6 @@ type kernel interface {
 	Target
 	// frontend looks one key up, 0 for none.
 	frontend(f Frontend) (uint32, error)
-	clusterHealth(cluster uint16) Health
 	// head returns a backend's generation and state as one number.
 	head(backend uint32) uint64
 	// run runs a reader in such a way that grace periods wait for it.

@@ -176,7 +176,7 @@ func (h *harness) compare() {
 		}
 	}
 	for c := range clusterNames {
-		if got := h.k.clusterHealth(uint16(c + 1)); got != h.clusters[c+1] {
+		if got := h.k.ClusterHealth(uint16(c + 1)); got != h.clusters[c+1] {
 			h.Errorf("health of cluster %d is %d, want %d", c+1, got, h.clusters[c+1])
 		}
 	}

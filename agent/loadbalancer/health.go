@@ -8,27 +8,27 @@ import (
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
-// verdict is what somebody found out about a node, or about a cluster when the
-// node has no name.
-type verdict struct {
-	nodeName
-	health Health
+// Verdict is what somebody found out about a node, or about a cluster when Node is
+// empty.
+type Verdict struct {
+	Cluster uint16
+	Node    string
+	// Down is what is down, and Known of what the verdict speaks, which is more than
+	// that: of the rest it is not known, and stays what an earlier process stored.
+	Down, Known Health
+	// Gone: it exists no more, and nobody looks at it. What is down stays so for as long
+	// as something lists an endpoint there.
+	Gone bool
 }
 
-// SetClusterHealth passes a verdict about a cluster on. It returns when Run has
-// stored what is down by it, in one byte, or ctx is done; the tables are built
-// anew behind that. What is up again has its place in the tables first.
-func (l *LoadBalancer) SetClusterHealth(ctx context.Context, cluster uint16, h Health) error {
-	return l.tell(ctx, verdict{nodeName{cluster: cluster}, h})
-}
+// who is of whom a verdict speaks.
+func (v Verdict) who() nodeName { return nodeName{v.Cluster, v.Node} }
 
-// SetNodeHealth is SetClusterHealth for a node of a cluster. A verdict about one
-// that no backend names now is kept until one does.
-func (l *LoadBalancer) SetNodeHealth(ctx context.Context, cluster uint16, node string, h Health) error {
-	return l.tell(ctx, verdict{nodeName{cluster, node}, h})
-}
-
-func (l *LoadBalancer) tell(ctx context.Context, v verdict) error {
+// Judge passes a verdict on. It returns when Run has stored what is down by it, in
+// one byte, or ctx is done; the tables are built anew behind that. What is up again
+// has its place in the tables first. A verdict about a node that no backend names now
+// is kept until one does.
+func (l *LoadBalancer) Judge(ctx context.Context, v Verdict) error {
 	select {
 	case l.verdicts <- v:
 		return nil
@@ -39,25 +39,30 @@ func (l *LoadBalancer) tell(ctx context.Context, v verdict) error {
 
 // judge takes a verdict in and stores what is down now. It does nothing more, for
 // the next verdict may wait behind this one.
-func (l *LoadBalancer) judge(v verdict) {
-	before := l.held[v.nodeName]
-	if v.health == 0 {
-		delete(l.held, v.nodeName)
+func (l *LoadBalancer) judge(v Verdict) {
+	who, before := v.who(), l.held[v.who()]
+	if v.Gone {
+		l.part(who)
+		return
+	}
+	delete(l.parted.from, who)
+	if v.Down == 0 {
+		delete(l.held, who)
 	} else {
-		l.held[v.nodeName] = v.health
+		l.held[who] = v.Down
 	}
-	delete(l.rising, v.nodeName)
-	if before&^v.health != 0 {
-		l.rising[v.nodeName] = struct{}{}
+	delete(l.rising, who)
+	if before&^v.Down != 0 {
+		l.rising[who] = v.Known
 	}
-	l.store(v.nodeName, before|v.health)
-	if v.health&^before != 0 && l.config.Down != nil {
+	l.store(who, before|v.Down, v.Known)
+	if v.Down&^before != 0 && l.config.Down != nil {
 		l.config.Down()
 	}
-	if before != v.health {
+	if before != v.Down {
 		l.health = nil
 		l.heard++
-		l.touched[v.nodeName] = struct{}{}
+		l.touched[who] = struct{}{}
 	}
 }
 
@@ -82,21 +87,22 @@ func (l *LoadBalancer) markTouched(now time.Time) {
 	}
 }
 
-// store stores a verdict in the maps.
-func (l *LoadBalancer) store(who nodeName, h Health) {
+// store stores what is down of that of which something is known.
+func (l *LoadBalancer) store(who nodeName, down, known Health) {
 	if who.name == "" {
-		l.state.target.SetClusterHealth(who.cluster, h)
+		t := l.state.target
+		t.SetClusterHealth(who.cluster, down&known|t.ClusterHealth(who.cluster)&^known)
 	} else {
-		l.state.nodes.judge(who, h)
+		l.state.nodes.judge(who, down, known)
 	}
 }
 
 // rise stores what is up again, once the tables that it touches were built; while
 // nothing is built, at once.
 func (l *LoadBalancer) rise() {
-	for who := range l.rising {
+	for who, known := range l.rising {
 		if _, waits := l.touched[who]; !waits || !l.ready {
-			l.store(who, l.held[who])
+			l.store(who, l.held[who], known)
 			delete(l.rising, who)
 		}
 	}

@@ -40,10 +40,10 @@ func TestOrderOfAVerdict(t *testing.T) {
 		health Health
 		byte   func() Health
 	}{
-		{"a cluster", nodeName{cluster: 2}, ClusterDown, func() Health { return h.k.clusterHealth(2) }},
+		{"a cluster", nodeName{cluster: 2}, ClusterDown, func() Health { return h.k.ClusterHealth(2) }},
 		{"the pods of a node", nodeName{2, "n1"}, PodsDown, func() Health { return h.k.NodeHealth(h.l.state.nodes.byName[nodeName{2, "n1"}][0]) }},
 	} {
-		h.l.judge(verdict{c.who, c.health})
+		h.l.judge(Verdict{Cluster: c.who.cluster, Node: c.who.name, Down: c.health, Known: Everything})
 		if got := c.byte(); got != c.health {
 			t.Errorf("%s is down, and what is stored is %d before any table is built", c.what, got)
 		}
@@ -51,7 +51,7 @@ func TestOrderOfAVerdict(t *testing.T) {
 		h.drain(5)
 		h.tables(c.who, true)
 
-		h.l.judge(verdict{c.who, 0})
+		h.l.judge(Verdict{Cluster: c.who.cluster, Node: c.who.name, Down: 0, Known: Everything})
 		if got := c.byte(); got != c.health {
 			t.Errorf("%s is up again, and stored so before it is in a table", c.what)
 		}
@@ -62,12 +62,12 @@ func TestOrderOfAVerdict(t *testing.T) {
 		}
 	}
 	// Down again before the tables were built: nothing comes up in between.
-	h.l.judge(verdict{nodeName{cluster: 2}, ClusterDown})
+	h.l.judge(Verdict{Cluster: 2, Down: ClusterDown, Known: Everything})
 	h.drain(5)
-	h.l.judge(verdict{nodeName{cluster: 2}, 0})
-	h.l.judge(verdict{nodeName{cluster: 2}, ClusterDown})
+	h.l.judge(Verdict{Cluster: 2, Down: 0, Known: Everything})
+	h.l.judge(Verdict{Cluster: 2, Down: ClusterDown, Known: Everything})
 	h.drain(5)
-	if got := h.k.clusterHealth(2); got != ClusterDown {
+	if got := h.k.ClusterHealth(2); got != ClusterDown {
 		t.Errorf("up and down at once: what is stored is %d", got)
 	}
 }
@@ -77,9 +77,9 @@ func TestOrderOfAVerdict(t *testing.T) {
 func TestVerdictsBeforeTheMesh(t *testing.T) {
 	h := newHarness(t, 1, newRAM(testLimits))
 	for _, health := range []Health{ClusterDown, 0, ClusterDown, 0} {
-		h.l.judge(verdict{nodeName{cluster: 2}, health})
+		h.l.judge(Verdict{Cluster: 2, Down: health, Known: Everything})
 		h.l.settle(h.now)
-		if got := h.k.clusterHealth(2); got != health {
+		if got := h.k.ClusterHealth(2); got != health {
 			t.Errorf("the verdict is %d, and what is stored %d", health, got)
 		}
 		h.now = h.now.Add(time.Second)
@@ -87,6 +87,48 @@ func TestVerdictsBeforeTheMesh(t *testing.T) {
 		if wake := h.l.nextWake(h.now); wake < time.Minute {
 			t.Errorf("nothing can be done, and it wakes in %v", wake)
 		}
+	}
+}
+
+// TestVerdictInPart holds that of what a verdict does not speak the maps keep what an
+// earlier process stored, also while no backend has the node's number.
+func TestVerdictInPart(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.half(false, -1)
+	h.tell(true)
+	h.converge()
+	who := nodeName{2, "n1"}
+	number := h.l.state.nodes.byName[who][0]
+	h.k.SetNodeHealth(number, NodeDown|PodsDown)
+	h.k.SetClusterHealth(2, ClusterDown)
+
+	h.l.judge(Verdict{Cluster: 2, Node: "n1", Known: PodsDown})
+	h.l.judge(Verdict{Cluster: 2, Known: ClusterDown & V4})
+	if got := h.k.NodeHealth(number); got != NodeDown {
+		t.Errorf("its pods answer: stored %d", got)
+	}
+	if got := h.k.ClusterHealth(2); got != ClusterDown&V6 {
+		t.Errorf("the cluster answers by IPv4: stored %d", got)
+	}
+	h.l.judge(Verdict{Cluster: 2, Node: "n1", Down: PodsDown, Known: PodsDown})
+	h.drain(5)
+	h.l.judge(Verdict{Cluster: 2, Node: "n1", Known: PodsDown})
+	h.drain(5)
+	if got := h.k.NodeHealth(number); got != NodeDown {
+		t.Errorf("its pods died and came back: stored %d", got)
+	}
+
+	// Another number has it too.
+	var none remains
+	for range h.l.state.nodes.refs[number] {
+		h.l.state.nodes.drop(number, &none)
+	}
+	if again, err := h.l.state.nodes.number(who); err != nil || h.k.NodeHealth(again) != NodeDown {
+		t.Errorf("number %d has %d, %v", again, h.k.NodeHealth(again), err)
+	}
+	h.l.judge(Verdict{Cluster: 2, Node: "n1", Known: Everything})
+	if got := h.k.NodeHealth(h.l.state.nodes.byName[who][0]); got != 0 {
+		t.Errorf("all of it answers: stored %d", got)
 	}
 }
 
@@ -123,7 +165,7 @@ func BenchmarkFlip(b *testing.B) {
 			said := make(chan time.Time, 1)
 			go func() {
 				said <- time.Now()
-				l.verdicts <- verdict{nodeName{cluster: 2}, h}
+				l.verdicts <- Verdict{Cluster: 2, Down: h, Known: Everything}
 			}()
 			l.judge(<-l.verdicts)
 			worst = max(worst, c.stored[2].Sub(<-said))

@@ -134,10 +134,10 @@ func TestImportUnderPrograms(t *testing.T) {
 	r.reaches("and exports them", vip+":81", 8, 9)
 	r.reaches("its own address is none of ours to lead", other+":81")
 
-	r.l.judge(verdict{nodeName{cluster: 2}, ClusterDown | V4})
+	r.l.judge(Verdict{Cluster: 2, Down: ClusterDown | V4, Known: Everything})
 	r.work()
 	r.reaches("west is dead", vip+":81", 9)
-	r.l.judge(verdict{nodeName{cluster: 2}, 0})
+	r.l.judge(Verdict{Cluster: 2, Down: 0, Known: Everything})
 	r.work()
 	r.reaches("and is back", vip+":81", 8, 9)
 

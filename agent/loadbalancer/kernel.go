@@ -132,6 +132,10 @@ func (k *datapath) SetClusterHealth(cluster uint16, h Health) {
 
 func (k *datapath) SetNodeHealth(node uint32, h Health) { k.d.Nodes.Set(node, uint8(h)) }
 
+func (k *datapath) ClusterHealth(cluster uint16) Health {
+	return Health(k.d.Clusters.Get(uint32(cluster)))
+}
+
 func (k *datapath) NodeHealth(node uint32) Health { return Health(k.d.Nodes.Get(node)) }
 
 func (k *datapath) Grace() error { return k.d.Grace() }

@@ -78,8 +78,6 @@ func (k *kernelMaps) frontend(f Frontend) (uint32, error) {
 	return 0, nil
 }
 
-func (k *kernelMaps) clusterHealth(c uint16) Health { return Health(k.d.Clusters.Get(uint32(c))) }
-
 func (k *kernelMaps) head(n uint32) uint64 {
 	b := k.d.Backends.Read(n)
 	return uint64(b.Generation)<<8 | uint64(b.State)

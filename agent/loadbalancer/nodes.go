@@ -24,10 +24,14 @@ type nodes struct {
 	// names is a copy of byNumber for readers, nil when it is to be made anew.
 	names map[uint32]nodeName
 	// verdicts are kept also of nodes that have no number now.
-	verdicts map[nodeName]Health
+	verdicts map[nodeName]opinion
 	// self is this node; it has no name while that is not known.
 	self nodeName
 }
+
+// opinion is what is thought to be down, and of what of that a verdict of this process
+// spoke: the rest is what an earlier one stored.
+type opinion struct{ down, known Health }
 
 func newNodes(t Target, n *numbers) *nodes {
 	return &nodes{
@@ -35,7 +39,7 @@ func newNodes(t Target, n *numbers) *nodes {
 		refs:     map[uint32]int{},
 		byName:   map[nodeName][]uint32{},
 		byNumber: map[uint32]nodeName{},
-		verdicts: map[nodeName]Health{},
+		verdicts: map[nodeName]opinion{},
 	}
 }
 
@@ -56,6 +60,7 @@ func (n *nodes) drop(number uint32, to *remains) {
 	}
 	delete(n.refs, number)
 	if who, ok := n.byNumber[number]; ok {
+		n.keep(number, who)
 		delete(n.byNumber, number)
 		n.names = nil
 		n.byName[who] = slices.DeleteFunc(n.byName[who], func(o uint32) bool { return o == number })
@@ -64,6 +69,16 @@ func (n *nodes) drop(number uint32, to *remains) {
 		}
 	}
 	to.nodes = append(to.nodes, number)
+}
+
+// keep keeps what an earlier process stored of a node that has no number any more, for
+// the number that it may get.
+func (n *nodes) keep(number uint32, who nodeName) {
+	o := n.verdicts[who]
+	if stored := n.target.NodeHealth(number) & Everything &^ o.known; stored != 0 {
+		o.down |= stored
+		n.verdicts[who] = o
+	}
 }
 
 // number returns the node's number, held; a new one if it has none.
@@ -114,9 +129,10 @@ func (n *nodes) published() map[uint32]nodeName {
 	return n.names
 }
 
-// judge stores a verdict about a node.
-func (n *nodes) judge(who nodeName, h Health) {
-	n.verdicts[who] = h
+// judge stores what is down of a node, of that of which something is known.
+func (n *nodes) judge(who nodeName, down, known Health) {
+	o := n.verdicts[who]
+	n.verdicts[who] = opinion{down&known | o.down&^known, known | o.known}
 	for _, number := range n.byName[who] {
 		n.mark(number, who)
 	}
@@ -124,22 +140,20 @@ func (n *nodes) judge(who nodeName, h Health) {
 
 // health returns what is stored of a node: the verdict, and whether it is this one.
 func (n *nodes) health(who nodeName) Health {
-	h := n.verdicts[who]
+	h := n.verdicts[who].down
 	if who == n.self {
 		h |= ThisNode
 	}
 	return h
 }
 
-// mark stores what is known of a number that may be pinned: while nobody judged the
-// node the verdict that lies there holds, and so does that it is this node while that
-// is not known.
+// mark stores what is known of a number that may be pinned: of what nobody spoke the
+// verdict that lies there holds, and so does that it is this node while that is not
+// known.
 func (n *nodes) mark(number uint32, who nodeName) {
 	stored := n.target.NodeHealth(number)
-	want := stored
-	if h, judged := n.verdicts[who]; judged {
-		want = h | stored&ThisNode
-	}
+	o := n.verdicts[who]
+	want := o.down&o.known | stored&^o.known
 	if n.self.name != "" {
 		want = want&^ThisNode | n.health(who)&ThisNode
 	}

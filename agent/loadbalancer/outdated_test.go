@@ -38,9 +38,9 @@ func TestStaleAfter(t *testing.T) {
 	}
 	h.l.take(view.Batch{Stale: began.Add(-61 * time.Minute), Err: errors.New("away")})
 	is("too old", []uint16{1})
-	h.l.judge(verdict{nodeName{cluster: 1}, ClusterDown})
+	h.l.judge(Verdict{Cluster: 1, Down: ClusterDown, Known: Everything})
 	is("and nobody else is left", all)
-	h.l.judge(verdict{nodeName{cluster: 1}, 0})
+	h.l.judge(Verdict{Cluster: 1, Down: 0, Known: Everything})
 	h.l.take(view.Batch{})
 	is("fresh", all)
 }

@@ -147,8 +147,8 @@ func TestThisNode(t *testing.T) {
 	}
 	second, _ := n.number(other)
 	n.setSelf(self)
-	n.judge(self, PodsDown)
-	n.judge(other, PodsDown)
+	n.judge(self, PodsDown, Everything)
+	n.judge(other, PodsDown, Everything)
 	if got := [2]Health{r.NodeHealth(first), r.NodeHealth(second)}; got != [2]Health{PodsDown | ThisNode, PodsDown} {
 		t.Errorf("stored %d", got)
 	}

@@ -56,10 +56,10 @@ func TestPlaces(t *testing.T) {
 
 	h.start()
 	h.l.state.recognize(flat())
-	h.l.judge(verdict{dead, PodsDown})
+	h.l.judge(Verdict{Cluster: dead.cluster, Node: dead.name, Down: PodsDown, Known: Everything})
 	h.drain(3)
 	expect("from memory", dead)
-	h.l.judge(verdict{dead, 0})
+	h.l.judge(Verdict{Cluster: dead.cluster, Node: dead.name, Down: 0, Known: Everything})
 	h.drain(3)
 	expect("from memory, up again")
 
@@ -68,7 +68,7 @@ func TestPlaces(t *testing.T) {
 	its := len(places[other].Addresses)
 	places[other].Addresses = append(places[other].Addresses, places[dead].Addresses...)
 	h.l.state.recognize(flat())
-	h.l.judge(verdict{dead, PodsDown})
+	h.l.judge(Verdict{Cluster: dead.cluster, Node: dead.name, Down: PodsDown, Known: Everything})
 	h.drain(3)
 	expect("claimed twice")
 	if _, named := h.l.state.nodes.byName[dead]; named {

@@ -144,7 +144,7 @@ func (r *ram) SetClusterHealth(cluster uint16, h Health) { r.clusters[cluster].S
 
 func (r *ram) SetNodeHealth(node uint32, h Health) { r.nodes[node].Store(uint64(h)) }
 
-func (r *ram) clusterHealth(cluster uint16) Health { return Health(r.clusters[cluster].Load()) }
+func (r *ram) ClusterHealth(cluster uint16) Health { return Health(r.clusters[cluster].Load()) }
 
 func (r *ram) NodeHealth(node uint32) Health { return Health(r.nodes[node].Load()) }
 

@@ -79,21 +79,21 @@ func (h *harness) judge() {
 	health := Health(h.r.IntN(16))
 	if h.r.IntN(2) == 0 {
 		h.clusters[c] = health & ClusterDown
-		h.l.judge(verdict{nodeName{cluster: c}, h.clusters[c]})
+		h.l.judge(Verdict{Cluster: c, Down: h.clusters[c], Known: Everything})
 		return
 	}
 	who := nodeName{c, nodeOf(h.r.IntN(worldNodes))}
 	h.nodes[who] = health
-	h.l.judge(verdict{who, health})
+	h.l.judge(Verdict{Cluster: who.cluster, Node: who.name, Down: health, Known: Everything})
 }
 
 // judgeAll tells a new agent the verdicts, as its health part would.
 func (h *harness) judgeAll() {
 	for c, health := range h.clusters {
-		h.l.judge(verdict{nodeName{cluster: uint16(c)}, health})
+		h.l.judge(Verdict{Cluster: uint16(c), Down: health, Known: Everything})
 	}
 	for who, health := range h.nodes {
-		h.l.judge(verdict{who, health})
+		h.l.judge(Verdict{Cluster: who.cluster, Node: who.name, Down: health, Known: Everything})
 	}
 }
 

@@ -55,7 +55,7 @@ type LoadBalancer struct {
 	log    *slog.Logger
 	batch  int // see batchSize
 
-	verdicts    chan verdict
+	verdicts    chan Verdict
 	withdrawals chan withdrawal
 	places      chan []Place
 	failures    chan []ConnectFailure
@@ -106,8 +106,10 @@ type LoadBalancer struct {
 	// stirred the pods about whom a withdrawal did.
 	touched map[nodeName]struct{}
 	stirred map[global.Pod]struct{}
-	// rising are those of whom something is up again and not yet stored so.
-	rising map[nodeName]struct{}
+	// rising are those of whom something is up again and not yet stored so, with what
+	// is known of them.
+	rising map[nodeName]Health
+	parted parted
 
 	outliers outliers
 }
@@ -119,7 +121,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 	}
 	l := &LoadBalancer{
 		config: c, target: t, log: log, batch: batchSize,
-		verdicts:    make(chan verdict),
+		verdicts:    make(chan Verdict),
 		withdrawals: make(chan withdrawal),
 		places:      make(chan []Place),
 		failures:    make(chan []ConnectFailure),
@@ -135,7 +137,8 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		leaving:     map[clustermesh.ServiceName]time.Time{},
 		touched:     map[nodeName]struct{}{},
 		stirred:     map[global.Pod]struct{}{},
-		rising:      map[nodeName]struct{}{},
+		rising:      map[nodeName]Health{},
+		parted:      parted{from: map[nodeName]string{}},
 		outliers:    newOutliers(),
 	}
 	l.snapshot.Store(&Snapshot{})
@@ -212,6 +215,7 @@ func (l *LoadBalancer) take(b view.Batch) {
 			l.queue.Mark(key{pinned: number})
 		}
 	}
+	l.parted.due = l.parted.due || len(c.Services)+len(c.Clusters)+len(c.Peers) > 0
 	l.report.dirty = true
 }
 
@@ -231,6 +235,7 @@ func (l *LoadBalancer) settle(now time.Time) {
 		}
 		l.settleKeys(due, now)
 	}
+	l.forgetParted(now)
 	l.rise()
 	if l.ended && l.config.Down != nil {
 		l.config.Down()
@@ -358,6 +363,7 @@ func (l *LoadBalancer) nextWake(now time.Time) time.Duration {
 	earlier(l.nextLeaving())
 	earlier(l.graceRetry, !l.graceRetry.IsZero())
 	earlier(l.ages, !l.ages.IsZero())
+	earlier(l.nextParted())
 	earlier(l.report.due())
 	return wake.Sub(now)
 }

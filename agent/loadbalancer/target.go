@@ -55,7 +55,8 @@ type Target interface {
 	// SetClusterHealth and SetNodeHealth store a verdict.
 	SetClusterHealth(cluster uint16, h Health)
 	SetNodeHealth(node uint32, h Health)
-	// NodeHealth returns what is stored of a node.
+	// ClusterHealth and NodeHealth return what is stored.
+	ClusterHealth(cluster uint16) Health
 	NodeHealth(node uint32) Health
 
 	// Grace returns when every program that ran when it was called has ended.
@@ -164,4 +165,7 @@ const (
 
 	// ThisNode is no verdict, but stored beside them: the number is this node's.
 	ThisNode = Health(bpf.ThisNode)
+
+	// Everything is all that a verdict may speak of.
+	Everything = ClusterDown | NodeDown | PodsDown
 )

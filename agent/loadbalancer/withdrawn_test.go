@@ -45,14 +45,14 @@ func TestWithdrawnPodsAreEnded(t *testing.T) {
 		t.Error("withdrawn, and it has an entry")
 	}
 	for c := uint16(1); c <= 3; c++ {
-		h.l.judge(verdict{nodeName{cluster: c}, ClusterDown})
+		h.l.judge(Verdict{Cluster: c, Down: ClusterDown, Known: Everything})
 	}
 	h.drain(20)
 	if has() {
 		t.Error("all are down, and who is withdrawn is used")
 	}
 	for c := uint16(1); c <= 3; c++ {
-		h.l.judge(verdict{nodeName{cluster: c}, 0})
+		h.l.judge(Verdict{Cluster: c, Down: 0, Known: Everything})
 	}
 	say("north", global.Pod{Cluster: "north", Address: netip.MustParseAddr("10.2.2.3")})
 	if has() {
