@@ -5,6 +5,12 @@ BIN     := bin/tombolo
 TOOLS   := $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+# One set of flags for all that is built – programs, tools, checks, tests – so that no
+# package is compiled twice: what imports package net is another thing with cgo, and
+# everything is with -trimpath. The race detector wants cgo, and all of its own anyhow.
+export CGO_ENABLED := 0
+RACE := CGO_ENABLED=1 $(GO) test -race
+
 # clang is pinned: another version compiles the eBPF objects to other bytes,
 # and `make check` compares them.
 CLANG_VERSION := 19
@@ -28,7 +34,7 @@ help: ## Lists the targets.
 .PHONY: build
 build: need-go ## Builds bin/tombolo.
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tombolo
+	$(GO) build -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tombolo
 
 # The Kubernetes that tests and the lab run, as it says of itself.
 KUBE_VERSION = $(shell sed -n 's|^\tk8s.io/kubernetes ||p' deploy/kube/go.mod)
@@ -37,7 +43,7 @@ KUBE_FLAGS = $(foreach flag,gitVersion=$(KUBE_VERSION) gitMajor=1 gitMinor=$(wor
 .PHONY: kube
 kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and kubectl (8 minutes at first).
 	@mkdir -p bin
-	cd deploy/kube && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(KUBE_FLAGS)' -o ../../bin/kube .
+	cd deploy/kube && $(GO) build -ldflags '-s -w $(KUBE_FLAGS)' -o ../../bin/kube .
 	@for name in kube-apiserver kube-controller-manager kubectl; do ln -sf kube bin/$$name; done
 
 .PHONY: demo
@@ -48,9 +54,9 @@ demo: need-root build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, 
 test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
-	$(GO) test -race -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
+	$(RACE) -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
 	$(GO) test -count=1 -run 'TestCost|TestDetection|LossBetween' ./agent/health # their biggest worlds, which -race leaves out
-	$(GO) test -race -count=1 -timeout 40m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
+	$(RACE) -count=1 -timeout 40m -p 1 -skip TestKubernetes ./e2e ./e2e/failover # whole labs, which want the machine for themselves
 	@$(MAKE) --no-print-directory test-kubernetes
 	@.ci/leftovers after
 
@@ -59,12 +65,12 @@ KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/ku
 
 .PHONY: test-kubernetes
 test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
-	$(GO) test -race -count=1 -timeout 40m -p 1 $(KUBE_TESTS)
-	$(GO) test -race -count=1 -timeout 20m -run TestKubernetes ./e2e
+	$(RACE) -count=1 -timeout 40m -p 1 $(KUBE_TESTS)
+	$(RACE) -count=1 -timeout 20m -run TestKubernetes ./e2e
 
 .PHONY: test-unit
 test-unit: need-go ## Runs the tests that need neither root nor another component.
-	$(GO) test -race $(UNIT)
+	$(RACE) $(UNIT)
 
 .PHONY: test-chart
 test-chart: need-root deps ## Renders the chart, and checks it, the image and the units (root).

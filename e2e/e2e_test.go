@@ -52,6 +52,7 @@ import (
 	"sigs.k8s.io/mcs-api/config/crd"
 
 	"tombolo.io/tombolo/internal/kube"
+	"tombolo.io/tombolo/internal/program"
 )
 
 // binDir holds the tombolo that the scripts run.
@@ -92,9 +93,8 @@ func build() (err error) {
 		return err
 	}
 	for name, flags := range map[string]string{"tombolo": "", "tombolo-next": "-X main.version=next"} {
-		out, err := exec.Command("go", "build", "-ldflags", flags, "-o", filepath.Join(binDir, name), "../cmd/tombolo").CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("building %s: %w\n%s", name, err, out)
+		if err := program.Build(context.Background(), filepath.Join(binDir, name), "-ldflags", flags); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"tombolo.io/tombolo/deploy/lab/echo"
 	"tombolo.io/tombolo/deploy/lab/plan"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
+	"tombolo.io/tombolo/internal/program"
 )
 
 // binary is the real program, built once.
@@ -33,10 +33,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "tombolo")
-		build := exec.Command("go", "build", "-o", binary, "tombolo.io/tombolo/cmd/tombolo")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "building tombolo:", err)
+		if err := program.Build(context.Background(), binary); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()

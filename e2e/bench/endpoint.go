@@ -15,6 +15,7 @@ import (
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/bpf"
+	"tombolo.io/tombolo/internal/program"
 )
 
 const (
@@ -35,8 +36,8 @@ func benchEndpoint(r *Report) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	l := benchLab{binary: filepath.Join(dir, "tombolo"), name: fmt.Sprintf("bench%d", os.Getpid())}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", l.binary, "./cmd/tombolo").CombinedOutput(); err != nil {
-		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	if err := program.Build(ctx, l.binary); err != nil {
+		return err
 	}
 	// Not with ctx: a lab comes down also when the time is over.
 	defer func() { err = errors.Join(err, l.run(context.Background(), nil, "down")) }()

@@ -14,6 +14,7 @@ import (
 
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/deploy/lab/pki"
+	"tombolo.io/tombolo/internal/program"
 )
 
 const (
@@ -37,7 +38,7 @@ func benchKubernetes(r *Report) (err error) {
 	if err := k.start(ctx); err != nil {
 		return err
 	}
-	m, err := newMeshOf(k)
+	m, err := newMeshOf(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ type meshOf struct {
 	processes []*exec.Cmd
 }
 
-func newMeshOf(k *kubernetes) (m *meshOf, err error) {
+func newMeshOf(ctx context.Context, k *kubernetes) (m *meshOf, err error) {
 	m = &meshOf{kube: k, etcd: map[string]string{}}
 	defer func() {
 		if err != nil {
@@ -98,8 +99,8 @@ func newMeshOf(k *kubernetes) (m *meshOf, err error) {
 		return m, err
 	}
 	m.binary = filepath.Join(m.place.dir, "tombolo")
-	if out, err := exec.Command("go", "build", "-o", m.binary, "./cmd/tombolo").CombinedOutput(); err != nil {
-		return m, fmt.Errorf("building tombolo: %w\n%s", err, out)
+	if err := program.Build(ctx, m.binary); err != nil {
+		return m, err
 	}
 	for _, cluster := range []string{"east", "west"} {
 		url, err := freeURL()

@@ -14,6 +14,7 @@ import (
 	"tombolo.io/tombolo/agent/maglev"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh/view"
+	"tombolo.io/tombolo/internal/program"
 )
 
 // The mesh that the design has in mind.
@@ -134,8 +135,8 @@ func benchMemory(ctx context.Context, r *Report, s *store) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.remove()) }()
 	binary := p.dir + "/tombolo"
-	if out, err := exec.Command("go", "build", "-o", binary, "./cmd/tombolo").CombinedOutput(); err != nil {
-		return fmt.Errorf("building tombolo: %w\n%s", err, out)
+	if err := program.Build(ctx, binary); err != nil {
+		return err
 	}
 	agent := exec.Command(binary, "agent", "--node-name", "east-1", "--run-dir", p.dir,
 		"--etcd-endpoints", s.url, "--bpffs", p.config.BPFFS, "--cgroup", p.config.Cgroup, "--log-level", "error")

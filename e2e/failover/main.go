@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -26,6 +25,7 @@ import (
 
 	"tombolo.io/tombolo/deploy/lab"
 	"tombolo.io/tombolo/e2e/figure"
+	"tombolo.io/tombolo/internal/program"
 )
 
 func main() {
@@ -73,11 +73,7 @@ func (b bench) main(ctx context.Context, docs string, names []string) (err error
 // prepare builds what the labs run, and names them.
 func (b *bench) prepare(ctx context.Context, dir string) error {
 	b.base, b.binary, b.name = lab.DefaultBase, filepath.Join(dir, "tombolo"), fmt.Sprintf("fo%d", os.Getpid())
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "tombolo.io/tombolo/cmd/tombolo").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("building tombolo: %w\n%s", err, out)
-	}
-	return nil
+	return program.Build(ctx, b.binary)
 }
 
 // wanted reads what to do from the arguments and REPEAT.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"tombolo.io/tombolo/deploy/lab/echo"
 	"tombolo.io/tombolo/deploy/lab/plan"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
+	"tombolo.io/tombolo/internal/program"
 )
 
 // onePod returns a demo of whose lab there is only the client's pod, in which
@@ -25,8 +25,8 @@ func onePod(t *testing.T) *Demo {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "tombolo")
-	if out, err := exec.Command("go", "build", "-o", binary, "tombolo.io/tombolo/cmd/tombolo").CombinedOutput(); err != nil {
-		t.Fatalf("building tombolo: %v\n%s", err, out)
+	if err := program.Build(t.Context(), binary); err != nil {
+		t.Fatal(err)
 	}
 	base, err := os.MkdirTemp("/run", "tombolo-dt")
 	if err != nil {
