@@ -17,7 +17,8 @@ type Drain struct {
 	// Name is the cluster's, the node's, or the service's as namespace/name.
 	Name string
 	// Moved is which part of the new connections is moved away now, in
-	// thousandths: DrainedWhole until it comes back.
+	// thousandths: DrainedWhole until it comes back. While it is 0 only routes are:
+	// see RoutesFirst.
 	Moved uint16
 	// Since is when it began.
 	Since time.Time
@@ -45,6 +46,10 @@ const (
 
 // DrainedWhole is all of something that is drained.
 const DrainedWhole = 1000
+
+// RoutesFirst is for how long a drain that somebody is not waiting for, as that of a
+// cordoned node, takes routes away before it moves connections.
+const RoutesFirst = 10 * time.Second
 
 // MaxDrainOver bounds how long something may take to come back.
 const MaxDrainOver = 24 * time.Hour
@@ -78,8 +83,11 @@ type DrainCount struct {
 
 func (d *Drain) check(c *checker) {
 	d.What.check(c, d.Name)
-	if d.Moved < 1 || d.Moved > DrainedWhole {
-		c.fail("moved", d.Moved, "must be 1 to %d thousandths", DrainedWhole)
+	switch {
+	case d.Moved > DrainedWhole:
+		c.fail("moved", d.Moved, "must be at most %d thousandths", DrainedWhole)
+	case d.Moved == 0 && !d.Returning.IsZero():
+		c.fail("moved", d.Moved, "must not be 0 of what comes back")
 	}
 	if d.Since.IsZero() {
 		c.fail("since", d.Since, "must not be empty")

@@ -59,7 +59,7 @@ func rules() []rule {
 	add(drainKey, "name ", on(func(d *Drain) { d.Name = "shop" }))
 	add(drainKey, "name ", on(func(d *Drain) { d.What, d.Name = DrainCluster, "west" })) // not the mirrored one
 	add(drainKey, "name ", on(func(d *Drain) { d.Name = "shop/other" }))
-	add(drainKey, "moved ", on(func(d *Drain) { d.Moved = 0 }))
+	add(drainKey, "moved ", on(func(d *Drain) { d.Moved, d.Returning = 0, d.Since }))
 	add(drainKey, "moved ", on(func(d *Drain) { d.Moved = 1001 }))
 	add(drainKey, "since ", on(func(d *Drain) { d.Since = time.Time{} }))
 	add(drainKey, "over ", on(func(d *Drain) { d.Over = 25 * time.Hour }))

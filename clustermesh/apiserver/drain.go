@@ -98,18 +98,23 @@ func (t *term) cordoned(node string) bool {
 	return t.catalog.cordonDrains && len(o) > 0 && o[0].(*clustermesh.Node).Draining
 }
 
-// cordon drains a node that is cordoned, and brings it back when it no longer
-// is.
+// cordon drains a node that is cordoned, its routes first, and brings it back when it
+// no longer is.
 func (t *term) cordon(unit source.Key, now time.Time) {
 	if unit.Kind != source.Node {
 		return
 	}
-	d := &clustermesh.Drain{What: clustermesh.DrainNode, Name: unit.Name, Moved: clustermesh.DrainedWhole, Since: now.UTC(), Reason: cordoned}
+	d := &clustermesh.Drain{What: clustermesh.DrainNode, Name: unit.Name, Since: now.UTC(), Reason: cordoned}
 	key := clustermesh.KeyOf(clustermesh.Export, d).String()
 	old := t.drains[key]
 	switch is := t.cordoned(unit.Name); {
-	case is && (old == nil || !old.Returning.IsZero()):
+	case is && old == nil:
 		t.setDrain(key, d)
+	case is && !old.Returning.IsZero(): // its routes are hardly back
+		d.Moved = clustermesh.DrainedWhole
+		t.setDrain(key, d)
+	case !is && old != nil && old.Reason == cordoned && old.Moved == 0:
+		t.setDrain(key, nil)
 	case !is && old != nil && old.Reason == cordoned && old.Returning.IsZero():
 		t.setDrain(key, returning(old, DefaultOver, now))
 	}

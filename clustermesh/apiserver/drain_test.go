@@ -21,6 +21,8 @@ func TestStep(t *testing.T) {
 		}
 		return d
 	}
+	routes := drain(0, 0, 0)
+	routes.Moved = 0
 	for _, c := range []struct {
 		name string
 		d    *clustermesh.Drain
@@ -28,6 +30,9 @@ func TestStep(t *testing.T) {
 		want string // moved, ended, seconds until the next step
 	}{
 		{"without a deadline it stays", drain(0, 0, 0), 1000, "1000 -"},
+		{"routes first", routes, 3, "0 in 7"},
+		{"by a clock that is behind", routes, -50, "0 in 10"},
+		{"and then connections", routes, 10, "1000 -"},
 		{"before its deadline", drain(60, 0, 0), 20, "1000 in 40"},
 		{"at its deadline", drain(60, 0, 0), 60, "1000 ended -"},
 		{"a tenth at once", drain(0, 5, 30), 5, "900 in 10"},
@@ -171,6 +176,11 @@ func TestCordonedNodeIsDrained(t *testing.T) {
 	}
 	plain.stop()
 	s := r.serve("n1", func(c *Config) { c.CordonDrains = true })
+	r.until("its routes are", func() bool { return r.drained("node/n2") == "0 cordoned" })
+	r.write("nodes.yaml", nodesYAML(1, 3))
+	r.until("they come back", func() bool { return r.drained("node/n2") == "" })
+	r.write("nodes.yaml", nodesYAML(1, 3)+"spec: {unschedulable: true}\n")
+	r.until("its routes are again", func() bool { return r.drained("node/n2") == "0 cordoned" })
 	r.until("it is drained", func() bool { return r.drained("node/n2") == "1000 cordoned" })
 	if err := s.Drain(t.Context(), DrainOrder{What: clustermesh.DrainNode, Name: "n2", Return: true}); err == nil || !strings.Contains(err.Error(), "uncordon it") {
 		t.Errorf("undraining a cordoned node says %v", err)

@@ -23,6 +23,15 @@ func returning(d *clustermesh.Drain, over time.Duration, now time.Time) *cluster
 // one before it stopped.
 func step(d *clustermesh.Drain, now time.Time) (next *clustermesh.Drain, at time.Time) {
 	out := *d
+	if d.Moved == 0 {
+		if now.Before(d.Since) {
+			out.Since = now.UTC() // by the clock of a leader before
+		}
+		if first := out.Since.Add(clustermesh.RoutesFirst); now.Before(first) {
+			return &out, first
+		}
+		out.Moved = clustermesh.DrainedWhole
+	}
 	if d.Returning.IsZero() {
 		if out.Ended = !d.Deadline.IsZero() && !now.Before(d.Deadline); !out.Ended {
 			at = d.Deadline

@@ -245,6 +245,8 @@ func drainTable(all []inspect.Drain, now time.Time) table {
 	for _, d := range all {
 		next := ""
 		switch {
+		case d.State == "Draining" && d.Moved == 0:
+			next = "routes first, all in " + age(max(0, d.Since.Add(clustermesh.RoutesFirst).Sub(now)))
 		case d.State == "Draining" && !d.Deadline.IsZero():
 			next = "ended in " + age(max(0, d.Deadline.Sub(now)))
 		case d.State == "Returning":
