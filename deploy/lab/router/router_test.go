@@ -208,6 +208,7 @@ func TestRouters(t *testing.T) {
 }
 
 func testRouter(t *testing.T, kind router.Kind) {
+	t.Parallel() // it waits most of the time
 	n := newNetwork(t)
 	n.start(kind, "tor", tor)
 	n.start(kind, "peer", peer)
@@ -234,6 +235,7 @@ func TestRetention(t *testing.T) {
 }
 
 func testRetention(t *testing.T, kind router.Kind) {
+	t.Parallel() // it waits most of the time
 	n := newNetwork(t)
 	n.start(kind, "tor", tor)
 	killed := n.start(router.Builtin, "n1", node(1, "10.8.1.0/24", "2001:db8:7::7/128"))
@@ -270,6 +272,7 @@ func TestSilence(t *testing.T) {
 }
 
 func testSilence(t *testing.T, kind router.Kind) {
+	t.Parallel() // it waits most of the time
 	n := newNetwork(t)
 	short := tor
 	short.HoldTime = 3 * time.Second
