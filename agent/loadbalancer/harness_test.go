@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,8 +36,9 @@ type harness struct {
 	clusters [4]Health
 	nodes    map[nodeName]Health
 	claims   map[Frontend]*claims
+	gate     sync.RWMutex // held while the harness looks: see still
 	// strict: after each step of the agent no frontend may lead to who is not ready.
-	// told and toldAt are who is, as far as the agent was told.
+	// told and toldAt are who is, as far as the agent was told since.
 	strict bool
 	told   map[selection]bool
 	toldAt [4]map[netip.Addr]bool
@@ -87,8 +89,13 @@ func (h *harness) tell(first bool) {
 	for f, c := range h.claims {
 		c.widen(h.w.wants(f))
 	}
+	goOn := h.still()
 	now := h.known()
 	b := h.w.difference(h.store, now)
+	if h.strict {
+		h.told, h.toldAt = h.w.usable()
+	}
+	goOn()
 	if first {
 		b.Events = append(b.Events, synced(clustermesh.Export, "")...)
 		b.Events = append(b.Events, synced(clustermesh.Private, "")...)
@@ -104,7 +111,6 @@ func (h *harness) tell(first bool) {
 		})
 	}
 	h.store = now
-	h.told, h.toldAt = h.w.usable()
 	h.l.take(b)
 }
 
@@ -159,6 +165,7 @@ func (h *harness) converge() {
 // compare compares what the maps select with what the world says.
 func (h *harness) compare() {
 	h.Helper()
+	defer h.still()()
 	for _, f := range worldFrontends() {
 		number, err := h.k.frontend(f)
 		if err != nil {
@@ -202,27 +209,38 @@ func (h *harness) differs(x expectation, f Frontend, number uint32) string {
 		if int(s.Tables[t].Size) != len(want) {
 			return fmt.Sprintf("tier %d has %d slots, want %d", t, s.Tables[t].Size, len(want))
 		}
-		who := map[netip.AddrPort]choice{}
-		for _, c := range x.tiers[t] {
-			who[c.address] = c
-		}
+		// A backend is looked at once, in the first slot that has it.
+		seen := map[uint32]uint32{}
 		for i, n := range h.k.Slots(s.Tables[t]) {
-			b := h.k.Backend(n)
-			c := who[want[i]]
-			node := nodeName{uint16(c.cluster + 1), nodeOf(c.endpoint)}
-			health := h.nodes[node]
-			if node == (nodeName{1, h.l.config.Node}) {
-				health |= ThisNode
-			}
-			switch {
-			case !h.k.Usable(n) || b.Service != number || b.Protocol != f.Protocol:
-				return fmt.Sprintf("slot %d of tier %d names backend %d, which is %+v", i, t, n, b)
-			case b.Address != want[i] || b.Cluster != node.cluster || b.OnNode != (c.endpoint%3 == 0):
-				return fmt.Sprintf("slot %d of tier %d is %+v, want %v", i, t, b, c)
-			case b.Node == 0 || h.k.NodeHealth(b.Node) != health:
-				return fmt.Sprintf("node %d of %v is %d, want %d", b.Node, node, h.k.NodeHealth(b.Node), health)
+			c := x.tiers[t][want[i]]
+			if which, ok := seen[n]; !ok {
+				if diff := h.isNot(c, f, number, n); diff != "" {
+					return fmt.Sprintf("slot %d of tier %d: %s", i, t, diff)
+				}
+				seen[n] = want[i]
+			} else if which != want[i] {
+				return fmt.Sprintf("slot %d of tier %d is %+v, want %v", i, t, h.k.Backend(n), c)
 			}
 		}
+	}
+	return ""
+}
+
+// isNot says in what a backend of a service's frontend is not the choice that it should be.
+func (h *harness) isNot(c choice, f Frontend, number, n uint32) string {
+	b := h.k.Backend(n)
+	node := nodeName{uint16(c.cluster + 1), nodeOf(c.endpoint)}
+	health := h.nodes[node]
+	if node == (nodeName{1, h.l.config.Node}) {
+		health |= ThisNode
+	}
+	switch {
+	case !h.k.Usable(n) || b.Service != number || b.Protocol != f.Protocol:
+		return fmt.Sprintf("it names backend %d, which is %+v", n, b)
+	case b.Address != c.address || b.Cluster != node.cluster || b.OnNode != (c.endpoint%3 == 0):
+		return fmt.Sprintf("it is %+v, want %v", b, c)
+	case b.Node == 0 || h.k.NodeHealth(b.Node) != health:
+		return fmt.Sprintf("node %d of %v is %d, want %d", b.Node, node, h.k.NodeHealth(b.Node), health)
 	}
 	return ""
 }
@@ -230,6 +248,7 @@ func (h *harness) differs(x expectation, f Frontend, number uint32) string {
 // leaks compares what is booked as used with what is.
 func (h *harness) leaks() {
 	h.Helper()
+	defer h.still()()
 	s := h.l.state
 	services, backends, slots := 0, 0, 0
 	nodes := map[uint32]bool{}

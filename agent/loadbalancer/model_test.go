@@ -2,6 +2,7 @@ package loadbalancer
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -75,7 +76,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	if f.Address.Addr().Is6() {
 		family = V6
 	}
-	var byRank [1024][]choice
+	byRank := map[int][]choice{}
 	for c := range w.services {
 		s := &w.services[c][i]
 		if !s.defined || s.weight == 0 && s.global || int(f.Address.Port())-80 >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
@@ -94,13 +95,11 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	}
 	var x expectation
 	var rest [][]choice
-	for _, cs := range byRank {
-		switch {
-		case len(cs) == 0:
-		case x.tiers[Primary] == nil:
-			x.tiers[Primary] = cs
-		default:
-			rest = append(rest, cs)
+	for _, rank := range slices.Sorted(maps.Keys(byRank)) {
+		if x.tiers[Primary] == nil {
+			x.tiers[Primary] = byRank[rank]
+		} else {
+			rest = append(rest, byRank[rank])
 		}
 	}
 	x.tiers[Backup] = backup(rest)
@@ -121,11 +120,12 @@ func (w *world) usable() (map[selection]bool, [4]map[netip.Addr]bool) {
 	}
 	nobody := func(int, int, Health) bool { return false }
 	for _, f := range worldFrontends() {
+		wants := w.wants(f)
 		for i := range w.services[0] {
 			if !w.services[0][i].defined {
 				continue
 			}
-			wanted := slices.Contains(w.wants(f), i)
+			wanted := slices.Contains(wants, i)
 			for _, tier := range w.ready(i, f, nobody).tiers {
 				for _, c := range tier {
 					all[c.cluster+1][c.address.Addr()] = true
@@ -163,15 +163,11 @@ func backup(rest [][]choice) []choice {
 	return out
 }
 
-// slots returns the addresses that a tier's table should have, slot by slot.
-func (x expectation) slots(t Tier) []netip.AddrPort {
+// slots returns which of a tier's choices its table should have, slot by slot.
+func (x expectation) slots(t Tier) []uint32 {
 	var in []maglev.Backend
 	for _, c := range x.tiers[t] {
 		in = append(in, maglev.Backend{Cluster: uint16(c.cluster + 1), Address: c.address, Weight: c.weight})
 	}
-	var out []netip.AddrPort
-	for _, index := range maglev.Table(in, x.size) {
-		out = append(out, in[index].Address)
-	}
-	return out
+	return maglev.Table(in, x.size)
 }

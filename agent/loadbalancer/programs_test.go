@@ -80,6 +80,7 @@ func (h *harness) connect(p *bpftest.Place) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		for i := 0; !done.Load() && !h.Failed(); i++ {
+			h.pass()
 			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP, false}
 			var owner int
 			var err error

@@ -179,6 +179,7 @@ func (h *harness) retained(before map[selection]bool, cluster uint16) {
 // selects returns all selections that the maps can make: of backends that a program
 // would take, or would try when it finds no other.
 func (h *harness) selects() map[selection]bool {
+	defer h.still()()
 	out := map[selection]bool{}
 	for _, f := range worldFrontends() {
 		number, err := h.k.frontend(f)

@@ -18,6 +18,7 @@ func (h *harness) read(readers int) (stop func()) {
 		rd := &mapReader{h: h, r: rand.New(rand.NewPCG(uint64(i), 9)), all: worldFrontends(), held: map[Frontend]reference{}}
 		running.Go(func() {
 			for !done.Load() && !h.Failed() {
+				h.pass()
 				f := rd.frontend()
 				var got uint64
 				allowed := h.claims[f].during(func() {
@@ -38,6 +39,21 @@ func (h *harness) read(readers int) (stop func()) {
 			h.Error("the readers have read nothing")
 		}
 	}
+}
+
+// still stops the readers, in the midst of what they read, until goOn: they would see
+// nothing new while the harness looks and nothing changes, and take the core from it and
+// from other tests. Nobody waits until they go on: it is those who are late that notice
+// what is used again too early.
+func (h *harness) still() (goOn func()) {
+	h.gate.Lock()
+	return h.gate.Unlock
+}
+
+// pass is called by readers between any two looks.
+func (h *harness) pass() {
+	h.gate.RLock()
+	defer h.gate.RUnlock()
 }
 
 // reference is what outlives a program: a backend's number and head.
@@ -96,6 +112,7 @@ func (rd *mapReader) selects(f Frontend) (owners uint64) {
 
 // pause lets the writer run between two looks, as an interrupt would.
 func (rd *mapReader) pause() {
+	rd.h.pass()
 	if rd.r.IntN(8) == 0 {
 		for range rd.r.IntN(1000) {
 			runtime.Gosched()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -28,6 +29,14 @@ type world struct {
 	r        *rand.Rand
 	services [3][worldServices]worldService
 	revision int64
+	// made is what etcd held last of each service, and of which.
+	made [3][worldServices]record
+}
+
+// record is what etcd holds of a service; it is made anew when the service changes.
+type record struct {
+	of      worldService
+	objects map[string]clustermesh.Object
 }
 
 // worldService is a service as one cluster has it. Its endpoints' addresses are
@@ -145,48 +154,65 @@ func (w *world) populate() {
 // objects returns what east's etcd holds of the world, by key.
 func (w *world) objects() map[string]clustermesh.Object {
 	out := map[string]clustermesh.Object{}
-	put := func(area clustermesh.Area, cluster string, o clustermesh.Object) {
-		k := clustermesh.KeyOf(area, o)
-		k.Cluster = cluster
-		out[k.String()] = o
-	}
 	for c, name := range clusterNames {
 		self := &clustermesh.Cluster{Name: name, ID: uint16(c + 1),
 			PodCIDRs:  []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(c)}), 16), prefix6(byte(c))},
 			NodeCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100 + byte(c)}), 16), prefix6(100 + byte(c))}}
 		if c == 0 {
-			put(clustermesh.Export, "", self)
+			put(out, clustermesh.Export, "", self)
 		} else {
-			put(clustermesh.Mirror, name, self)
-			put(clustermesh.Private, "", &clustermesh.Peer{Name: name, Endpoints: []string{"https://" + name}})
+			put(out, clustermesh.Mirror, name, self)
+			put(out, clustermesh.Private, "", &clustermesh.Peer{Name: name, Endpoints: []string{"https://" + name}})
 		}
 		for i := range w.services[c] {
-			s := &w.services[c][i]
-			area, where := clustermesh.Export, ""
-			switch {
-			case !s.defined:
-				continue
-			case c == 0 && !(s.global && s.shared):
-				area = clustermesh.Private
-			case c > 0 && !(s.global && s.shared):
-				continue
-			case c > 0:
-				area, where = clustermesh.Mirror, name
-			}
-			put(area, where, s.object(i, c == 0))
-			for _, v6 := range []bool{false, true} {
-				put(area, where, s.slice(c, i, v6))
-			}
+			maps.Copy(out, w.record(c, i))
 		}
 	}
 	return out
+}
+
+// record returns what east's etcd holds of a service of a cluster.
+func (w *world) record(c, i int) map[string]clustermesh.Object {
+	r, s := &w.made[c][i], w.services[c][i]
+	if r.objects == nil || !reflect.DeepEqual(r.of, s) {
+		s.vips = slices.Clone(s.vips)
+		*r = record{s, s.record(c, i)}
+	}
+	return r.objects
+}
+
+func (s *worldService) record(c, i int) map[string]clustermesh.Object {
+	out := map[string]clustermesh.Object{}
+	area, where := clustermesh.Export, ""
+	switch {
+	case !s.defined:
+		return out
+	case c == 0 && !(s.global && s.shared):
+		area = clustermesh.Private
+	case c > 0 && !(s.global && s.shared):
+		return out
+	case c > 0:
+		area, where = clustermesh.Mirror, clusterNames[c]
+	}
+	put(out, area, where, s.object(i))
+	for _, v6 := range []bool{false, true} {
+		put(out, area, where, s.slice(c, i, v6))
+	}
+	return out
+}
+
+// put adds an object by its key.
+func put(to map[string]clustermesh.Object, area clustermesh.Area, cluster string, o clustermesh.Object) {
+	k := clustermesh.KeyOf(area, o)
+	k.Cluster = cluster
+	to[k.String()] = o
 }
 
 func prefix6(b byte) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfc, b}), 16)
 }
 
-func (s *worldService) object(i int, own bool) *clustermesh.Service {
+func (s *worldService) object(i int) *clustermesh.Service {
 	o := &clustermesh.Service{
 		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
 		Created: time.Unix(s.created, 0),
@@ -219,14 +245,14 @@ func (s *worldService) slice(c, i int, v6 bool) *clustermesh.EndpointSlice {
 	return o
 }
 
-func nodeOf(endpoint int) string { return fmt.Sprintf("n%d", endpoint%worldNodes) }
+func nodeOf(endpoint int) string { return [worldNodes]string{"n0", "n1", "n2"}[endpoint%worldNodes] }
 
 // difference returns the batch that turns one state of the store into another.
 func (w *world) difference(from, to map[string]clustermesh.Object) view.Batch {
 	w.revision++
 	b := view.Batch{Revision: w.revision}
 	for k, o := range to {
-		if !reflect.DeepEqual(o, from[k]) {
+		if o != from[k] && !reflect.DeepEqual(o, from[k]) {
 			b.Events = append(b.Events, etcd.Event[clustermesh.Object]{Op: etcd.Put, Key: k, Value: o, Revision: w.revision})
 		}
 	}
