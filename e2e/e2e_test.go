@@ -22,8 +22,9 @@
 //	                          a cgroup, for as long as it runs
 //	attached CGROUP           the programs at the hooks of a cgroup, a line each
 //
-// and as a command
+// and as commands
 //
+//	family FILE …                 rewrites manifests of IPv4 into the family of LAB_FAMILY
 //	until DURATION [!] COMMAND…   runs a program until it succeeds (with !, until
 //	                              it fails), for at most DURATION; what it printed
 //	                              last is there for stdout and stderr
@@ -106,7 +107,7 @@ func TestScenarios(t *testing.T) {
 		Setup:               setup,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until, "family": family},
 	})
 }
 
@@ -133,7 +134,7 @@ func TestKubernetes(t *testing.T) {
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"until": until, "family": family},
 	})
 }
 
@@ -187,11 +188,11 @@ func lastWords(lab string) string {
 
 // addresses are those of a lab that scripts name.
 var addresses = map[string]map[string]string{
-	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "EMPTY": "10.96.0.99:80", "OTHER": "10.96.0.200:80",
+	"ipv4": {"ECHO": "10.96.0.80:80", "WEB_SERVICE": "10.96.0.90:80", "WEB_CLUSTER_IP": "10.96.0.90", "EMPTY": "10.96.0.99:80", "OTHER": "10.96.0.200:80",
 		"POD_EAST_1_A": "10.1.1.10", "POD_EAST_1_A_HTTP": "10.1.1.10:8080", "POD_EAST_1_C": "10.1.1.12", "POD_WEST_1_A": "10.2.1.10",
 		"WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_EAST_2": "10.1.2.0/24", "POD_EAST_2_A": "10.1.2.10:8080", "POD_WEST_1": "10.2.1.0/24", "POD_WEST_2": "10.2.2.0/24", "IP": "-4", "LAST": "198.51.100.0/24",
 		"EAST_1": "172.20.1.1", "EAST_2": "172.20.1.2", "OTHER_PREFIX": "203.0.113.18", "OTHER_WEB": "203.0.113.18", "CLIENT": "192.168.", "ROUTER_EAST_TOO": "fd00:20:1::fe"},
-	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "EMPTY": "[fd00:96::63]:80", "OTHER": "[fd00:96::c8]:80",
+	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "WEB_CLUSTER_IP": "fd00:96::5a", "EMPTY": "[fd00:96::63]:80", "OTHER": "[fd00:96::c8]:80",
 		"POD_EAST_1_A": "fd00:10:1:1::a", "POD_EAST_1_A_HTTP": "[fd00:10:1:1::a]:8080", "POD_EAST_1_C": "fd00:10:1:1::c", "POD_WEST_1_A": "fd00:10:2:1::a",
 		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_EAST_2": "fd00:10:1:2::/64", "POD_EAST_2_A": "[fd00:10:1:2::a]:8080", "POD_WEST_1": "fd00:10:2:1::/64", "POD_WEST_2": "fd00:10:2:2::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48",
 		"EAST_1": "fd00:20:1::1", "EAST_2": "fd00:20:1::2", "OTHER_PREFIX": "2001:db8:113:1::2", "OTHER_WEB": "[2001:db8:113:1::2]", "CLIENT": "fd00:168:", "ROUTER_EAST_TOO": "172.20.1.254"},
