@@ -61,9 +61,20 @@ type road struct {
 
 func newRoad(t *testing.T, cfg PacketsConfig) *road {
 	t.Helper()
+	return newRoadBy(t, cfg, wire)
+}
+
+// wiring makes eth0 at both ends of a wire.
+type wiring func(t *testing.T, here, there *bpftest.Net)
+
+func wire(t *testing.T, here, there *bpftest.Net) { here.Wire(t, "eth0", there, "eth0") }
+
+// newRoadBy is newRoad with an uplink by a wire of some kind.
+func newRoadBy(t *testing.T, cfg PacketsConfig, w wiring) *road {
+	t.Helper()
 	env := bpftest.New(t)
 	r := &road{world: &world{Env: env, Datapath: load(t, env, SmallSizes()), backends: 1}, ns: bpftest.NewNet(t), router: bpftest.NewNet(t)}
-	r.ns.Wire(t, "eth0", r.router, "eth0")
+	w(t, r.ns, r.router)
 	for _, f := range families {
 		bits := map[bool]int{true: 24, false: 64}[f.node.Is4()]
 		r.ns.Address(t, "eth0", netip.PrefixFrom(f.node, bits))

@@ -24,7 +24,12 @@ type city struct {
 
 func newCity(t *testing.T, cfg PacketsConfig) *city {
 	t.Helper()
-	c := &city{road: newRoad(t, cfg), client: bpftest.NewNet(t), local: bpftest.NewNet(t), remote: bpftest.NewNet(t)}
+	return newCityOn(t, newRoad(t, cfg))
+}
+
+func newCityOn(t *testing.T, r *road) *city {
+	t.Helper()
+	c := &city{road: r, client: bpftest.NewNet(t), local: bpftest.NewNet(t), remote: bpftest.NewNet(t)}
 	c.router.Wire(t, "client", c.client, "eth0")
 	c.router.Wire(t, "remote", c.remote, "eth0")
 	c.ns.Wire(t, "pod", c.local, "eth0")
@@ -152,39 +157,42 @@ func says(t *testing.T, conn net.Conn, what []byte) string {
 // elsewhere, by either way to attach.
 func TestPacketTraffic(t *testing.T) {
 	for name, clsact := range map[string]bool{"tcx": false, "clsact": true} {
-		t.Run(name, func(t *testing.T) {
-			c := newCity(t, PacketsConfig{Clsact: clsact})
-			c.isAttached(t, true)
-			for _, f := range families {
-				echoes(t, c.local, netip.AddrPortFrom(f.local, pod))
-				echoes(t, c.remote, netip.AddrPortFrom(f.remote, pod))
-				for _, to := range []struct {
-					port uint16
-					sees netip.Addr
-				}{{here, f.client}, {elsewhere, f.node}} {
-					for _, network := range []string{"tcp", "udp"} {
-						for _, size := range []int{1, 1400, 4000, 60000} {
-							conn, err := dial(t, c.client, network, netip.AddrPortFrom(f.service, to.port))
-							if err != nil {
-								t.Fatalf("%s to %v:%d: %v; %+v", network, f.service, to.port, err, c.counts(t))
-							}
-							who := says(t, conn, bytes.Repeat([]byte("x"), size))
-							if got := netip.MustParseAddrPort(who).Addr(); got != to.sees {
-								t.Errorf("the backend of port %d saw %v, want %v", to.port, got, to.sees)
-							}
-							conn.Close()
-						}
+		t.Run(name, func(t *testing.T) { newCity(t, PacketsConfig{Clsact: clsact}).traffic(t) })
+	}
+}
+
+// traffic is what TestPacketTraffic wants to see.
+func (c *city) traffic(t *testing.T) {
+	t.Helper()
+	c.isAttached(t, true)
+	for _, f := range families {
+		echoes(t, c.local, netip.AddrPortFrom(f.local, pod))
+		echoes(t, c.remote, netip.AddrPortFrom(f.remote, pod))
+		for _, to := range []struct {
+			port uint16
+			sees netip.Addr
+		}{{here, f.client}, {elsewhere, f.node}} {
+			for _, network := range []string{"tcp", "udp"} {
+				for _, size := range []int{1, 1400, 4000, 60000} {
+					conn, err := dial(t, c.client, network, netip.AddrPortFrom(f.service, to.port))
+					if err != nil {
+						t.Fatalf("%s to %v:%d: %v; %+v", network, f.service, to.port, err, c.counts(t))
 					}
-				}
-				c.pings(t, f)
-				if _, err := dial(t, c.client, "tcp", netip.AddrPortFrom(f.service, nowhere)); err == nil || !strings.Contains(err.Error(), "refused") {
-					t.Errorf("without a backend: %v", err)
+					who := says(t, conn, bytes.Repeat([]byte("x"), size))
+					if got := netip.MustParseAddrPort(who).Addr(); got != to.sees {
+						t.Errorf("the backend of port %d saw %v, want %v", to.port, got, to.sees)
+					}
+					conn.Close()
 				}
 			}
-			if n := c.counts(t); n.Dropped["rewrite failed"]+n.Dropped["no route"]+n.Dropped["malformed"] > 0 {
-				t.Errorf("dropped: %v", n.Dropped)
-			}
-		})
+		}
+		c.pings(t, f)
+		if _, err := dial(t, c.client, "tcp", netip.AddrPortFrom(f.service, nowhere)); err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("without a backend: %v", err)
+		}
+	}
+	if n := c.counts(t); n.Dropped["rewrite failed"]+n.Dropped["no route"]+n.Dropped["malformed"] > 0 {
+		t.Errorf("dropped: %v", n.Dropped)
 	}
 }
 

@@ -21,11 +21,18 @@ type uplinked struct {
 	asker, node *bpftest.Net
 	bpffs       string
 	clsact      bool
+	wire        wiring
 }
 
 func newUplinked(t *testing.T) *uplinked {
 	t.Helper()
-	u := &uplinked{asker: bpftest.NewNet(t), node: bpftest.NewNet(t), bpffs: bpftest.MountBPFFS(t)}
+	return newUplinkedBy(t, wire)
+}
+
+// newUplinkedBy is newUplinked by a wire of some kind.
+func newUplinkedBy(t *testing.T, w wiring) *uplinked {
+	t.Helper()
+	u := &uplinked{asker: bpftest.NewNet(t), node: bpftest.NewNet(t), bpffs: bpftest.MountBPFFS(t), wire: w}
 	u.connect(t)
 	return u
 }
@@ -33,7 +40,7 @@ func newUplinked(t *testing.T) *uplinked {
 // connect makes the wire between the two, eth0 on the node.
 func (u *uplinked) connect(t *testing.T) {
 	t.Helper()
-	u.asker.Wire(t, "eth0", u.node, "eth0")
+	u.wire(t, u.asker, u.node)
 	for _, a := range []netip.Addr{asker4, asker6} {
 		u.asker.Address(t, "eth0", network(a))
 	}
