@@ -117,12 +117,21 @@ func sizesOf(l Limits) bpf.Sizes {
 
 func TestFullMapsInTheKernel(t *testing.T) {
 	for which, limits := range fullWorlds {
-		t.Run(which, func(t *testing.T) { fullSteps(t, which, 100, 50, loadKernelMaps(t, sizesOf(limits))) })
+		t.Run(which, func(t *testing.T) { fullSteps(t, which, 100, steps(50), loadKernelMaps(t, sizesOf(limits))) })
 	}
 }
 
 func TestRandomStepsInTheKernel(t *testing.T) {
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomSteps(t, 100+seed, 300, loadKernelMaps(t, testSizes())) })
+	for seed := range uint64(steps(4)) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { randomSteps(t, 100+seed, steps(300), loadKernelMaps(t, testSizes())) })
 	}
+}
+
+// steps is how many of n random steps are made: with -short few, as in an emulated
+// machine, where each takes forty times as long.
+func steps(n int) int {
+	if testing.Short() {
+		return max(1, n/10)
+	}
+	return n
 }

@@ -28,7 +28,7 @@ func TestRandomStepsUnderPrograms(t *testing.T) {
 	h.tell(true)
 	h.converge()
 	stop := h.connect(k.place)
-	h.steps(120)
+	h.steps(steps(120))
 	stop()
 	if c, err := k.d.Counters(); err != nil || c.Selected+c.Rehashed+c.Backup == 0 || c.OtherKey > 0 {
 		t.Errorf("the programs counted %+v, %v", c, err)
