@@ -18,7 +18,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
-	frr bird2 nftables iptables iproute2 tcpdump curl git procps systemd openssl util-linux
+	frr bird2 nftables iptables iproute2 tcpdump curl git procps systemd openssl util-linux \
+	qemu-system-x86
 
 # Packages whose tests need neither root nor another component.
 UNIT = . ./clustermesh ./clustermesh/clusterset ./clustermesh/global ./clustermesh/identity ./clustermesh/ipam ./clustermesh/source/... \
@@ -56,6 +57,7 @@ test: need-root deps build kube ## Installs what the tests need and runs all of 
 	@$(MAKE) --no-print-directory test-chart
 	$(RACE) -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
 	$(GO) test -count=1 -run 'TestCost|TestDetection|LossBetween' ./agent/health # their biggest worlds, which -race leaves out
+	@$(MAKE) --no-print-directory test-vm SHARE=1
 	@# Whole labs, which want the machine for themselves. Scripts run real processes, which
 	@# no detector watches: it would only slow the programs that a script starts, and asks with.
 	$(GO) test -count=1 -timeout 40m -skip TestKubernetes ./e2e
@@ -79,6 +81,11 @@ test-unit: need-go ## Runs the tests that need neither root nor another componen
 test-chart: need-root deps ## Renders the chart, and checks it, the image and the units (root).
 	$(GO) -C deploy/helm vet ./...
 	$(GO) -C deploy/helm test -count=1 ./...
+
+# Emulation is slow: make test sets SHARE, which names what is left out.
+.PHONY: test-vm
+test-vm: deps ## Runs the tests of the data path in Debian's kernel 6.1, in qemu; make test runs a share of them.
+	$(GO) run ./internal/vm $(if $(SHARE),-share)
 
 .PHONY: test-matrix
 test-matrix: need-root deps build ## Runs the scenarios with every router and both address families.
@@ -113,6 +120,7 @@ GENERATED = '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md de
 check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags vm ./bpf/... ./agent/... # what test-vm builds
 	$(TOOLS) staticcheck ./...
 	cd deploy/helm && $(TOOLS) staticcheck ./...
 	$(GO) mod tidy -diff
