@@ -94,6 +94,7 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		LoadBalancerIPs:    each(m.GetLoadBalancerIps(), readAddr),
 		LoadBalancerClass:  m.GetLoadBalancerClass(),
 		LoadBalancerOthers: m.GetLoadBalancerOthers(),
+		SourceRanges:       each(m.GetSourceRanges(), readPrefix),
 		ExternalPolicy:     narrow[TrafficPolicy](c, "external policy", m.GetExternalPolicy()),
 		InternalPolicy:     narrow[TrafficPolicy](c, "internal policy", m.GetInternalPolicy()),
 		Global:             m.GetGlobal(),

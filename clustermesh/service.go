@@ -104,6 +104,9 @@ type Service struct {
 	// LoadBalancerOthers: LoadBalancerIPs are those of another implementation, which
 	// wrote them to a service that names no class. It is left to have the service.
 	LoadBalancerOthers bool
+	// SourceRanges are from where clients may come to LoadBalancerIPs; none is from
+	// everywhere. A client of a family of which there is none is outside of them.
+	SourceRanges []netip.Prefix
 	// ExternalPolicy and InternalPolicy are the traffic policies.
 	ExternalPolicy, InternalPolicy TrafficPolicy
 	// Distribution is this cluster's own wish for its clients.
@@ -172,6 +175,9 @@ const (
 	MinTableSize = 251
 	MaxTableSize = 131071
 )
+
+// MaxSourceRanges bounds Service.SourceRanges.
+const MaxSourceRanges = 4096
 
 // ServicePort is one port of a service.
 type ServicePort struct {

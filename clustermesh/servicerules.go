@@ -22,6 +22,7 @@ func (s *Service) check(c *checker) {
 		c.fail("cluster IPs", s.ClusterIPs[0], "must be none: the service is headless")
 	}
 	c.addresses("load balancer IPs", s.LoadBalancerIPs, maxAddresses)
+	c.ranges("source ranges", s.SourceRanges)
 	c.enter("request", -1)
 	s.Request.check(c)
 	c.leave()
@@ -45,6 +46,24 @@ func (s *Service) check(c *checker) {
 	c.labels("labels", s.Labels)
 	if s.Created.Nanosecond() != 0 {
 		c.fail("created", s.Created, "must be a whole second")
+	}
+}
+
+// ranges checks from where clients may come: any addresses, and one range may be
+// within another.
+func (c *checker) ranges(field string, ps []netip.Prefix) {
+	c.count(field, len(ps), MaxSourceRanges)
+	seen := make(map[netip.Prefix]bool, len(ps))
+	for _, p := range ps[:min(len(ps), MaxSourceRanges)] {
+		switch {
+		case !p.IsValid() || p.Addr().Is4In6():
+			c.fail(field, p, "must be an address of 4 or 16 bytes and a length that fits it")
+		case p.Masked() != p:
+			c.fail(field, p, "must be %s: bits are set beyond its length", p.Masked())
+		case seen[p]:
+			c.fail(field, p, "must not occur twice")
+		}
+		seen[p] = true
 	}
 }
 

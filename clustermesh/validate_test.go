@@ -132,6 +132,9 @@ func rules() []rule {
 		add(clusterKey, "node CIDRs ", on(func(c *Cluster) { c.NodeCIDRs[0] = bad }))
 		add(clusterKey, "service CIDRs ", on(func(c *Cluster) { c.ServiceCIDRs[0] = bad }))
 		add(nodeKey, "pod CIDRs ", on(func(n *Node) { n.PodCIDRs[1] = bad }))
+		if p := bad; !p.IsValid() || p.Masked() != p || p.Addr().Is4In6() { // clients may be anywhere
+			add(serviceKey, "source ranges ", on(func(s *Service) { s.SourceRanges[1] = bad }))
+		}
 	}
 	for _, bad := range []string{"a b", "é", strings.Repeat("a", 254), "a\x00"} {
 		add(nodeKey, "boot id ", on(func(n *Node) { n.BootID = bad }))
@@ -222,6 +225,10 @@ func singleRules() []rule {
 		{serviceKey, on(func(s *Service) { s.ClusterIPs = addrs("10.0.0.1", "10.0.0.1") }), "must not occur twice"},
 		{serviceKey, on(func(s *Service) { s.ClusterIPs = addrs("10.0.0.1", "fd00::1", "fd00::2") }), "cluster IPs (3)"},
 		{serviceKey, on(func(s *Service) { s.LoadBalancerIPs = ips(65) }), "load balancer IPs (65)"},
+		{serviceKey, on(func(s *Service) { s.SourceRanges = prefixes("10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8") }), "must not occur twice"},
+		{serviceKey, on(func(s *Service) {
+			s.SourceRanges = each(ips(MaxSourceRanges+1), func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) })
+		}), "source ranges (4097)"},
 		{serviceKey, on(func(s *Service) { s.Distribution = PreferSameNode + 1 }), "distribution"},
 		{serviceKey, on(func(s *Service) { s.Overprovisioning = MinOverprovisioning - 1 }), "overprovisioning"},
 		{serviceKey, on(func(s *Service) { s.Overprovisioning = MaxOverprovisioning + 1 }), "overprovisioning"},

@@ -96,6 +96,7 @@ func writeService(s *Service) *meshpb.Service {
 		LoadBalancerIps:    writeAddrs(s.LoadBalancerIPs),
 		LoadBalancerClass:  s.LoadBalancerClass,
 		LoadBalancerOthers: s.LoadBalancerOthers,
+		SourceRanges:       writePrefixes(s.SourceRanges),
 		ExternalPolicy:     meshpb.TrafficPolicy(s.ExternalPolicy),
 		InternalPolicy:     meshpb.TrafficPolicy(s.InternalPolicy),
 		Global:             s.Global,

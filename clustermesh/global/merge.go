@@ -1,6 +1,7 @@
 package global
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -146,17 +147,36 @@ func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
 		clear(m.found) // what is left of the port before must not be held for long
 		found := m.candidates(m.found[:0], sp, v6)
 		m.found = found
-		if def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
+		guarded := len(outside) > 0 && len(def.SourceRanges) > 0
+		if guarded { // also an address that is both
+			inside = slices.DeleteFunc(inside, func(f Frontend) bool { return slices.Contains(def.LoadBalancerIPs, f.Address) })
+		}
+		if guarded || def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
 			if len(inside) > 0 {
 				ports = append(ports, m.newPort(sp, inside, slices.Clone(found)))
 			}
 			inside = nil
 		}
 		if all := append(inside, outside...); len(all) > 0 {
-			ports = append(ports, m.newPort(sp, all, found))
+			p := m.newPort(sp, all, found)
+			p.guard(guarded, def.SourceRanges, v6)
+			ports = append(ports, p)
 		}
 	}
 	return ports
+}
+
+// guard takes the ranges of a port's family from which its clients may come, if it is
+// guarded.
+func (p *Port) guard(guarded bool, ranges []netip.Prefix, v6 bool) {
+	if p.Guarded = guarded; !guarded {
+		return
+	}
+	for _, r := range ranges {
+		if r.Addr().Is6() == v6 {
+			p.Ranges = append(p.Ranges, r)
+		}
+	}
 }
 
 // newPort divides the candidates, which it may change, among the tables of a

@@ -111,6 +111,11 @@ func randomService(r *rand.Rand) *clustermesh.Service {
 			s.LoadBalancerIPs = append(s.LoadBalancerIPs, netip.MustParseAddr(a))
 		}
 	}
+	for _, p := range []string{"198.51.100.0/24", "2001:db8::/32", "0.0.0.0/0"} {
+		if chance(r, 15) {
+			s.SourceRanges = append(s.SourceRanges, netip.MustParsePrefix(p))
+		}
+	}
 	s.Ports = randomPorts(r)
 	return s
 }
@@ -177,7 +182,9 @@ func obvious(in Input) []string {
 			onlyNode := internal && own.InternalPolicy == clustermesh.TrafficLocal
 			near := internal && own.Distribution != clustermesh.Anywhere
 			behind := obviousBackends(in, own, sp, vip.Is4(), onlyNode, near)
-			key := fmt.Sprint(sp, vip.Is4(), onlyNode, near)
+			from := obviousRanges(own, internal, vip)
+			key := fmt.Sprint(sp, vip.Is4(), onlyNode, near, from)
+			behind += from
 			if _, ok := groups[key]; !ok {
 				order = append(order, key+"\x00"+behind)
 			}
@@ -194,6 +201,20 @@ func obvious(in Input) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// obviousRanges says from where clients may come to an address, if not from everywhere.
+func obviousRanges(own *clustermesh.Service, internal bool, vip netip.Addr) string {
+	if internal || len(own.SourceRanges) == 0 {
+		return ""
+	}
+	var of []netip.Prefix
+	for _, p := range own.SourceRanges {
+		if p.Addr().Is4() == vip.Is4() {
+			of = append(of, p)
+		}
+	}
+	return fmt.Sprintf(" from %v", of)
 }
 
 func obviousBackends(in Input, own *clustermesh.Service, sp clustermesh.ServicePort, v4, onlyNode, near bool) string {

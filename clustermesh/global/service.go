@@ -73,7 +73,7 @@ type Service struct {
 // Port is a port of the service in one address family: frontends that select
 // from the same backends. A service port has a second Port in a family when
 // its cluster IPs and its load-balancer IPs select differently, as they do under
-// an internal policy Local or a traffic distribution.
+// an internal policy Local or a traffic distribution, or are not for the same clients.
 type Port struct {
 	// Name, Protocol and Port are the definition's.
 	Name     string
@@ -81,6 +81,10 @@ type Port struct {
 	Port     uint16
 	// Frontends are at least one, all of one family, in the definition's order.
 	Frontends []Frontend
+	// Guarded: clients from Ranges alone may come to the frontends, which are the
+	// load-balancer IPs. Ranges are those of their family, and may be none.
+	Guarded bool
+	Ranges  []netip.Prefix
 	// Primary are the backends to use, of one tier or of several that share the
 	// load, and Backup all others that serve as well, to use while none of the
 	// primary lives; of the frontends' family, ordered by cluster id, address and port. Without a

@@ -149,6 +149,8 @@ func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *c
 			s.Affinity = clustermesh.AffinityLocal
 		case "remote":
 			s.Affinity = clustermesh.AffinityRemote
+		case "from":
+			s.SourceRanges = append(s.SourceRanges, netip.MustParsePrefix(value))
 		case "etp":
 			s.ExternalPolicy = clustermesh.TrafficLocal
 		case "itp":
@@ -277,6 +279,9 @@ func portText(p Port) string {
 	}
 	if len(p.LocalNodes) > 0 {
 		fmt.Fprintf(&b, " @%s", strings.Join(p.LocalNodes, ","))
+	}
+	if p.Guarded {
+		fmt.Fprintf(&b, " from %v", p.Ranges)
 	}
 	return b.String() + "\n"
 }

@@ -760,8 +760,10 @@ type Service struct {
 	Headless bool            `protobuf:"varint,24,opt,name=headless,proto3" json:"headless,omitempty"`
 	// load_balancer_ips are those of another implementation, which has the service.
 	LoadBalancerOthers bool `protobuf:"varint,25,opt,name=load_balancer_others,json=loadBalancerOthers,proto3" json:"load_balancer_others,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// From where clients may come to load_balancer_ips; none is from everywhere.
+	SourceRanges  []*Prefix `protobuf:"bytes,26,rep,name=source_ranges,json=sourceRanges,proto3" json:"source_ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
@@ -967,6 +969,13 @@ func (x *Service) GetLoadBalancerOthers() bool {
 		return x.LoadBalancerOthers
 	}
 	return false
+}
+
+func (x *Service) GetSourceRanges() []*Prefix {
+	if x != nil {
+		return x.SourceRanges
+	}
+	return nil
 }
 
 // ServiceExport is a service that a cluster offers to all of its cluster set.
@@ -3577,7 +3586,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\n" +
 	"\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -3607,7 +3616,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\boutliers\x18\x16 \x01(\v2(.tombolo.clustermesh.v1.OutlierDetectionR\boutliers\x12@\n" +
 	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x12\x1a\n" +
 	"\bheadless\x18\x18 \x01(\bR\bheadless\x120\n" +
-	"\x14load_balancer_others\x18\x19 \x01(\bR\x12loadBalancerOthers\x1a9\n" +
+	"\x14load_balancer_others\x18\x19 \x01(\bR\x12loadBalancerOthers\x12C\n" +
+	"\rsource_ranges\x18\x1a \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fsourceRanges\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x03\n" +
@@ -3949,57 +3959,58 @@ var file_clustermesh_proto_depIdxs = []int32{
 	2,  // 13: tombolo.clustermesh.v1.Service.distribution:type_name -> tombolo.clustermesh.v1.Distribution
 	21, // 14: tombolo.clustermesh.v1.Service.outliers:type_name -> tombolo.clustermesh.v1.OutlierDetection
 	15, // 15: tombolo.clustermesh.v1.Service.request:type_name -> tombolo.clustermesh.v1.AddressRequest
-	12, // 16: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
-	52, // 17: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
-	47, // 18: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
-	48, // 19: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
-	12, // 20: tombolo.clustermesh.v1.ServiceImport.service:type_name -> tombolo.clustermesh.v1.Service
-	52, // 21: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
-	17, // 22: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
-	34, // 23: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	34, // 24: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
-	4,  // 25: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
-	19, // 26: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
-	52, // 27: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
-	52, // 28: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
-	52, // 29: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
-	20, // 30: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
-	51, // 31: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
-	51, // 32: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
-	24, // 33: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
-	25, // 34: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
-	49, // 35: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
-	52, // 36: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
-	7,  // 37: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
-	52, // 38: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
-	26, // 39: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
-	32, // 40: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
-	31, // 41: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
-	50, // 42: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
-	35, // 43: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
-	51, // 44: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
-	51, // 45: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
-	51, // 46: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
-	51, // 47: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
-	34, // 48: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	5,  // 49: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
-	34, // 50: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
-	34, // 51: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
-	52, // 52: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
-	52, // 53: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
-	52, // 54: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
-	51, // 55: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
-	40, // 56: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
-	52, // 57: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
-	43, // 58: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
-	44, // 59: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
-	51, // 60: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
-	51, // 61: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	6,  // 16: tombolo.clustermesh.v1.Service.source_ranges:type_name -> tombolo.clustermesh.v1.Prefix
+	12, // 17: tombolo.clustermesh.v1.ServiceExport.service:type_name -> tombolo.clustermesh.v1.Service
+	52, // 18: tombolo.clustermesh.v1.ServiceExport.created:type_name -> google.protobuf.Timestamp
+	47, // 19: tombolo.clustermesh.v1.ServiceExport.labels:type_name -> tombolo.clustermesh.v1.ServiceExport.LabelsEntry
+	48, // 20: tombolo.clustermesh.v1.ServiceExport.annotations:type_name -> tombolo.clustermesh.v1.ServiceExport.AnnotationsEntry
+	12, // 21: tombolo.clustermesh.v1.ServiceImport.service:type_name -> tombolo.clustermesh.v1.Service
+	52, // 22: tombolo.clustermesh.v1.Pool.created:type_name -> google.protobuf.Timestamp
+	17, // 23: tombolo.clustermesh.v1.Pool.ranges:type_name -> tombolo.clustermesh.v1.AddrRange
+	34, // 24: tombolo.clustermesh.v1.Pool.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	34, // 25: tombolo.clustermesh.v1.Pool.namespace_selector:type_name -> tombolo.clustermesh.v1.Selector
+	4,  // 26: tombolo.clustermesh.v1.Pool.scope:type_name -> tombolo.clustermesh.v1.PoolScope
+	19, // 27: tombolo.clustermesh.v1.Address.claims:type_name -> tombolo.clustermesh.v1.AddressClaim
+	52, // 28: tombolo.clustermesh.v1.Address.released:type_name -> google.protobuf.Timestamp
+	52, // 29: tombolo.clustermesh.v1.AddressClaim.since:type_name -> google.protobuf.Timestamp
+	52, // 30: tombolo.clustermesh.v1.AddressClaim.created:type_name -> google.protobuf.Timestamp
+	20, // 31: tombolo.clustermesh.v1.AddressClaim.ports:type_name -> tombolo.clustermesh.v1.ClaimedPort
+	51, // 32: tombolo.clustermesh.v1.OutlierDetection.base_ejection_time:type_name -> google.protobuf.Duration
+	51, // 33: tombolo.clustermesh.v1.OutlierDetection.max_ejection_time:type_name -> google.protobuf.Duration
+	24, // 34: tombolo.clustermesh.v1.EndpointSlice.ports:type_name -> tombolo.clustermesh.v1.EndpointPort
+	25, // 35: tombolo.clustermesh.v1.EndpointSlice.endpoints:type_name -> tombolo.clustermesh.v1.Endpoint
+	49, // 36: tombolo.clustermesh.v1.Identity.labels:type_name -> tombolo.clustermesh.v1.Identity.LabelsEntry
+	52, // 37: tombolo.clustermesh.v1.MirrorState.since:type_name -> google.protobuf.Timestamp
+	7,  // 38: tombolo.clustermesh.v1.MirrorState.cluster:type_name -> tombolo.clustermesh.v1.Cluster
+	52, // 39: tombolo.clustermesh.v1.ProcessStatus.started:type_name -> google.protobuf.Timestamp
+	26, // 40: tombolo.clustermesh.v1.ProcessStatus.identities:type_name -> tombolo.clustermesh.v1.Identity
+	32, // 41: tombolo.clustermesh.v1.ProcessStatus.drains:type_name -> tombolo.clustermesh.v1.DrainCount
+	31, // 42: tombolo.clustermesh.v1.ProcessStatus.sessions:type_name -> tombolo.clustermesh.v1.BGPSession
+	50, // 43: tombolo.clustermesh.v1.Selector.match_labels:type_name -> tombolo.clustermesh.v1.Selector.MatchLabelsEntry
+	35, // 44: tombolo.clustermesh.v1.Selector.match_expressions:type_name -> tombolo.clustermesh.v1.Requirement
+	51, // 45: tombolo.clustermesh.v1.BGPPeer.hold_time:type_name -> google.protobuf.Duration
+	51, // 46: tombolo.clustermesh.v1.BGPPeer.keepalive:type_name -> google.protobuf.Duration
+	51, // 47: tombolo.clustermesh.v1.BGPPeer.connect_retry:type_name -> google.protobuf.Duration
+	51, // 48: tombolo.clustermesh.v1.BGPPeer.restart_time:type_name -> google.protobuf.Duration
+	34, // 49: tombolo.clustermesh.v1.BGPPeer.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	5,  // 50: tombolo.clustermesh.v1.BGPPeer.families:type_name -> tombolo.clustermesh.v1.Family
+	34, // 51: tombolo.clustermesh.v1.BGPAdvertisement.service_selector:type_name -> tombolo.clustermesh.v1.Selector
+	34, // 52: tombolo.clustermesh.v1.BGPAdvertisement.node_selector:type_name -> tombolo.clustermesh.v1.Selector
+	52, // 53: tombolo.clustermesh.v1.Drain.since:type_name -> google.protobuf.Timestamp
+	52, // 54: tombolo.clustermesh.v1.Drain.deadline:type_name -> google.protobuf.Timestamp
+	52, // 55: tombolo.clustermesh.v1.Drain.returning:type_name -> google.protobuf.Timestamp
+	51, // 56: tombolo.clustermesh.v1.Drain.over:type_name -> google.protobuf.Duration
+	40, // 57: tombolo.clustermesh.v1.Keyring.keys:type_name -> tombolo.clustermesh.v1.GossipKey
+	52, // 58: tombolo.clustermesh.v1.GossipKey.since:type_name -> google.protobuf.Timestamp
+	43, // 59: tombolo.clustermesh.v1.CheckAnswer.paths:type_name -> tombolo.clustermesh.v1.CheckPath
+	44, // 60: tombolo.clustermesh.v1.CheckAnswer.findings:type_name -> tombolo.clustermesh.v1.Finding
+	51, // 61: tombolo.clustermesh.v1.CheckPath.rtt:type_name -> google.protobuf.Duration
+	51, // 62: tombolo.clustermesh.v1.CheckPath.clock:type_name -> google.protobuf.Duration
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_clustermesh_proto_init() }

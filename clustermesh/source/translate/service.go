@@ -45,10 +45,14 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 	}
 	if out.Type == clustermesh.LoadBalancer {
 		out.LoadBalancerIPs = c.loadBalancerIPs(s)
+		out.SourceRanges = c.sourceRanges(s)
 		out.Request = c.addressRequest(s)
 		if class := s.Spec.LoadBalancerClass; class != nil {
 			out.LoadBalancerClass = *class
 		}
+	}
+	if path, list := sourceRanges(s); out.Type != clustermesh.LoadBalancer && len(list) > 0 {
+		c.wrongAt(path, "may only be used when the type is LoadBalancer")
 	}
 	c.valid(out)
 	if err := c.err(); err != nil {

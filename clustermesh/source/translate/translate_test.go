@@ -99,6 +99,7 @@ spec:
   sessionAffinity: ClientIP
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   publishNotReadyAddresses: true
+  loadBalancerSourceRanges: [198.51.100.0/24, " 203.0.113.9/24 ", 203.0.113.0/24, "2001:DB8::/32", 0.0.0.0/0, "::ffff:10.0.0.0/104", 010.001.0.0/16]
   ports:
   - {name: http, port: 80, nodePort: 30080, appProtocol: kubernetes.io/h2c}
   - {name: dns, port: 53, protocol: UDP}
@@ -108,6 +109,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				Labels: map[string]string{"tier": "front"}, Global: true, Affinity: clustermesh.AffinityLocal, Priority: 7,
 				ClusterIPs: addrs("10.96.0.10 fd00:96::a"), LoadBalancerIPs: addrs("192.0.2.10 2001:db8::10"),
 				LoadBalancerClass: "tombolo.io/bgp",
+				SourceRanges:      prefixes("198.51.100.0/24 203.0.113.0/24 2001:db8::/32 0.0.0.0/0 10.0.0.0/8 10.1.0.0/16"),
 				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
 				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
 				Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
@@ -215,6 +217,34 @@ spec: {type: LoadBalancer}`,
 			mistakes: `
 metadata.annotations["lbipam.cilium.io/sharing-key"]: "a b" must be at most 253 printable ASCII characters without spaces
 metadata.annotations["tombolo.io/load-balancer-sharing-namespaces"]: "Ops" must be an RFC 1123 label: 1 to 63 of a-z, 0-9 and -, no - at its ends`,
+		},
+		{name: "the annotation for source ranges, while the field is empty", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.beta.kubernetes.io/load-balancer-source-ranges: " 198.51.100.0/24, 2001:db8::/32 "}}
+spec: {type: LoadBalancer}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer, SourceRanges: prefixes("198.51.100.0/24 2001:db8::/32")},
+		},
+		{name: "the field for source ranges holds", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.beta.kubernetes.io/load-balancer-source-ranges: nonsense}}
+spec: {type: LoadBalancer, loadBalancerSourceRanges: [198.51.100.0/24]}`,
+			want: &clustermesh.Service{Name: web, Weight: 100, Type: clustermesh.LoadBalancer, SourceRanges: prefixes("198.51.100.0/24")},
+		},
+		{name: "source ranges that are none", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {type: LoadBalancer, loadBalancerSourceRanges: [198.51.100.0/24, 198.51.100.1, 10.0.0.0/33, ""]}`,
+			mistakes: `
+spec.loadBalancerSourceRanges[1]: "198.51.100.1" is not a CIDR such as 10.1.0.0/24 or fd00:1::/64
+spec.loadBalancerSourceRanges[2]: "10.0.0.0/33" is not a CIDR such as 10.1.0.0/24 or fd00:1::/64
+spec.loadBalancerSourceRanges[3]: "" is not a CIDR such as 10.1.0.0/24 or fd00:1::/64`,
+		},
+		{name: "a source range that is none in the annotation", yaml: `
+metadata: {name: web, namespace: shop, annotations: {service.beta.kubernetes.io/load-balancer-source-ranges: "198.51.100.0/24,"}}
+spec: {type: LoadBalancer}`,
+			mistakes: `metadata.annotations["service.beta.kubernetes.io/load-balancer-source-ranges"]: "" is not a CIDR such as 10.1.0.0/24 or fd00:1::/64`,
+		},
+		{name: "source ranges of what is no load balancer", yaml: `
+metadata: {name: web, namespace: shop}
+spec: {loadBalancerSourceRanges: [198.51.100.0/24]}`,
+			mistakes: `spec.loadBalancerSourceRanges: may only be used when the type is LoadBalancer`,
 		},
 		{name: "addresses of a load balancer count only for one", yaml: `
 metadata: {name: web, namespace: shop}
