@@ -22,7 +22,7 @@ type Config struct {
 // they are made, so Memory is what they cost from the start; frontends cost
 // what they hold.
 type Sizes struct {
-	// Frontends is the most frontends.
+	// Frontends is the most frontends, and the most ranges of services.
 	Frontends uint32
 	// Services, Backends and Nodes bound the numbers; each is one more than the
 	// highest, and number 0 is never used.
@@ -160,6 +160,7 @@ func (s Sizes) validate() error {
 func (s Sizes) entries() map[string]uint32 {
 	return map[string]uint32{
 		mapsMapFrontends:     s.Frontends,
+		mapsMapRanges:        s.Frontends,
 		mapsMapServices:      s.Services,
 		mapsMapSlots:         s.Slots / 2,
 		mapsMapBackends:      s.Backends,

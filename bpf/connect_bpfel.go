@@ -33,6 +33,7 @@ const (
 	connectProgConnect4     = "connect4"
 	connectProgConnect6     = "connect6"
 	connectVarCanSetRetval  = "can_set_retval"
+	connectVarNodeNetns     = "node_netns"
 	connectVarSocketMask    = "socket_mask"
 	connectVarStoresInOrder = "stores_in_order"
 )
@@ -108,6 +109,7 @@ type connectMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type connectVariableSpecs struct {
 	CanSetRetval  *ebpf.VariableSpec `ebpf:"can_set_retval"`
+	NodeNetns     *ebpf.VariableSpec `ebpf:"node_netns"`
 	SocketMask    *ebpf.VariableSpec `ebpf:"socket_mask"`
 	StoresInOrder *ebpf.VariableSpec `ebpf:"stores_in_order"`
 }
@@ -172,6 +174,7 @@ func (m *connectMaps) Close() error {
 // It can be passed to loadConnectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type connectVariables struct {
 	CanSetRetval  *ebpf.Variable `ebpf:"can_set_retval"`
+	NodeNetns     *ebpf.Variable `ebpf:"node_netns"`
 	SocketMask    *ebpf.Variable `ebpf:"socket_mask"`
 	StoresInOrder *ebpf.Variable `ebpf:"stores_in_order"`
 }

@@ -16,7 +16,7 @@ type Counters struct {
 	Affinity, Sticky uint64
 	// Panic counts selections of a backend although all that were tried are down.
 	Panic uint64
-	// Refused counts clients of a frontend without a backend.
+	// Refused counts clients of a frontend without a backend, or that keeps them out.
 	Refused uint64
 	// Stale counts slots that led to a backend of another service, or to none,
 	// and were passed over. It should stand still.

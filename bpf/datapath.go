@@ -16,6 +16,7 @@ import (
 // Sockets may be called, and the arrays read, at any time before Close.
 type Datapath struct {
 	Frontends *Frontends
+	Ranges    *Ranges
 	Services  *Services
 	Slots     *Slots
 	Backends  *Backends
@@ -121,6 +122,7 @@ func (d *Datapath) makeViews() error {
 	}
 	// What the process before us removed last may still be read.
 	d.Frontends = &Frontends{m: d.maps[mapsMapFrontends], grace: d.Grace, freed: d.restored}
+	d.Ranges = &Ranges{d.maps[mapsMapRanges]}
 	d.Services = &Services{mapped[mapsMapServices]}
 	d.Slots = &Slots{mapped[mapsMapSlots].halves()}
 	d.Backends = &Backends{mapped[mapsMapBackends]}

@@ -72,6 +72,10 @@
 // What belongs to nothing is reset or dropped and counted (include/answer.h,
 // include/outcome.h).
 //
+// A service may be for clients from some ranges alone (include/range.h, [Guard]): what
+// begins a flow from elsewhere is dropped, and a socket is refused if it is of those,
+// the node's or its pods', of which the writer says that they are not in range.
+//
 // An answer is one while its sender is the flow's backend still, and of TCP if it
 // acknowledges the client's SYN or follows what did.
 //

@@ -8,6 +8,7 @@
 #include "include/frontend.h"
 #include "include/health.h"
 #include "include/opening.h"
+#include "include/range.h"
 #include "include/service.h"
 #include "include/slot.h"
 #include "include/socket.h"

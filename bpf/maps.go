@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -51,7 +52,31 @@ func openInstance(dir string, specs map[string]*ebpf.MapSpec) (mapSet, error) {
 	if version := filepath.Base(filepath.Dir(dir)); version != layout {
 		return nil, fmt.Errorf("layout %s instead of %s: %w", version, layout, ebpf.ErrMapIncompatible)
 	}
+	for _, name := range additions {
+		if err := addMap(filepath.Join(dir, name), specs[name]); err != nil {
+			return nil, err
+		}
+	}
 	return openMaps(dir, specs)
+}
+
+// additions are maps that a layout did not have at first. An instance of that time gets
+// them, empty: the programs that use it do without, and flows stay.
+var additions = []string{mapsMapRanges}
+
+// addMap makes and pins a map where there is none.
+func addMap(path string, spec *ebpf.MapSpec) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	m, err := ebpf.NewMap(spec)
+	if err == nil {
+		err = errors.Join(m.Pin(path), m.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("adding map %s: %w", path, err)
+	}
+	return nil
 }
 
 // openMaps opens the maps pinned in a folder; an error that is

@@ -172,6 +172,22 @@ type mapsOpening struct {
 	Failed    uint64
 }
 
+type mapsRange struct {
+	_       structs.HostLayout
+	Service uint32
+}
+
+type mapsRangeKey struct {
+	_       structs.HostLayout
+	Bits    uint32
+	Service uint32
+	Family  uint32
+	Address struct {
+		_    structs.HostLayout
+		Word [4]uint32
+	}
+}
+
 type mapsScope uint32
 
 const (
@@ -193,6 +209,9 @@ const (
 	mapsServiceFlagsSERVICE_AFFINITY mapsServiceFlags = 1
 	mapsServiceFlagsSERVICE_OUTLIERS mapsServiceFlags = 2
 	mapsServiceFlagsSERVICE_DROPS    mapsServiceFlags = 4
+	mapsServiceFlagsSERVICE_RANGES   mapsServiceFlags = 8
+	mapsServiceFlagsSERVICE_NO_PODS  mapsServiceFlags = 16
+	mapsServiceFlagsSERVICE_NO_NODE  mapsServiceFlags = 32
 )
 
 type mapsSlots struct {
@@ -230,6 +249,7 @@ const (
 	mapsMapFrontends          = "frontends"
 	mapsMapNodeHealth         = "node_health"
 	mapsMapOpenings           = "openings"
+	mapsMapRanges             = "ranges"
 	mapsMapServices           = "services"
 	mapsMapSlots              = "slots"
 	mapsMapSocketSets         = "socket_sets"
@@ -306,6 +326,7 @@ type mapsMapSpecs struct {
 	Frontends     *ebpf.MapSpec `ebpf:"frontends"`
 	NodeHealth    *ebpf.MapSpec `ebpf:"node_health"`
 	Openings      *ebpf.MapSpec `ebpf:"openings"`
+	Ranges        *ebpf.MapSpec `ebpf:"ranges"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
 	Slots         *ebpf.MapSpec `ebpf:"slots"`
 	SocketSets    *ebpf.MapSpec `ebpf:"socket_sets"`
@@ -360,6 +381,7 @@ type mapsMaps struct {
 	Frontends     *ebpf.Map `ebpf:"frontends"`
 	NodeHealth    *ebpf.Map `ebpf:"node_health"`
 	Openings      *ebpf.Map `ebpf:"openings"`
+	Ranges        *ebpf.Map `ebpf:"ranges"`
 	Services      *ebpf.Map `ebpf:"services"`
 	Slots         *ebpf.Map `ebpf:"slots"`
 	SocketSets    *ebpf.Map `ebpf:"socket_sets"`
@@ -378,6 +400,7 @@ func (m *mapsMaps) Close() error {
 		m.Frontends,
 		m.NodeHealth,
 		m.Openings,
+		m.Ranges,
 		m.Services,
 		m.Slots,
 		m.SocketSets,

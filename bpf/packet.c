@@ -10,6 +10,7 @@
 #include "include/frontend.h"
 #include "include/nat.h"
 #include "include/owned.h"
+#include "include/range.h"
 #include "include/rewrite.h"
 #include "include/route.h"
 
@@ -33,6 +34,12 @@ static __always_inline __u32 tcp_marks(const struct packet *p, __u32 fin)
 static __always_inline bool is_syn(const struct packet *p)
 {
 	return p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+// is_data says whether it is a segment of a connection that began before it.
+static __always_inline bool is_data(const struct packet *p)
+{
+	return p->tuple.protocol == IPPROTO_TCP && !is_syn(p);
 }
 
 static __always_inline struct frontend_key frontend_for(const struct packet *p)
@@ -155,24 +162,33 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	return begin(skb, p, service, reference);
 }
 
+// lets_in says whether a client may come to a service from where it is.
+static __noinline bool lets_in(const struct packet *p, __u32 service)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+
+	return !s || !(READ_ONCE(s->settings) & SERVICE_RANGES) || range_has(service, &p->tuple.source);
+}
+
 // goes_on says whether a packet stays with the flow that is remembered. A connection
 // that is open stays with its backend wherever its address leads by now; what begins,
 // and a datagram, does not.
-static __always_inline bool goes_on(const struct packet *p, struct conntrack *c)
+static __always_inline bool goes_on(struct packet *p, struct conntrack *c)
 {
 	if (!flow_has_backend(c, &p->reply, p->v4))
 		return false;
 	// Nothing of the connection is there yet, and another may take it by now.
 	if (is_syn(p) && (READ_ONCE(c->flags) & FLOW_ANYWAY || !(READ_ONCE(c->flags) & FLOW_ANSWERED || flow_is_ready(c, &p->reply, p->v4))))
 		return false;
-	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
+	if (is_data(p))
 		return true;
 	if (is_syn(p) && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)))
 		return false;
 
 	struct frontend_key key = frontend_for(p);
+	__u32 service = frontend_service(&key);
 
-	return frontend_service(&key) == READ_ONCE(c->service);
+	return service == READ_ONCE(c->service) && opaque(p, lets_in(p, service));
 }
 
 // find_flow finds the flow of a client's packet of TCP or UDP, or begins one. A
@@ -194,9 +210,12 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 	service = frontend_service(&key);
 	if (!service && !c)
 		return PACKET_NO_PORT;
+	// Nobody out of range is told anything, but who was led to a backend.
+	if (service && !(c && is_data(p)) && !opaque(p, lets_in(p, service)))
+		return PACKET_OUT_OF_RANGE;
 	if (p->later)
 		return PACKET_FRAGMENT;
-	if (p->tuple.protocol == IPPROTO_TCP && !is_syn(p))
+	if (is_data(p))
 		return PACKET_RESET;
 	return service ? select_backend(skb, p, service, c) : PACKET_NO_PORT;
 }

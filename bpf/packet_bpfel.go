@@ -151,38 +151,52 @@ type packetPacket struct {
 type packetPacketEvent uint32
 
 const (
-	packetPacketEventEVENT_BEGUN packetPacketEvent = 21
-	packetPacketEventEVENT_MOVED packetPacketEvent = 22
-	packetPacketEventEVENT_ERROR packetPacketEvent = 23
-	packetPacketEventEVENTS      packetPacketEvent = 24
+	packetPacketEventEVENT_BEGUN packetPacketEvent = 22
+	packetPacketEventEVENT_MOVED packetPacketEvent = 23
+	packetPacketEventEVENT_ERROR packetPacketEvent = 24
+	packetPacketEventEVENTS      packetPacketEvent = 25
 )
 
 type packetPacketOutcome uint32
 
 const (
-	packetPacketOutcomePACKET_PASSED     packetPacketOutcome = 0
-	packetPacketOutcomePACKET_FORWARDED  packetPacketOutcome = 1
-	packetPacketOutcomePACKET_DELIVERED  packetPacketOutcome = 2
-	packetPacketOutcomePACKET_ANSWERED   packetPacketOutcome = 3
-	packetPacketOutcomePACKET_RETURNED   packetPacketOutcome = 4
-	packetPacketOutcomePACKET_PINGED     packetPacketOutcome = 5
-	packetPacketOutcomePACKET_REFUSED    packetPacketOutcome = 6
-	packetPacketOutcomePACKET_RESET      packetPacketOutcome = 7
-	packetPacketOutcomePACKET_NO_PORT    packetPacketOutcome = 8
-	packetPacketOutcomePACKET_NO_BACKEND packetPacketOutcome = 9
-	packetPacketOutcomePACKET_NOT_HERE   packetPacketOutcome = 10
-	packetPacketOutcomePACKET_UNKNOWN    packetPacketOutcome = 11
-	packetPacketOutcomePACKET_MALFORMED  packetPacketOutcome = 12
-	packetPacketOutcomePACKET_FRAGMENT   packetPacketOutcome = 13
-	packetPacketOutcomePACKET_HOPS       packetPacketOutcome = 14
-	packetPacketOutcomePACKET_TOO_BIG    packetPacketOutcome = 15
-	packetPacketOutcomePACKET_NO_ROUTE   packetPacketOutcome = 16
-	packetPacketOutcomePACKET_NO_SOURCE  packetPacketOutcome = 17
-	packetPacketOutcomePACKET_EXHAUSTED  packetPacketOutcome = 18
-	packetPacketOutcomePACKET_FULL       packetPacketOutcome = 19
-	packetPacketOutcomePACKET_FAILED     packetPacketOutcome = 20
-	packetPacketOutcomePACKET_OUTCOMES   packetPacketOutcome = 21
+	packetPacketOutcomePACKET_PASSED       packetPacketOutcome = 0
+	packetPacketOutcomePACKET_FORWARDED    packetPacketOutcome = 1
+	packetPacketOutcomePACKET_DELIVERED    packetPacketOutcome = 2
+	packetPacketOutcomePACKET_ANSWERED     packetPacketOutcome = 3
+	packetPacketOutcomePACKET_RETURNED     packetPacketOutcome = 4
+	packetPacketOutcomePACKET_PINGED       packetPacketOutcome = 5
+	packetPacketOutcomePACKET_REFUSED      packetPacketOutcome = 6
+	packetPacketOutcomePACKET_RESET        packetPacketOutcome = 7
+	packetPacketOutcomePACKET_NO_PORT      packetPacketOutcome = 8
+	packetPacketOutcomePACKET_NO_BACKEND   packetPacketOutcome = 9
+	packetPacketOutcomePACKET_OUT_OF_RANGE packetPacketOutcome = 10
+	packetPacketOutcomePACKET_NOT_HERE     packetPacketOutcome = 11
+	packetPacketOutcomePACKET_UNKNOWN      packetPacketOutcome = 12
+	packetPacketOutcomePACKET_MALFORMED    packetPacketOutcome = 13
+	packetPacketOutcomePACKET_FRAGMENT     packetPacketOutcome = 14
+	packetPacketOutcomePACKET_HOPS         packetPacketOutcome = 15
+	packetPacketOutcomePACKET_TOO_BIG      packetPacketOutcome = 16
+	packetPacketOutcomePACKET_NO_ROUTE     packetPacketOutcome = 17
+	packetPacketOutcomePACKET_NO_SOURCE    packetPacketOutcome = 18
+	packetPacketOutcomePACKET_EXHAUSTED    packetPacketOutcome = 19
+	packetPacketOutcomePACKET_FULL         packetPacketOutcome = 20
+	packetPacketOutcomePACKET_FAILED       packetPacketOutcome = 21
+	packetPacketOutcomePACKET_OUTCOMES     packetPacketOutcome = 22
 )
+
+type packetRange struct {
+	_       structs.HostLayout
+	Service uint32
+}
+
+type packetRangeKey struct {
+	_       structs.HostLayout
+	Bits    uint32
+	Service uint32
+	Family  uint32
+	Address packetAddress
+}
 
 type packetService struct {
 	_        structs.HostLayout
@@ -222,6 +236,7 @@ const (
 	packetMapOwned             = "owned"
 	packetMapPacketCounters    = "packet_counters"
 	packetMapPackets           = "packets"
+	packetMapRanges            = "ranges"
 	packetMapServices          = "services"
 	packetMapSlots             = "slots"
 	packetMapSources           = "sources"
@@ -296,6 +311,7 @@ type packetMapSpecs struct {
 	Owned          *ebpf.MapSpec `ebpf:"owned"`
 	PacketCounters *ebpf.MapSpec `ebpf:"packet_counters"`
 	Packets        *ebpf.MapSpec `ebpf:"packets"`
+	Ranges         *ebpf.MapSpec `ebpf:"ranges"`
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Slots          *ebpf.MapSpec `ebpf:"slots"`
 	Sources        *ebpf.MapSpec `ebpf:"sources"`
@@ -344,6 +360,7 @@ type packetMaps struct {
 	Owned          *ebpf.Map `ebpf:"owned"`
 	PacketCounters *ebpf.Map `ebpf:"packet_counters"`
 	Packets        *ebpf.Map `ebpf:"packets"`
+	Ranges         *ebpf.Map `ebpf:"ranges"`
 	Services       *ebpf.Map `ebpf:"services"`
 	Slots          *ebpf.Map `ebpf:"slots"`
 	Sources        *ebpf.Map `ebpf:"sources"`
@@ -362,6 +379,7 @@ func (m *packetMaps) Close() error {
 		m.Owned,
 		m.PacketCounters,
 		m.Packets,
+		m.Ranges,
 		m.Services,
 		m.Slots,
 		m.Sources,

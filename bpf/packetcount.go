@@ -20,19 +20,20 @@ type PacketCounters struct {
 
 // dropReasons are the words for the outcomes that drop a packet.
 var dropReasons = map[packetPacketOutcome]string{
-	packetPacketOutcomePACKET_NO_PORT:    "no port",
-	packetPacketOutcomePACKET_NO_BACKEND: "no backend",
-	packetPacketOutcomePACKET_NOT_HERE:   "no backend here",
-	packetPacketOutcomePACKET_UNKNOWN:    "unknown flow",
-	packetPacketOutcomePACKET_MALFORMED:  "malformed",
-	packetPacketOutcomePACKET_FRAGMENT:   "lone fragment",
-	packetPacketOutcomePACKET_HOPS:       "time to live",
-	packetPacketOutcomePACKET_TOO_BIG:    "too big",
-	packetPacketOutcomePACKET_NO_ROUTE:   "no route",
-	packetPacketOutcomePACKET_NO_SOURCE:  "no source address",
-	packetPacketOutcomePACKET_EXHAUSTED:  "no free port",
-	packetPacketOutcomePACKET_FULL:       "no memory",
-	packetPacketOutcomePACKET_FAILED:     "rewrite failed",
+	packetPacketOutcomePACKET_NO_PORT:      "no port",
+	packetPacketOutcomePACKET_NO_BACKEND:   "no backend",
+	packetPacketOutcomePACKET_OUT_OF_RANGE: "source range",
+	packetPacketOutcomePACKET_NOT_HERE:     "no backend here",
+	packetPacketOutcomePACKET_UNKNOWN:      "unknown flow",
+	packetPacketOutcomePACKET_MALFORMED:    "malformed",
+	packetPacketOutcomePACKET_FRAGMENT:     "lone fragment",
+	packetPacketOutcomePACKET_HOPS:         "time to live",
+	packetPacketOutcomePACKET_TOO_BIG:      "too big",
+	packetPacketOutcomePACKET_NO_ROUTE:     "no route",
+	packetPacketOutcomePACKET_NO_SOURCE:    "no source address",
+	packetPacketOutcomePACKET_EXHAUSTED:    "no free port",
+	packetPacketOutcomePACKET_FULL:         "no memory",
+	packetPacketOutcomePACKET_FAILED:       "rewrite failed",
 }
 
 // Counters returns what the programs counted.

@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
 )
 
 // hook is one place in the kernel where one of our programs runs.
@@ -43,16 +44,21 @@ var hooks = []hook{
 // programs are loaded, by name.
 type programs map[string]*ebpf.Program
 
-// loadPrograms loads every program, to read and write these maps. Without
-// retval a program does without bpf_set_retval.
+// loadPrograms loads every program, to read and write these maps, for the node of the
+// network namespace that the caller's thread is in. Without retval a program does
+// without bpf_set_retval.
 func loadPrograms(set mapSet, sizes Sizes, retval bool) (programs, error) {
+	netns, err := netnsCookie()
+	if err != nil {
+		return nil, fmt.Errorf("loading programs: %w", err)
+	}
 	progs := make(programs, len(hooks))
 	for _, load := range []func() (*ebpf.CollectionSpec, error){
 		loadRelease, loadGetpeername, loadRecvmsg, loadSockops, loadConnect, loadSendmsg,
 	} {
 		spec, err := load()
 		if err == nil {
-			err = progs.add(spec, set, sizes, retval)
+			err = progs.add(spec, set, sizes, retval, netns)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("loading programs: %w", err), progs.close())
@@ -62,7 +68,7 @@ func loadPrograms(set mapSet, sizes Sizes, retval bool) (programs, error) {
 }
 
 // add loads the programs of one object.
-func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval bool) error {
+func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval bool, netns uint64) error {
 	setEntries(spec.Maps, sizes)
 	replace := make(map[string]*ebpf.Map)
 	for name := range spec.Maps {
@@ -74,6 +80,7 @@ func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval
 		"can_set_retval":  retval,
 		"socket_mask":     sizes.Sockets/socketWays - 1,
 		"stores_in_order": runtime.GOARCH == "amd64",
+		"node_netns":      netns,
 	} {
 		if v := spec.Variables[name]; v != nil {
 			if err := v.Set(value); err != nil {
@@ -90,6 +97,20 @@ func (p programs) add(spec *ebpf.CollectionSpec, set mapSet, sizes Sizes, retval
 		p[name] = loaded.DetachProgram(name)
 	}
 	return nil
+}
+
+// netnsCookie returns by what programs know the network namespace of the thread.
+func netnsCookie() (uint64, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the network namespace: %w", err)
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the network namespace: %w", err)
+	}
+	return cookie, nil
 }
 
 // canSetRetval says whether a hook can choose the error of a call it refuses.

@@ -28,6 +28,7 @@ const (
 	sendmsgProgSendmsg4     = "sendmsg4"
 	sendmsgProgSendmsg6     = "sendmsg6"
 	sendmsgVarCanSetRetval  = "can_set_retval"
+	sendmsgVarNodeNetns     = "node_netns"
 )
 
 // loadSendmsg returns the embedded CollectionSpec for sendmsg.
@@ -96,6 +97,7 @@ type sendmsgMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type sendmsgVariableSpecs struct {
 	CanSetRetval *ebpf.VariableSpec `ebpf:"can_set_retval"`
+	NodeNetns    *ebpf.VariableSpec `ebpf:"node_netns"`
 }
 
 // sendmsgObjects contains all objects after they have been loaded into the kernel.
@@ -148,6 +150,7 @@ func (m *sendmsgMaps) Close() error {
 // It can be passed to loadSendmsgObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sendmsgVariables struct {
 	CanSetRetval *ebpf.Variable `ebpf:"can_set_retval"`
+	NodeNetns    *ebpf.Variable `ebpf:"node_netns"`
 }
 
 // sendmsgPrograms contains all programs after they have been loaded into the kernel.

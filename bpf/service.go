@@ -27,6 +27,8 @@ type Service struct {
 	// Drops: packets from outside that it has no backend for are dropped, and not
 	// refused.
 	Drops bool
+	// Guard says whom it keeps out.
+	Guard Guard
 	// Owner is a number of the caller's by which it knows its own entries again
 	// after a restart; 0 is nobody's.
 	Owner uint64
@@ -50,6 +52,7 @@ func (s *Services) Read(n uint32) Service {
 		service.Affinity = time.Duration(settings>>32) * time.Second
 	}
 	service.Outliers, service.Drops = settings&outliersFlag != 0, settings&dropsFlag != 0
+	service.Guard = Guard{Packets: settings&rangesFlag != 0, Pods: settings&noPodsFlag != 0, Node: settings&noNodeFlag != 0}
 	return service
 }
 
@@ -67,6 +70,9 @@ const (
 	affinityFlag = uint64(mapsServiceFlagsSERVICE_AFFINITY)
 	outliersFlag = uint64(mapsServiceFlagsSERVICE_OUTLIERS)
 	dropsFlag    = uint64(mapsServiceFlagsSERVICE_DROPS)
+	rangesFlag   = uint64(mapsServiceFlagsSERVICE_RANGES)
+	noPodsFlag   = uint64(mapsServiceFlagsSERVICE_NO_PODS)
+	noNodeFlag   = uint64(mapsServiceFlagsSERVICE_NO_NODE)
 )
 
 // settings returns the word of that name.
@@ -75,11 +81,16 @@ func (s Service) settings() (word uint64) {
 		seconds := min((s.Affinity+time.Second-1)/time.Second, 1<<31)
 		word = uint64(seconds)<<32 | affinityFlag
 	}
-	if s.Outliers {
-		word |= outliersFlag
-	}
-	if s.Drops {
-		word |= dropsFlag
+	for _, f := range [...]struct {
+		is   bool
+		flag uint64
+	}{
+		{s.Outliers, outliersFlag}, {s.Drops, dropsFlag},
+		{s.Guard.Packets, rangesFlag}, {s.Guard.Pods, noPodsFlag}, {s.Guard.Node, noNodeFlag},
+	} {
+		if f.is {
+			word |= f.flag
+		}
 	}
 	return word
 }

@@ -20,6 +20,8 @@ static __always_inline enum verdict connect_to(struct bpf_sock_addr *ctx, struct
 		datagrams_go_directly(ctx, &address);
 		return VERDICT_PASS;
 	}
+	if (keeps_out(ctx, service))
+		return refuse(ERR_PERM);
 	if (!flow_begin(&s->flow, &key, service, choose(ctx, &key, service, cookie)))
 		return refuse(ERR_REFUSED);
 	s->netns = bpf_get_netns_cookie(ctx); // Linux 5.7

@@ -27,6 +27,9 @@ static __always_inline enum verdict send_to(struct bpf_sock_addr *ctx, struct ad
 		return VERDICT_PASS;
 	}
 
+	if (keeps_out(ctx, service))
+		return refuse(ERR_PERM);
+
 	struct conversations *c = bpf_sk_storage_get(&datagrams, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
 	// Without a place to note it the answer would come from a stranger.

@@ -39,7 +39,7 @@ func spillIterator(set mapSet, sizes Sizes) (*link.Iter, error) {
 		return nil, err
 	}
 	progs := programs{}
-	if err := progs.add(spec, set, sizes, false); err != nil {
+	if err := progs.add(spec, set, sizes, false, 0); err != nil {
 		return nil, fmt.Errorf("loading the iterator over sockets: %w", err)
 	}
 	defer progs.close() // the link holds it

@@ -167,6 +167,9 @@ func TestMemory(t *testing.T) {
 		d := load(t, bpftest.New(t), sizes)
 		var total, product uint64
 		for name := range sizes.entries() {
+			if name == mapsMapRanges {
+				continue // takes what it holds
+			}
 			m := d.maps[name]
 			info, err := m.Info()
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +32,7 @@ func Main(m *testing.M) {
 // Place hands out sockets of a process in a cgroup and a network namespace.
 type Place struct {
 	pipe int
+	pid  int
 }
 
 // NewPlace starts another process in the Env's cgroup, with a network namespace
@@ -69,7 +71,18 @@ func NewPlace(t testing.TB, cgroup string) *Place {
 			t.Errorf("the process in the cgroup: %v", err)
 		}
 	})
-	return &Place{pipe: pair[0]}
+	return &Place{pipe: pair[0], pid: child.Process.Pid}
+}
+
+// Do runs a function on a thread in the Place's network namespace, and returns its
+// error. The thread is not in the cgroup.
+func (p *Place) Do(f func() error) error {
+	ns, err := netns.GetFromPid(p.pid)
+	if err != nil {
+		return fmt.Errorf("looking for a network namespace: %w", err)
+	}
+	defer ns.Close()
+	return (&Net{ns}).Do(f)
 }
 
 // Socket returns a new socket, which is closed after the test. It waits for

@@ -10,6 +10,9 @@
 // loader). Without it a refusal is EPERM.
 const volatile bool can_set_retval = true;
 
+// The network namespace of the node; set by the loader.
+const volatile __u64 node_netns = 0;
+
 // What a hook does with the call.
 enum verdict {
 	VERDICT_PASS,    // the address is no frontend: not ours
@@ -33,6 +36,18 @@ static __always_inline enum verdict refuse(int error)
 	if (can_set_retval)
 		bpf_set_retval(-error);
 	return VERDICT_REFUSE;
+}
+
+// keeps_out says whether a service is not for the client: what address it will have is
+// not known yet, but whether that is one of the node or of its pods.
+static __always_inline bool keeps_out(struct bpf_sock_addr *ctx, __u32 service)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+	__u64 settings = s ? READ_ONCE(s->settings) : 0;
+
+	if (!(settings & (SERVICE_NO_PODS | SERVICE_NO_NODE)))
+		return false;
+	return settings & (bpf_get_netns_cookie(ctx) == node_netns ? SERVICE_NO_NODE : SERVICE_NO_PODS);
 }
 
 static __always_inline __u64 hash_of(__u64 client, const struct frontend_key *key)

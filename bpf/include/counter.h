@@ -11,7 +11,7 @@ enum counter {
 	COUNTER_REHASHED,      // the first choice was down, another one served
 	COUNTER_BACKUP,        // the primary table had none, the backup table served
 	COUNTER_PANIC,         // all that were tried were down: the first choice, anyway
-	COUNTER_REFUSED,       // a frontend without a backend
+	COUNTER_REFUSED,       // a frontend without a backend, or that keeps the client out
 	COUNTER_STALE,         // a slot led to a backend of another service; not used
 	COUNTER_OTHER_KEY,     // a frontend entry that held another key; looked up once more
 	COUNTER_SPILLED,       // no room in the map of sockets: kept in the socket

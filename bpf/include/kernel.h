@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 // From errno.h, which drags the C library in.
+#define ERR_PERM 1
 #define ERR_NOMEM 12
 #define ERR_EXIST 17
 #define ERR_REFUSED 111

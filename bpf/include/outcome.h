@@ -15,19 +15,20 @@ enum packet_outcome {
 	PACKET_RESET,     // TCP of a flow that is not known here, or has lost its backend: reset
 
 	// Dropped from here on.
-	PACKET_NO_PORT,     // to an address of a service, at a port that no service has
-	PACKET_NO_BACKEND,  // to a port without a backend
-	PACKET_NOT_HERE,    // to a port that has backends on other nodes alone, and keeps to this one
-	PACKET_UNKNOWN,     // of a flow that is not known here, and nothing to reset
-	PACKET_MALFORMED,   // headers that contradict themselves, or that nobody reads
-	PACKET_FRAGMENT,    // a fragment whose first was not seen
-	PACKET_HOPS,        // its time to live ends here
-	PACKET_TOO_BIG,     // for the way to where it goes
-	PACKET_NO_ROUTE,    // no way to where it goes
-	PACKET_NO_SOURCE,   // this node has no address of its family
-	PACKET_EXHAUSTED,   // all ports that were tried are in use
-	PACKET_FULL,        // no memory to remember the flow
-	PACKET_FAILED,      // the kernel could not rewrite it
+	PACKET_NO_PORT,      // to an address of a service, at a port that no service has
+	PACKET_NO_BACKEND,   // to a port without a backend
+	PACKET_OUT_OF_RANGE, // from where nobody may come to the service
+	PACKET_NOT_HERE,     // to a port that has backends on other nodes alone, and keeps to this one
+	PACKET_UNKNOWN,      // of a flow that is not known here, and nothing to reset
+	PACKET_MALFORMED,    // headers that contradict themselves, or that nobody reads
+	PACKET_FRAGMENT,     // a fragment whose first was not seen
+	PACKET_HOPS,         // its time to live ends here
+	PACKET_TOO_BIG,      // for the way to where it goes
+	PACKET_NO_ROUTE,     // no way to where it goes
+	PACKET_NO_SOURCE,    // this node has no address of its family
+	PACKET_EXHAUSTED,    // all ports that were tried are in use
+	PACKET_FULL,         // no memory to remember the flow
+	PACKET_FAILED,       // the kernel could not rewrite it
 	PACKET_OUTCOMES,
 };
 

@@ -8,6 +8,9 @@ enum service_flags {
 	SERVICE_AFFINITY = 1 << 0, // a client stays with its backend, for affinity_seconds
 	SERVICE_OUTLIERS = 1 << 1, // failed connections are counted and told
 	SERVICE_DROPS = 1 << 2,    // packets without a backend are dropped: another node has one
+	SERVICE_RANGES = 1 << 3,   // packets may come from its ranges alone
+	SERVICE_NO_PODS = 1 << 4,  // sockets of the node's pods are refused
+	SERVICE_NO_NODE = 1 << 5,  // and those of the node itself
 };
 
 // Each word is stored and loaded at once: a reader sees the old table or the
