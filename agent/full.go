@@ -22,6 +22,7 @@ func rooms(u loadbalancer.Usage) []room {
 	l := u.Limits
 	return []room{
 		{"frontends", u.Frontends, int(l.Frontends), func(s bpf.Sizes) uint32 { return s.Frontends }},
+		{"ranges", u.Ranges, int(l.Ranges), func(s bpf.Sizes) uint32 { return s.Frontends }},
 		{"services", u.Services, int(l.Services) - 1, func(s bpf.Sizes) uint32 { return s.Services }},
 		{"backends", u.Backends, int(l.Backends) - 1, func(s bpf.Sizes) uint32 { return s.Backends }},
 		{"nodes", u.Nodes, int(l.Nodes) - 1, func(s bpf.Sizes) uint32 { return s.Nodes }},

@@ -13,7 +13,7 @@ import (
 func TestFullMapsAreNamed(t *testing.T) {
 	small, large := bpf.SmallSizes(), bpf.LargeSizes()
 	limits := func(s bpf.Sizes) loadbalancer.Limits {
-		return loadbalancer.Limits{Services: s.Services, Slots: s.Slots, Backends: s.Backends, Nodes: s.Nodes, Frontends: s.Frontends}
+		return loadbalancer.Limits{Services: s.Services, Slots: s.Slots, Backends: s.Backends, Nodes: s.Nodes, Frontends: s.Frontends, Ranges: s.Frontends}
 	}
 	lacks := func(name string, full ...string) loadbalancer.Failure {
 		return loadbalancer.Failure{Service: clustermesh.ServiceName{Namespace: "shop", Name: name}, Full: full}

@@ -54,8 +54,14 @@ type Port struct {
 		Primary uint32 `json:"primary"`
 		Backup  uint32 `json:"backup"`
 	} `json:"tables"`
-	SessionAffinity string    `json:"sessionAffinity,omitempty"`
-	Backends        []Backend `json:"backends"`
+	SessionAffinity string `json:"sessionAffinity,omitempty"`
+	// SourceRanges are from where clients may come, nil for everywhere; KeptOut says
+	// which sockets of this node are refused for that.
+	SourceRanges []netip.Prefix `json:"sourceRanges,omitempty"`
+	KeptOut      []string       `json:"keptOut,omitempty"`
+	// Guarded: only clients from SourceRanges may come, be it none.
+	Guarded  bool      `json:"guarded,omitempty"`
+	Backends []Backend `json:"backends"`
 	// Ejected are backends that are left out because connections to them fail.
 	Ejected []Ejected `json:"ejected,omitempty"`
 	// Unused are all other endpoints that clusters name and the port does not use,
@@ -204,6 +210,7 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus, failure loadbalancer
 	if in := statusOfPort(p, st); in != nil {
 		out.Number, out.Retained = in.Number, in.Retained
 		out.Tables.Primary, out.Tables.Backup = in.Primary, in.Backup
+		out.Guarded, out.SourceRanges, out.KeptOut = in.Guarded, in.Ranges, keptOut(in.KeepsOut)
 		for _, f := range in.Frontends {
 			if !f.Outside { // those for packets are the same
 				out.Frontends = append(out.Frontends, f.String())
@@ -217,12 +224,24 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus, failure loadbalancer
 	return out
 }
 
+// keptOut names the sockets that a port refuses.
+func keptOut(g loadbalancer.Guard) []string {
+	var out []string
+	if g.Node {
+		out = append(out, "its own")
+	}
+	if g.Pods {
+		out = append(out, "those of its pods")
+	}
+	return out
+}
+
 // statusOfPort returns what the maps hold of a port, nil for nothing.
 func statusOfPort(p *global.Port, st *loadbalancer.ServiceStatus) *loadbalancer.PortStatus {
 	first := p.Frontends[0]
 	for i := range st.Ports {
 		in := &st.Ports[i]
-		if in.Protocol == p.Protocol && in.Port == p.Port && in.IPv6 == first.Address.Is6() && in.External == (first.Scope == global.External) && !in.Here {
+		if in.Protocol == p.Protocol && in.Port == p.Port && in.IPv6 == first.Address.Is6() && in.External == (first.Scope == global.External) && in.Guarded == p.Guarded && !in.Here {
 			return in
 		}
 	}

@@ -52,9 +52,12 @@ func (s *state) begin(name clustermesh.ServiceName, d *desired) error {
 
 // become makes a port what was planned of d.
 func (s *state) become(p *port, d *desired, pl *plan) error {
+	s.guard(p, d)
+	in := s.letIn(p, d.ranges)
 	s.write(p, d, pl)
+	out := s.keepOut(p, d.ranges)
 	s.date(p, d.age)
-	return errors.Join(append(pl.short, s.lead(p, d.frontends))...)
+	return errors.Join(append(pl.short, in, out, s.lead(p, d.frontends))...)
 }
 
 // write stores what was planned: backends, slots, words, and only then lets go
@@ -221,6 +224,9 @@ func (s *state) unlead(p *port, f Frontend) error {
 // the kernel does not let go leads to no backend: it refuses.
 func (s *state) remove(p *port) error {
 	err := s.lead(p, nil)
+	if err == nil {
+		err = s.keepOut(p, nil)
+	}
 	before := p.tables
 	if p.tables = [tiers]table{}; err != nil {
 		s.target.PutService(p.number, p.entry())

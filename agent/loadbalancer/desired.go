@@ -20,6 +20,9 @@ type portID struct {
 	outside bool
 	// here: only packets from outside come here, under an external policy Local.
 	here bool
+	// guarded: clients that dial a load-balancer IP come here, as far as they are in
+	// range.
+	guarded bool
 }
 
 // desired is a port of a service as it should lie in the maps.
@@ -43,6 +46,11 @@ type desired struct {
 	outliers bool
 	// drops: who is led nowhere is not refused, but dropped.
 	drops bool
+	// guard says whom it keeps out; unsure: where sockets come from is not known.
+	// ranges are from where clients may come, in guarded ports.
+	guard  Guard
+	unsure bool
+	ranges []netip.Prefix
 	// age is the service's.
 	age clustermesh.Age
 }
@@ -84,6 +92,8 @@ type wish struct {
 	// cluster and node are who looks: under an external policy Local a packet goes
 	// to endpoints of the node.
 	cluster, node string
+	// inside is from where its sockets come; nil while that is not known.
+	inside *inside
 }
 
 // desire returns the ports of a service as they should lie in the maps: those of the
@@ -99,12 +109,16 @@ func desire(s *global.Service, w wish) []desired {
 				port:     p.Port,
 				ipv6:     p.Frontends[0].Address.Is6(),
 				outside:  p.Frontends[0].Scope == global.External,
+				guarded:  p.Guarded,
 			},
 			merged:   s.Definition.Global,
 			age:      s.Definition.Age(),
 			outliers: w.outliers && s.Definition.Outliers.On() && p.Protocol == clustermesh.TCP,
 			affinity: (s.Definition.SessionAffinity + time.Second - 1).Truncate(time.Second),
 			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
+		}
+		if p.Guarded {
+			d.guard, d.unsure, d.ranges = w.inside.guard(p.Ranges, d.id.ipv6), w.inside == nil, p.Ranges
 		}
 		for _, f := range p.Frontends {
 			d.lead(f, false)

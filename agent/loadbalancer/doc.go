@@ -15,6 +15,8 @@
 //
 //   - A new service: its backends, then its tables in free slots, then the two
 //     words that say where they lie, and the frontends last.
+//   - Of a service that is not for all clients: from where they may come before the
+//     frontends, and its number is no other's before that is gone.
 //   - A change: new backends, the tables in free slots, the word; only then the
 //     old slots and the backends that were dropped are let go.
 //   - A change for which no slots are free: over the old ones, each at once.

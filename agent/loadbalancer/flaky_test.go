@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"sync/atomic"
 )
 
@@ -11,6 +12,8 @@ type kernel interface {
 	Target
 	// frontend looks one key up, 0 for none.
 	frontend(f Frontend) (uint32, error)
+	// letsIn says whether an address is in the ranges of a service.
+	letsIn(service uint32, a netip.Addr) (bool, error)
 	// head returns a backend's generation and state as one number.
 	head(backend uint32) uint64
 	// run runs a reader in such a way that grace periods wait for it.
@@ -34,6 +37,9 @@ type flaky struct {
 	crashIn int
 	// stuck: no frontend is let go.
 	stuck bool
+	// wrote is called after every write that programs may come to see at once; nil is
+	// nobody.
+	wrote func()
 	// refused are those of which the last change failed.
 	refused map[Frontend]bool
 }
@@ -61,6 +67,7 @@ func (f *flaky) PutFrontend(x Frontend, n uint32) error {
 	if err == nil {
 		err = f.kernel.PutFrontend(x, n)
 	}
+	f.seen()
 	f.refused[x] = err != nil
 	return err
 }
@@ -73,13 +80,37 @@ func (f *flaky) DeleteFrontend(x Frontend) error {
 	if err == nil {
 		err = f.kernel.DeleteFrontend(x)
 	}
+	f.seen()
 	f.refused[x] = err != nil
 	return err
+}
+
+func (f *flaky) PutRange(r Range) error {
+	if err := f.call(); err != nil {
+		return err
+	}
+	defer f.seen()
+	return f.kernel.PutRange(r)
+}
+
+func (f *flaky) DeleteRange(r Range) error {
+	if err := f.call(); err != nil {
+		return err
+	}
+	defer f.seen()
+	return f.kernel.DeleteRange(r)
 }
 
 func (f *flaky) PutService(n uint32, s Service) {
 	f.write()
 	f.kernel.PutService(n, s)
+	f.seen()
+}
+
+func (f *flaky) seen() {
+	if f.wrote != nil {
+		f.wrote()
+	}
 }
 
 func (f *flaky) PutSlots(offset uint32, table []uint32) {

@@ -35,7 +35,7 @@ type harness struct {
 	noSlices bool
 	clusters [4]Health
 	nodes    map[nodeName]Health
-	claims   map[Frontend]*claims
+	claims   map[reach]*claims
 	gate     sync.RWMutex // held while the harness looks: see still
 	// strict: after each step of the agent no frontend may lead to who is not ready.
 	// told and toldAt are who is, as far as the agent was told since.
@@ -52,10 +52,10 @@ func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 	h := &harness{
 		T: t, r: r, k: k, target: &flaky{kernel: k, r: r, refused: map[Frontend]bool{}},
 		w: &world{r: r}, now: time.Unix(1e9, 0),
-		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, claims: map[Frontend]*claims{},
+		nodes: map[nodeName]Health{}, unsynced: map[string]bool{}, claims: map[reach]*claims{},
 	}
-	for _, f := range worldFrontends() {
-		h.claims[f] = new(claims)
+	for _, r := range worldReaches() {
+		h.claims[r] = new(claims)
 	}
 	h.w.populate()
 	h.start()
@@ -86,8 +86,8 @@ func (h *harness) known() map[string]clustermesh.Object {
 
 // tell tells the agent what has changed; first, that the tables are synced.
 func (h *harness) tell(first bool) {
-	for f, c := range h.claims {
-		c.widen(h.w.wants(f))
+	for r, c := range h.claims {
+		c.widen(h.w.reaches(r))
 	}
 	goOn := h.still()
 	now := h.known()
@@ -157,8 +157,8 @@ func (h *harness) converge() {
 	}
 	h.compare()
 	h.leaks()
-	for f, c := range h.claims {
-		c.narrow(h.w.wants(f))
+	for r, c := range h.claims {
+		c.narrow(h.w.reaches(r))
 	}
 }
 
@@ -181,12 +181,29 @@ func (h *harness) compare() {
 		if diff := h.differs(h.w.expect(wants[0], f, h.down), f, number); diff != "" {
 			h.Fatalf("%v leads to service %d, and not to s%d, the first of %v: %s", f, number, wants[0], wants, diff)
 		}
+		for _, client := range worldClients[f.Address.Addr().Is6()] {
+			if got := h.lets(number, client); got != h.w.lets(wants[0], client) {
+				h.Errorf("%v lets %v in: %v; s%d has the ranges %v", f, client, got, wants[0], h.w.services[0][wants[0]].ranges)
+			}
+		}
 	}
 	for c := range clusterNames {
 		if got := h.k.ClusterHealth(uint16(c + 1)); got != h.clusters[c+1] {
 			h.Errorf("health of cluster %d is %d, want %d", c+1, got, h.clusters[c+1])
 		}
 	}
+}
+
+// lets says whether a client may come to a service, as programs find out.
+func (h *harness) lets(number uint32, client netip.Addr) bool {
+	if !h.k.Service(number).Guard.Packets {
+		return true
+	}
+	in, err := h.k.letsIn(number, client)
+	if err != nil {
+		h.Error(err)
+	}
+	return in
 }
 
 // down says whether a verdict holds an endpoint of a family down.
@@ -203,6 +220,9 @@ func (h *harness) differs(x expectation, f Frontend, number uint32) string {
 	s := h.k.Service(number)
 	if s.Affinity != x.affinity {
 		return fmt.Sprintf("affinity %v, want %v", s.Affinity, x.affinity)
+	}
+	if s.Guard != x.guard {
+		return fmt.Sprintf("guard %+v, want %+v", s.Guard, x.guard)
 	}
 	for t := range tiers {
 		want := x.slots(t)
@@ -250,11 +270,12 @@ func (h *harness) leaks() {
 	h.Helper()
 	defer h.still()()
 	s := h.l.state
-	services, backends, slots := 0, 0, 0
+	services, backends, slots, ranges := 0, 0, 0, 0
 	nodes := map[uint32]bool{}
 	for _, ports := range s.byName {
 		for _, p := range ports {
 			services++
+			ranges += len(p.ranges)
 			inTable := map[uint32]bool{}
 			for t := range tiers {
 				slots += int(p.tables[t].at.Size)
@@ -273,6 +294,10 @@ func (h *harness) leaks() {
 	}
 	if got := s.nodes.published(); !maps.Equal(got, s.nodes.byNumber) {
 		h.Fatalf("readers are told that nodes have the numbers %v, they have %v", got, s.nodes.byNumber)
+	}
+	inMap := 0
+	if err := h.k.EachRange(func(Range) { inMap++ }); err != nil || inMap != ranges || s.ranges != ranges {
+		h.Fatalf("there are %d ranges, booked %d, of which the services have %d (%v)", inMap, s.ranges, ranges, err)
 	}
 	usable := 0
 	for n := range h.k.Limits().Backends {

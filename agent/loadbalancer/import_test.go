@@ -65,7 +65,7 @@ func (r *importRig) reaches(what, to string, want ...int) {
 	r.Helper()
 	var got []int
 	for range 64 {
-		who, err := reach(r.k.place, netip.MustParseAddrPort(to))
+		who, err := dial(r.k.place, netip.MustParseAddrPort(to))
 		switch {
 		case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENETUNREACH):
 		case err != nil:

@@ -17,7 +17,7 @@ func Kernel(d *bpf.Datapath) Target { return &datapath{d} }
 type datapath struct{ d *bpf.Datapath }
 
 func (k *datapath) Limits() Limits {
-	return Limits{Services: k.d.Services.Len(), Slots: k.d.Slots.Len(), Backends: k.d.Backends.Len(), Nodes: k.d.Nodes.Len(), Frontends: k.d.Frontends.Cap()}
+	return Limits{Services: k.d.Services.Len(), Slots: k.d.Slots.Len(), Backends: k.d.Backends.Len(), Nodes: k.d.Nodes.Len(), Frontends: k.d.Frontends.Cap(), Ranges: k.d.Ranges.Cap()}
 }
 
 func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
@@ -52,6 +52,24 @@ func kernelFrontend(f Frontend) bpf.Frontend {
 	return out
 }
 
+func (k *datapath) EachRange(yield func(Range)) error {
+	all, err := k.d.Ranges.All()
+	for _, r := range all {
+		yield(Range(r))
+	}
+	return err
+}
+
+func (k *datapath) PutRange(r Range) error {
+	err := k.d.Ranges.Put(bpf.Range(r))
+	if errors.Is(err, bpf.ErrNoRoom) {
+		err = &fullError{"ranges", err}
+	}
+	return err
+}
+
+func (k *datapath) DeleteRange(r Range) error { return k.d.Ranges.Delete(bpf.Range(r)) }
+
 func (k *datapath) Service(number uint32) Service {
 	s := k.d.Services.Read(number)
 	return Service{
@@ -59,6 +77,7 @@ func (k *datapath) Service(number uint32) Service {
 		Affinity: s.Affinity,
 		Outliers: s.Outliers,
 		Drops:    s.Drops,
+		Guard:    Guard(s.Guard),
 		Owner:    s.Owner,
 	}
 }
@@ -70,6 +89,7 @@ func (k *datapath) PutService(number uint32, s Service) {
 		Affinity: s.Affinity,
 		Outliers: s.Outliers,
 		Drops:    s.Drops,
+		Guard:    bpf.Guard(s.Guard),
 		Owner:    s.Owner,
 	})
 }

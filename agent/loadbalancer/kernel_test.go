@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/bpf/bpftest"
@@ -26,6 +28,7 @@ type kernelMaps struct {
 	d         *bpf.Datapath
 	place     *bpftest.Place
 	frontends *ebpf.Map
+	ranges    *ebpf.Map
 	programs  sync.RWMutex
 	periods   atomic.Int64
 	attached  bool
@@ -38,20 +41,39 @@ func loadKernelMaps(t testing.TB, sizes bpf.Sizes) *kernelMaps {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins, err := filepath.Glob(filepath.Join(env.BPFFS, "tombolo/lb/*/*/frontends"))
-	if err != nil || len(pins) != 1 {
-		t.Fatalf("looking for the pinned map of frontends: %v, %v", pins, err)
-	}
-	frontends, err := ebpf.LoadPinnedMap(pins[0], nil)
-	if err != nil {
-		t.Fatal(err)
+	k := &kernelMaps{Target: Kernel(d), d: d, place: env.Place}
+	for name, m := range map[string]**ebpf.Map{"frontends": &k.frontends, "ranges": &k.ranges} {
+		pins, err := filepath.Glob(filepath.Join(env.BPFFS, "tombolo/lb/*/*", name))
+		if err != nil || len(pins) != 1 {
+			t.Fatalf("looking for the pinned map of %s: %v, %v", name, pins, err)
+		}
+		if *m, err = ebpf.LoadPinnedMap(pins[0], nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(frontends.Close(), d.Close()); err != nil {
+		if err := errors.Join(k.frontends.Close(), k.ranges.Close(), d.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return &kernelMaps{Target: Kernel(d), d: d, place: env.Place, frontends: frontends}
+	return k
+}
+
+// letsIn looks for the longest prefix as programs do: by the bytes of struct range_key.
+func (k *kernelMaps) letsIn(service uint32, client netip.Addr) (bool, error) {
+	family := uint32(unix.AF_INET6)
+	if client.Is4() {
+		family = unix.AF_INET
+	}
+	key := binary.NativeEndian.AppendUint32(nil, 32+32+128)
+	key = binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(key, service), family)
+	a := client.As16()
+	var value uint32
+	err := k.ranges.Lookup(append(key, a[:]...), &value)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	return err == nil && value == service, err
 }
 
 // frontend looks one key up as programs do: by the bytes of struct

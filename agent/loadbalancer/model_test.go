@@ -24,6 +24,7 @@ type expectation struct {
 	tiers    [tiers][]choice
 	size     uint32
 	affinity time.Duration
+	guard    Guard
 }
 
 // wants returns the services of east that want an address, port and family, the
@@ -45,6 +46,56 @@ func (w *world) wants(f Frontend) []int {
 		return cmp.Or(cmp.Compare(w.services[0][a].created, w.services[0][b].created), cmp.Compare(a, b))
 	})
 	return slices.Compact(out)
+}
+
+// lets says whether service i of east is for a client.
+func (w *world) lets(i int, client netip.Addr) bool {
+	ranges := w.services[0][i].ranges
+	in := len(ranges) == 0
+	for _, r := range ranges {
+		in = in || r.Contains(client)
+	}
+	return in
+}
+
+// reach is a frontend as one of the world's clients finds it.
+type reach struct {
+	frontend Frontend
+	client   netip.Addr
+}
+
+// worldReaches returns all that some client may ever find.
+func worldReaches() (out []reach) {
+	for _, f := range worldFrontends() {
+		for _, client := range worldClients[f.Address.Addr().Is6()] {
+			out = append(out, reach{f, client})
+		}
+	}
+	return out
+}
+
+// reaches returns the services of east that want a frontend and are for a client.
+func (w *world) reaches(r reach) []int {
+	return slices.DeleteFunc(w.wants(r.frontend), func(i int) bool { return !w.lets(i, r.client) })
+}
+
+// guard returns whom service i of east keeps out in a family. The sockets of the node
+// are of no address that anybody knows, those of its pods in 10.0.0.0/16.
+func (w *world) guard(i int, v6 bool) Guard {
+	ranges := w.services[0][i].ranges
+	if len(ranges) == 0 {
+		return Guard{}
+	}
+	g := Guard{Packets: true, Pods: true, Node: true}
+	for _, r := range ranges {
+		switch r.String() {
+		case "0.0.0.0/0", "10.0.0.0/8":
+			g.Pods = g.Pods && v6
+		case "::/0":
+			g.Pods = g.Pods && !v6
+		}
+	}
+	return g
 }
 
 // frontends returns all that some service may ever have.
@@ -107,7 +158,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	if n := max(len(x.tiers[Primary]), len(x.tiers[Backup])); x.size == 0 || int(x.size) < n {
 		x.size = maglev.SizeFor(n)
 	}
-	x.affinity = own.timeout
+	x.affinity, x.guard = own.timeout, w.guard(i, f.Address.Addr().Is6())
 	return x
 }
 

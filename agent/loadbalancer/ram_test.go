@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type ram struct {
 	// The hash has a lock of its own in the kernel, too.
 	hash      sync.RWMutex
 	frontends map[Frontend]uint32
+	ranges    map[Range]struct{}
 	// programs is held for reading by those that run; a grace period waits
 	// until all of them have let go of it.
 	programs sync.RWMutex
@@ -32,6 +34,7 @@ type ramService struct {
 	tables          [tiers]atomic.Uint64
 	affinity, owner atomic.Uint64
 	outliers        atomic.Bool
+	guard           atomic.Uint64 // a bit each
 }
 
 // ramBackend has generation and state in its head: the upper half counts the
@@ -49,6 +52,7 @@ func newRAM(l Limits) *ram {
 		backends:  make([]ramBackend, l.Backends),
 		nodes:     make([]atomic.Uint64, l.Nodes),
 		frontends: map[Frontend]uint32{},
+		ranges:    map[Range]struct{}{},
 	}
 }
 
@@ -84,6 +88,42 @@ func (r *ram) frontend(f Frontend) (uint32, error) {
 	return r.frontends[f], nil
 }
 
+func (r *ram) EachRange(yield func(Range)) error {
+	for one := range maps.Clone(r.ranges) {
+		yield(one)
+	}
+	return nil
+}
+
+func (r *ram) PutRange(one Range) error {
+	r.hash.Lock()
+	defer r.hash.Unlock()
+	if _, there := r.ranges[one]; !there && r.limits.Ranges > 0 && len(r.ranges) == int(r.limits.Ranges) {
+		return &fullError{"ranges", errors.New("the map is full")}
+	}
+	r.ranges[one] = struct{}{}
+	return nil
+}
+
+func (r *ram) DeleteRange(one Range) error {
+	r.hash.Lock()
+	defer r.hash.Unlock()
+	delete(r.ranges, one)
+	return nil
+}
+
+// letsIn looks for ranges of a service that an address is in, as programs do.
+func (r *ram) letsIn(service uint32, a netip.Addr) (bool, error) {
+	r.hash.RLock()
+	defer r.hash.RUnlock()
+	for one := range r.ranges {
+		if one.Service == service && one.Prefix.Contains(a) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (r *ram) Service(n uint32) (s Service) {
 	for t := range tiers {
 		w := r.services[n].tables[t].Load()
@@ -91,6 +131,8 @@ func (r *ram) Service(n uint32) (s Service) {
 	}
 	s.Affinity, s.Owner = time.Duration(r.services[n].affinity.Load()), r.services[n].owner.Load()
 	s.Outliers = r.services[n].outliers.Load()
+	g := r.services[n].guard.Load()
+	s.Guard = Guard{Packets: g&1 != 0, Pods: g&2 != 0, Node: g&4 != 0}
 	return s
 }
 
@@ -99,6 +141,13 @@ func (r *ram) PutService(n uint32, s Service) {
 	e.affinity.Store(uint64(s.Affinity))
 	e.owner.Store(s.Owner)
 	e.outliers.Store(s.Outliers)
+	var g uint64
+	for i, is := range []bool{s.Guard.Packets, s.Guard.Pods, s.Guard.Node} {
+		if is {
+			g |= 1 << i
+		}
+	}
+	e.guard.Store(g)
 	for t := range tiers {
 		e.tables[t].Store(uint64(s.Tables[t].Offset) | uint64(s.Tables[t].Size)<<32)
 	}

@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -30,6 +31,23 @@ func randomSteps(t *testing.T, seed uint64, steps int, k kernel) {
 	stop := h.read(2)
 	defer stop()
 	h.steps(steps)
+}
+
+// After every single write no client is led to a service that does not want the
+// frontend, or is not for the client.
+func TestEveryWriteInMemory(t *testing.T) {
+	h := newHarness(t, 7, newRAM(testLimits))
+	rd := &mapReader{h: h, r: rand.New(rand.NewPCG(7, 9)), held: map[Frontend]reference{}}
+	h.target.wrote = func() {
+		for r, c := range h.claims {
+			if got, allowed := rd.selects(r), c.during(func() {}); got&^allowed != 0 && !h.Failed() {
+				h.Errorf("%v leads %v to a backend of the services %b; wanted by %b", r.frontend, r.client, got, allowed)
+			}
+		}
+	}
+	h.tell(true)
+	h.converge()
+	h.steps(200)
 }
 
 // steps changes the world, the agent or the verdicts so many times, and compares
@@ -127,12 +145,13 @@ func (h *harness) restart() {
 	away := clusterNames[1+h.r.IntN(2)]
 	if h.r.IntN(2) == 0 {
 		h.unsynced[away] = true
+		guarded := h.guarded()
 		for range h.r.IntN(3) {
 			h.w.step()
 		}
 		h.tell(true)
 		h.drain(5)
-		h.retained(before, uint16(slices.Index(clusterNames, away)+1))
+		h.retained(before, uint16(slices.Index(clusterNames, away)+1), guarded)
 		h.unsynced[away] = false
 		h.tell(false)
 		h.l.take(h.w.vouch(away))
@@ -162,11 +181,28 @@ type selection struct {
 	address  netip.AddrPort
 }
 
-// retained checks that the backends of a cluster of which nothing is known stay.
-func (h *harness) retained(before map[selection]bool, cluster uint16) {
+// guarded says which frontends lead to a service in the maps that has ranges.
+func (h *harness) guarded() map[Frontend]bool {
+	out := map[Frontend]bool{}
+	for _, f := range worldFrontends() {
+		number, err := h.k.frontend(f)
+		if err != nil {
+			h.Fatal(err)
+		}
+		out[f] = number != 0 && h.k.Service(number).Guard.Packets
+	}
+	return out
+}
+
+// retained checks that the backends of a cluster of which nothing is known stay, but of
+// services that have ranges since, or none any more: those begin anew.
+func (h *harness) retained(before map[selection]bool, cluster uint16, guarded map[Frontend]bool) {
 	after := h.selects()
 	for s := range before {
 		wants := h.w.wants(s.frontend)
+		if len(wants) == 1 && guarded[s.frontend] != (len(h.w.services[0][wants[0]].ranges) > 0) {
+			continue
+		}
 		if s.cluster != cluster || len(wants) != 1 || wants[0] != serviceOf(s.address.Addr()) || !h.w.services[0][wants[0]].global {
 			continue
 		}

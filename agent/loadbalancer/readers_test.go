@@ -15,11 +15,11 @@ func (h *harness) read(readers int) (stop func()) {
 	var reads atomic.Int64
 	var running sync.WaitGroup
 	for i := range readers {
-		rd := &mapReader{h: h, r: rand.New(rand.NewPCG(uint64(i), 9)), all: worldFrontends(), held: map[Frontend]reference{}}
+		rd := &mapReader{h: h, r: rand.New(rand.NewPCG(uint64(i), 9)), all: worldReaches(), held: map[Frontend]reference{}}
 		running.Go(func() {
 			for !done.Load() && !h.Failed() {
 				h.pass()
-				f := rd.frontend()
+				f := rd.reach()
 				var got uint64
 				allowed := h.claims[f].during(func() {
 					h.k.run(func() { got = rd.selects(f) })
@@ -67,23 +67,28 @@ type reference struct {
 type mapReader struct {
 	h    *harness
 	r    *rand.Rand
-	all  []Frontend
+	all  []reach
 	held map[Frontend]reference
 }
 
-func (rd *mapReader) frontend() Frontend {
+func (rd *mapReader) reach() reach {
 	return rd.all[rd.r.IntN(len(rd.all))]
 }
 
-// selects returns the set of services to whose backends f led just now: by each
-// of its tables.
-func (rd *mapReader) selects(f Frontend) (owners uint64) {
+// selects returns the set of services to whose backends a client is led just now: by
+// each of the tables that its frontend leads to.
+func (rd *mapReader) selects(r reach) (owners uint64) {
+	f := r.frontend
 	rd.checkHeld(f)
 	number, err := rd.h.k.frontend(f)
 	if err != nil {
 		rd.h.Error(err)
 	}
 	if number == 0 {
+		return 0
+	}
+	rd.pause()
+	if !rd.h.lets(number, r.client) {
 		return 0
 	}
 	rd.pause()

@@ -28,6 +28,9 @@ func restore(t Target) (s *state, oddities []error, err error) {
 	if err := s.readFrontends(limits); err != nil {
 		return nil, nil, err
 	}
+	if err := s.readRanges(limits); err != nil {
+		return nil, nil, fmt.Errorf("reading the ranges: %w", err)
+	}
 	r := reader{state: s, limits: limits, known: make([]bool, limits.Backends), nodes: map[uint32]bool{}}
 	if r.slots, err = newExtents(limits.Slots, nil); err != nil {
 		return nil, nil, err
@@ -116,6 +119,7 @@ type reader struct {
 func (r *reader) readPort(p *port) {
 	entry := r.target.Service(p.number)
 	p.affinity, p.outliers, p.drops, p.owner = entry.Affinity, entry.Outliers, entry.Drops, entry.Owner
+	p.guard = entry.Guard
 	if other := r.found[p.owner]; p.owner != 0 && other == nil {
 		r.found[p.owner] = p
 	} else if other != nil {

@@ -112,6 +112,9 @@ type LoadBalancer struct {
 	parted parted
 
 	outliers outliers
+
+	// inside is from where sockets come; nil until it is known.
+	inside *inside
 }
 
 // New returns a LoadBalancer that does nothing until Run.
@@ -206,6 +209,9 @@ func (l *LoadBalancer) take(b view.Batch) {
 			}
 		}
 	}
+	if len(c.Clusters)+len(c.Nodes) > 0 {
+		l.look()
+	}
 	if self := l.view.Self(); self != nil {
 		l.state.nodes.setSelf(nodeName{self.ID, l.config.Node})
 	}
@@ -299,8 +305,8 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	var errs []error
 	delete(l.leaving, k.service)
 	claimed := l.state.quit(k.service)
-	// What packets alone find takes over before another port lets go.
-	slices.SortStableFunc(want, func(a, b desired) int { return hereFirst(a.id, b.id) })
+	// What packets alone find, and what is guarded, takes over before another port lets go.
+	slices.SortStableFunc(want, func(a, b desired) int { return narrowFirst(a.id, b.id) })
 	for i := range want {
 		l.seeOff(k, j.in, &want[i], now)
 		if err := l.state.apply(k.service, &want[i], l.missing); err != nil {
@@ -321,15 +327,18 @@ func (l *LoadBalancer) reconcile(j *job, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// hereFirst orders ports that only packets find before the others.
-func hereFirst(a, b portID) int {
-	switch {
-	case a.here == b.here:
-		return 0
-	case a.here:
-		return -1
+// narrowFirst orders ports by how few find them: guarded ones before the others, and
+// of both those that only packets find first.
+func narrowFirst(a, b portID) int { return cmp.Compare(b.narrow(), a.narrow()) }
+
+func (id portID) narrow() (n int) {
+	if id.guarded {
+		n += 2
 	}
-	return 1
+	if id.here {
+		n++
+	}
+	return n
 }
 
 // settled notes how a key went.

@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (s *Snapshot) Numbers() map[uint32]clustermesh.ServiceName {
 
 // Usage counts entries in use, those that wait for a grace period included.
 type Usage struct {
-	Frontends                        int
+	Frontends, Ranges                int
 	Services, Backends, Nodes, Slots int
 	Limits                           Limits
 }
@@ -103,6 +104,11 @@ type PortStatus struct {
 	External bool
 	// Here: only packets from outside come here, for the endpoints of this node.
 	Here bool
+	// Guarded: clients come here from Ranges alone. KeepsOut says of the node's own
+	// sockets.
+	Guarded  bool
+	Ranges   []netip.Prefix
+	KeepsOut Guard
 	// Number is the service's in the maps.
 	Number    uint32
 	Frontends []Frontend
@@ -192,6 +198,9 @@ func (r *report) service(in *global.Input, merged *global.Service, ports []*port
 			IPv6:      p.id.ipv6,
 			External:  p.id.outside,
 			Here:      p.id.here,
+			Guarded:   p.guard.Packets,
+			Ranges:    slices.Clone(p.ranges),
+			KeepsOut:  p.guard,
 			Number:    p.number,
 			Frontends: slices.Clone(p.frontends),
 			Primary:   p.tables[Primary].at.Size,
@@ -235,6 +244,7 @@ func (l *LoadBalancer) publish(now time.Time) {
 		Unclaimed: len(s.pinned),
 		Usage: Usage{
 			Frontends: len(s.owners),
+			Ranges:    s.ranges,
 			Services:  s.services.used(),
 			Backends:  s.backends.used(),
 			Nodes:     s.nodes.numbers.used(),

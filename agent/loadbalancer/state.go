@@ -21,6 +21,8 @@ type state struct {
 	slots    *extents
 	nodes    *nodes
 	limbo    limbo
+	// ranges counts those in the map.
+	ranges int
 
 	// byName holds the ports of the services that were reconciled.
 	byName map[clustermesh.ServiceName][]*port
@@ -64,6 +66,10 @@ type port struct {
 	outliers bool
 	// drops: packets that it has no backend for are dropped.
 	drops bool
+	// guard says whom it keeps out, ranges from where clients may come then. No number
+	// is given back with ranges.
+	guard  Guard
+	ranges []netip.Prefix
 	// backends are all that its tables name, and those that were in a table and
 	// keep their connections, in the order of their endpoints.
 	backends []placed
@@ -76,7 +82,7 @@ type port struct {
 
 // entry returns what the map of services holds of the port.
 func (p *port) entry() Service {
-	e := Service{Affinity: p.affinity, Outliers: p.outliers, Drops: p.drops, Owner: p.owner}
+	e := Service{Affinity: p.affinity, Outliers: p.outliers, Drops: p.drops, Guard: p.guard, Owner: p.owner}
 	for t := range tiers {
 		e.Tables[t] = p.tables[t].at
 	}
@@ -161,8 +167,12 @@ func (s *state) enter(p *port) {
 // owner returns the digest by which a port is known again in the maps.
 func owner(name clustermesh.ServiceName, id portID) uint64 {
 	text := fmt.Appendf(nil, "%s/%s/%d/%d/%t/%t", name.Namespace, name.Name, id.protocol, id.port, id.ipv6, id.outside)
-	if id.here { // those who were there before it keep their digests
+	// Those who were there before these keep their digests.
+	if id.here {
 		text = append(text, "/here"...)
+	}
+	if id.guarded {
+		text = append(text, "/guarded"...)
 	}
 	sum := sha256.Sum256(text)
 	return max(1, binary.BigEndian.Uint64(sum[:]))

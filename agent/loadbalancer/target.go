@@ -26,6 +26,13 @@ type Target interface {
 	// DeleteFrontend takes f out; one that is not there is no error.
 	DeleteFrontend(f Frontend) error
 
+	// EachRange calls yield for every range of services, PutRange adds one and
+	// DeleteRange removes it; one that is not there is no error. A map that is full
+	// says so by a fullError.
+	EachRange(yield func(r Range)) error
+	PutRange(r Range) error
+	DeleteRange(r Range) error
+
 	// Service returns the entry of a service, PutService writes it: each table
 	// in one word that readers load once.
 	Service(number uint32) Service
@@ -64,9 +71,16 @@ type Target interface {
 	Grace() error
 }
 
-// Limits are numbers of entries; of all but Slots and Frontends the unused entry zero is
-// one.
-type Limits struct{ Services, Slots, Backends, Nodes, Frontends uint32 }
+// Limits are numbers of entries; of all but Slots, Frontends and Ranges the unused entry
+// zero is one.
+type Limits struct{ Services, Slots, Backends, Nodes, Frontends, Ranges uint32 }
+
+// Range is from where clients may come to a service that is guarded.
+type Range bpf.Range
+
+// Guard says whom a service keeps out: packets that are not from its ranges, sockets of
+// the node and of its pods.
+type Guard bpf.Guard
 
 // Frontend is what a client dials.
 type Frontend struct {
@@ -113,6 +127,7 @@ type Service struct {
 	// Drops: packets from outside that it has no backend for are dropped, and not
 	// refused.
 	Drops bool
+	Guard Guard
 	// Owner is a digest of whose entry this is, which programs do not read: by
 	// it a restarted process knows its own again. Zero is nobody's.
 	Owner uint64

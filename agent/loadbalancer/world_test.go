@@ -52,8 +52,26 @@ type worldService struct {
 	ports    int
 	table    uint32
 	timeout  time.Duration
+	ranges   []netip.Prefix // of the own cluster: from where clients may come
 	ready    [worldEndpoints]bool
 }
+
+// worldPod is one of the addresses of east's pods that are in range when all are.
+var worldPod = netip.MustParseAddr("10.0.200.1")
+
+// worldRanges are from where clients may come to a service, and worldClients are some
+// of them, by family.
+var (
+	worldRanges = []netip.Prefix{
+		netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("0.0.0.0/0"),
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.0.7.0/24"),
+		netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2001:db8::7/128"), netip.MustParsePrefix("::/0"),
+	}
+	worldClients = map[bool][]netip.Addr{
+		false: {netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("203.0.113.9"), worldPod},
+		true:  {netip.MustParseAddr("2001:db8::7"), netip.MustParseAddr("2001:db9::9")},
+	}
+)
 
 func vip(i int, v6 bool) netip.Addr {
 	if v6 {
@@ -91,7 +109,7 @@ func serviceNameOf(i int) clustermesh.ServiceName {
 func (w *world) step() {
 	c, i := w.r.IntN(3), w.r.IntN(worldServices)
 	s := &w.services[c][i]
-	switch w.r.IntN(10) {
+	switch w.r.IntN(11) {
 	case 0:
 		s.defined, s.created = !s.defined, int64(w.r.IntN(4))
 	case 1:
@@ -117,6 +135,13 @@ func (w *world) step() {
 		}
 	case 7:
 		s.ready = [worldEndpoints]bool{}
+	case 8:
+		s.ranges = nil
+		for _, p := range worldRanges {
+			if w.r.IntN(5) == 0 {
+				s.ranges = append(s.ranges, p)
+			}
+		}
 	default:
 		e := w.r.IntN(worldEndpoints)
 		s.ready[e] = !s.ready[e]
@@ -129,7 +154,7 @@ func (w *world) dwindle() {
 		for i := range w.services[c] {
 			s := &w.services[c][i]
 			s.defined = c == 0 && i < 3
-			s.vips, s.ports, s.table = []int{i}, 1, 251
+			s.vips, s.ports, s.table, s.ranges = []int{i}, 1, 251, nil
 			s.ready = [worldEndpoints]bool{0: true, 1: true}
 		}
 	}
@@ -217,7 +242,7 @@ func (s *worldService) object(i int) *clustermesh.Service {
 		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
 		Created: time.Unix(s.created, 0),
 		Global:  s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
-		TableSize: s.table, SessionAffinity: s.timeout,
+		TableSize: s.table, SessionAffinity: s.timeout, SourceRanges: s.ranges,
 		// How load spreads over tiers is package global's to know: here each bears
 		// its own as long as one endpoint lives.
 		Overprovisioning: clustermesh.MaxOverprovisioning,

@@ -89,7 +89,7 @@ func askServices(c *cobra.Command, runDir, name string, unused bool) ([]agent.Se
 func serviceTable(all []agent.Service, wide bool) table {
 	t := table{header: []string{"SERVICE", "STATE", "FRONTENDS", "READY", "REASON"}}
 	if wide {
-		t.header = []string{"SERVICE", "STATE", "FRONTENDS", "READY", "NUMBERS", "TABLES", "AFFINITY", "UNUSED", "REASON"}
+		t.header = []string{"SERVICE", "STATE", "FRONTENDS", "READY", "NUMBERS", "TABLES", "AFFINITY", "CLIENTS", "UNUSED", "REASON"}
 	}
 	for _, s := range all {
 		row := []string{s.Name, s.State, frontends(s), readiness(s)}
@@ -97,6 +97,7 @@ func serviceTable(all []agent.Service, wide bool) table {
 			row = append(row, cells(s, func(p agent.Port) string { return number(p.Number) }),
 				cells(s, func(p agent.Port) string { return fmt.Sprintf("%d/%d", p.Tables.Primary, p.Tables.Backup) }),
 				cells(s, func(p agent.Port) string { return p.SessionAffinity }),
+				cells(s, clients),
 				strings.Join(unusedOf(s), "; "))
 		}
 		t.add(append(row, serviceReason(s))...)
@@ -113,6 +114,39 @@ func cells(s agent.Service, of func(agent.Port) string) string {
 		}
 	}
 	return strings.Join(out, ",")
+}
+
+// mostRanges is how many ranges a line names.
+const mostRanges = 5
+
+// clients says from where clients may come to a port, if not from everywhere.
+func clients(p agent.Port) string {
+	if !p.Guarded {
+		return ""
+	}
+	var out []string
+	for _, r := range p.SourceRanges[:min(len(p.SourceRanges), mostRanges)] {
+		out = append(out, r.String())
+	}
+	if more := len(p.SourceRanges) - mostRanges; more > 0 {
+		out = append(out, fmt.Sprintf("%d more", more))
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ",")
+}
+
+// keptOut says who may come to a guarded port, and which sockets of the node may not.
+func keptOut(p agent.Port) string {
+	out := "clients from " + clients(p) + " alone"
+	if clients(p) == "none" {
+		out = "clients of no range: none"
+	}
+	if len(p.KeptOut) > 0 {
+		out += "; refuses sockets of this node: " + strings.Join(p.KeptOut, " and ")
+	}
+	return out
 }
 
 func frontends(s agent.Service) string {
@@ -184,6 +218,9 @@ func backendTable(all []agent.Service, wide bool) table {
 	for _, s := range all {
 		for _, p := range s.Ports {
 			port := strings.TrimPrefix(fmt.Sprintf("%s:%d/%s", p.Name, p.Port, p.Protocol), ":")
+			if p.Guarded {
+				t.add(s.Name, port, p.Scope, "", "", "", "", "", "", keptOut(p))
+			}
 			if len(p.Backends) == 0 {
 				state := "no backends: refuses"
 				switch {

@@ -35,7 +35,10 @@ func agentIn(t *testing.T) string {
 	port.Unused = []global.Outcome{down("10.2.0.6", 8080), down("10.2.0.7", 8080),
 		{Cluster: "east", Address: netip.MustParseAddr("10.1.0.9"), Step: global.StepPort, Reason: "its slice has no such port"}}
 	port.Tables.Primary, port.Tables.Backup = 1021, 251
+	port.Guarded, port.SourceRanges = true, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	port.KeptOut = []string{"its own", "those of its pods"}
 	six := port
+	six.SourceRanges, six.KeptOut = nil, []string{"those of its pods"}
 	six.Unused = []global.Outcome{down("fd02::6", 8080)}
 	six.Frontends, six.Number, six.Backends, six.Retained = []string{"[fd96::10]:80/TCP"}, 4, nil, true
 	six.Ejected = nil
@@ -76,7 +79,9 @@ func TestServices(t *testing.T) {
 	dir := agentIn(t)
 	const header = "SERVICE PORT SCOPE TIER CLUSTER BACKEND NODE ZONE SHARE STATE\n"
 	const notes = "10.1.0.9 of west: east has this address; ejected because connections to them fail: 1; backends of a cluster that is not synced are kept"
-	const used = "shop/cart http:80/TCP internal primary east 10.1.0.5:8080 n1 a 33.3% ready\n" +
+	const out6 = "shop/cart http:80/TCP internal - - - - - - clients of no range: none; refuses sockets of this node: those of its pods\n"
+	const used = "shop/cart http:80/TCP internal - - - - - - clients from 198.51.100.0/24 alone; refuses sockets of this node: its own and those of its pods\n" +
+		"shop/cart http:80/TCP internal primary east 10.1.0.5:8080 n1 a 33.3% ready\n" +
 		"shop/cart http:80/TCP internal backup west 10.2.0.5:8080 - - 100% ending\n" +
 		"shop/cart http:80/TCP internal - east 10.1.0.6:8080 n2 - - ejected: 3 connections in a row were refused, until noon\n" +
 		"shop/cart http:80/TCP internal - east 10.1.0.7:8080 - - - would be ejected: 5 connections in a row had no answer, until one\n"
@@ -84,20 +89,20 @@ func TestServices(t *testing.T) {
 		"services": "SERVICE STATE FRONTENDS READY REASON\n" +
 			"shop/cart OK 10.96.0.10:80/TCP,[fd96::10]:80/TCP east 2/3, west 0/1 (not shared) " + notes + "\n" +
 			"shop/far Unused - - this cluster does not define it",
-		"services -o wide": "SERVICE STATE FRONTENDS READY NUMBERS TABLES AFFINITY UNUSED REASON\n" +
-			"shop/cart OK 10.96.0.10:80/TCP,[fd96::10]:80/TCP east 2/3, west 0/1 (not shared) 3,4 1021/251 3h0m0s " +
+		"services -o wide": "SERVICE STATE FRONTENDS READY NUMBERS TABLES AFFINITY CLIENTS UNUSED REASON\n" +
+			"shop/cart OK 10.96.0.10:80/TCP,[fd96::10]:80/TCP east 2/3, west 0/1 (not shared) 3,4 1021/251 3h0m0s 198.51.100.0/24,none " +
 			"3 of west: down by verdict: cluster west; 1 of east: its slice has no such port " + notes + "\n" +
-			"shop/far Unused - - - - - - this cluster does not define it",
+			"shop/far Unused - - - - - - - this cluster does not define it",
 		"services shop/cart": header + used +
 			"shop/cart http:80/TCP internal - west 2 endpoints - - - not used: down by verdict: cluster west\n" +
 			"shop/cart http:80/TCP internal - east 1 endpoints - - - not used: its slice has no such port\n" +
-			"shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept\n" +
+			out6 + "shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept\n" +
 			"shop/cart http:80/TCP internal - west 1 endpoints - - - not used: down by verdict: cluster west",
 		"services shop/cart -o wide": header + used +
 			"shop/cart http:80/TCP internal - west 10.2.0.6:8080 w1 b - not used: down by verdict: cluster west\n" +
 			"shop/cart http:80/TCP internal - west 10.2.0.7:8080 w1 b - not used: down by verdict: cluster west\n" +
 			"shop/cart http:80/TCP internal - east 10.1.0.9 - - - not used: its slice has no such port\n" +
-			"shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept\n" +
+			out6 + "shop/cart http:80/TCP internal - - - - - - no backends: those found in the maps are kept\n" +
 			"shop/cart http:80/TCP internal - west [fd02::6]:8080 w1 b - not used: down by verdict: cluster west",
 		"services shop/far": header + "shop/far - - - - - - - - this cluster does not define it",
 	} {
