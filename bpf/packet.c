@@ -373,7 +373,7 @@ static __always_inline enum packet_outcome to_service(struct __sk_buff *skb, str
 	case KIND_ERROR:
 		return error_to_backend(skb, p, verdict);
 	case KIND_ECHO:
-		return p->owned & OWNED_NODE ? PACKET_PASSED : ping(skb, p, verdict);
+		return p->owned & (OWNED_NODE | OWNED_SHARED) ? PACKET_PASSED : ping(skb, p, verdict);
 	case KIND_LATER:
 		return PACKET_FRAGMENT;
 	case KIND_BROKEN:
@@ -383,9 +383,9 @@ static __always_inline enum packet_outcome to_service(struct __sk_buff *skb, str
 	}
 }
 
-// is_nodes says whether a packet to an address that the node shares with services is
-// the node's: nothing of it was changed yet.
-static __always_inline bool is_nodes(enum packet_outcome outcome)
+// is_others says whether a packet to an address that services share with the node, or
+// with others, is theirs: nothing of it was changed yet.
+static __always_inline bool is_others(enum packet_outcome outcome)
 {
 	return outcome == PACKET_NO_PORT || outcome == PACKET_UNKNOWN || outcome == PACKET_MALFORMED ||
 	       outcome == PACKET_FRAGMENT;
@@ -408,7 +408,7 @@ int from_uplink(struct __sk_buff *skb)
 		outcome = opaque(p, to_client(skb, p, &verdict));
 	if (!outcome && p->owned & OWNED_SERVICE)
 		outcome = opaque(p, to_service(skb, p, &verdict));
-	if (!outcome || (p->owned & OWNED_NODE && is_nodes(outcome)))
+	if (!outcome || (p->owned & (OWNED_NODE | OWNED_SHARED) && is_others(outcome)))
 		return TC_ACT_UNSPEC;
 	packet_count(outcome);
 	return verdict;

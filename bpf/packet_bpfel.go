@@ -99,6 +99,7 @@ const (
 	packetOwnedFlagsOWNED_NODE    packetOwnedFlags = 1
 	packetOwnedFlagsOWNED_SERVICE packetOwnedFlags = 2
 	packetOwnedFlagsOWNED_PINGED  packetOwnedFlags = 4
+	packetOwnedFlagsOWNED_SHARED  packetOwnedFlags = 8
 )
 
 type packetPacket struct {

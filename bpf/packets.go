@@ -169,6 +169,9 @@ const (
 	ServiceAddress = Owned(packetOwnedFlagsOWNED_SERVICE)
 	// Pinged answers an echo request, as a service that has a backend does.
 	Pinged = Owned(packetOwnedFlagsOWNED_PINGED)
+	// SharedAddress is one that others may have too, beside ServiceAddress: what comes
+	// to a port that no service has is theirs, and so are echo requests.
+	SharedAddress = Owned(packetOwnedFlagsOWNED_SHARED)
 )
 
 // SetOwned makes these the addresses that the programs look at.

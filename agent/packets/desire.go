@@ -11,8 +11,18 @@ import (
 
 // owned returns what addresses are to the packet path: those of the node, and those
 // under which packets find a service, as the maps have it.
+// An address that is nobody's load-balancer IP is shared: it is an external IP, which
+// may be a machine's as well.
 func owned(node *clustermesh.Node, name string, services []*loadbalancer.ServiceStatus) map[netip.Addr]bpf.Owned {
 	all := map[netip.Addr]bpf.Owned{}
+	given := map[netip.Addr]bool{}
+	for _, st := range services {
+		if d := st.Merged.Definition; d != nil {
+			for _, a := range d.LoadBalancerIPs {
+				given[a] = true
+			}
+		}
+	}
 	for _, st := range services {
 		for _, p := range st.Ports {
 			for _, f := range p.Frontends {
@@ -21,6 +31,9 @@ func owned(node *clustermesh.Node, name string, services []*loadbalancer.Service
 				}
 				a := f.Address.Addr()
 				all[a] |= bpf.ServiceAddress
+				if !given[a] {
+					all[a] |= bpf.SharedAddress
+				}
 				if st.Merged.ServedBy(name, a) {
 					all[a] |= bpf.Pinged
 				}

@@ -26,7 +26,7 @@ func service(ip netip.Addr, backends int) *loadbalancer.ServiceStatus {
 	}
 	return &loadbalancer.ServiceStatus{
 		Merged: &global.Service{
-			Definition: &clustermesh.Service{},
+			Definition: &clustermesh.Service{LoadBalancerIPs: []netip.Addr{ip}},
 			Ports: []global.Port{{
 				Frontends: []global.Frontend{{Address: ip, Port: 80, Protocol: clustermesh.TCP, Scope: global.External}},
 				Primary:   make([]global.Backend, backends),
@@ -34,6 +34,13 @@ func service(ip netip.Addr, backends int) *loadbalancer.ServiceStatus {
 		},
 		Ports: []loadbalancer.PortStatus{{Frontends: []loadbalancer.Frontend{at(inside, false), at(ip, false), at(ip, true)}}},
 	}
+}
+
+// external is service under an external IP.
+func external(ip netip.Addr, backends int) *loadbalancer.ServiceStatus {
+	st := service(ip, backends)
+	st.Merged.Definition = &clustermesh.Service{ExternalIPs: []netip.Addr{ip}}
+	return st
 }
 
 func TestOwned(t *testing.T) {
@@ -52,6 +59,10 @@ func TestOwned(t *testing.T) {
 			all{web: bpf.ServiceAddress | bpf.Pinged, idle: bpf.ServiceAddress}},
 		{"two with one address, of which one serves", nobody, []*loadbalancer.ServiceStatus{service(web, 0), service(web, 1)},
 			all{web: bpf.ServiceAddress | bpf.Pinged}},
+		{"an external IP", self, []*loadbalancer.ServiceStatus{external(web, 1)},
+			all{web: bpf.ServiceAddress | bpf.Pinged | bpf.SharedAddress, node4: bpf.NodeAddress, node6: bpf.NodeAddress}},
+		{"an external IP that is another's load-balancer IP", nobody, []*loadbalancer.ServiceStatus{external(web, 0), service(web, 0)},
+			all{web: bpf.ServiceAddress}},
 		{"the node's address", self, []*loadbalancer.ServiceStatus{service(node4, 0)},
 			all{node4: bpf.NodeAddress | bpf.ServiceAddress, node6: bpf.NodeAddress}},
 	} {

@@ -6,8 +6,9 @@
 
 enum owned_flags {
 	OWNED_NODE = 1 << 0,    // of the node: answers to what we forwarded come here
-	OWNED_SERVICE = 1 << 1, // of services: nothing else has it
+	OWNED_SERVICE = 1 << 1, // of services: nothing else has it, but for the other flags
 	OWNED_PINGED = 1 << 2,  // of a service that has a backend
+	OWNED_SHARED = 1 << 3,  // of services, and of others: what no service has is theirs
 };
 
 // The kernel may give a reader the flags of another address, for the one packet that
