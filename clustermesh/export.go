@@ -38,7 +38,7 @@ func (s *Service) Offer() Service {
 	out := *s
 	out.Type, out.ClusterIPs, out.LoadBalancerIPs, out.LoadBalancerClass, out.LoadBalancerOthers = ClusterIP, nil, nil, "", false
 	out.Request, out.ExternalPolicy, out.Affinity, out.Overprovisioning = AddressRequest{}, TrafficCluster, AffinityNone, 0
-	out.SourceRanges = nil
+	out.SourceRanges, out.ExternalIPs = nil, nil
 	out.Outliers, out.TableSize, out.Labels = OutlierDetection{}, 0, nil
 	out.Ports = slices.Clone(s.Ports)
 	for i := range out.Ports {
@@ -62,8 +62,8 @@ func (e *ServiceExport) check(c *checker) {
 	switch s := &e.Service; {
 	case s.Type != ClusterIP:
 		c.fail("service.type", s.Type, "must be ClusterIP: an export says nothing of other ways to reach it")
-	case len(s.ClusterIPs)+len(s.LoadBalancerIPs) > 0:
-		c.fail("service.cluster IPs", slices.Concat(s.ClusterIPs, s.LoadBalancerIPs), "must be none: addresses are its cluster's own")
+	case len(s.ClusterIPs)+len(s.LoadBalancerIPs)+len(s.ExternalIPs) > 0:
+		c.fail("service.cluster IPs", slices.Concat(s.ClusterIPs, s.LoadBalancerIPs, s.ExternalIPs), "must be none: addresses are its cluster's own")
 	}
 	if e.Created.Nanosecond() != 0 {
 		c.fail("created", e.Created, "must be a whole second")

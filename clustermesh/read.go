@@ -95,6 +95,7 @@ func readService(c *checker, m *meshpb.Service) *Service {
 		LoadBalancerClass:  m.GetLoadBalancerClass(),
 		LoadBalancerOthers: m.GetLoadBalancerOthers(),
 		SourceRanges:       each(m.GetSourceRanges(), readPrefix),
+		ExternalIPs:        each(m.GetExternalIps(), readAddr),
 		ExternalPolicy:     narrow[TrafficPolicy](c, "external policy", m.GetExternalPolicy()),
 		InternalPolicy:     narrow[TrafficPolicy](c, "internal policy", m.GetInternalPolicy()),
 		Global:             m.GetGlobal(),

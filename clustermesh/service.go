@@ -107,6 +107,9 @@ type Service struct {
 	// SourceRanges are from where clients may come to LoadBalancerIPs; none is from
 	// everywhere. A client of a family of which there is none is outside of them.
 	SourceRanges []netip.Prefix
+	// ExternalIPs are addresses by which the service is reached as well: who brings
+	// packets for them here is none of ours to know. SourceRanges are not about them.
+	ExternalIPs []netip.Addr
 	// ExternalPolicy and InternalPolicy are the traffic policies.
 	ExternalPolicy, InternalPolicy TrafficPolicy
 	// Distribution is this cluster's own wish for its clients.

@@ -23,6 +23,7 @@ func (s *Service) check(c *checker) {
 	}
 	c.addresses("load balancer IPs", s.LoadBalancerIPs, maxAddresses)
 	c.ranges("source ranges", s.SourceRanges)
+	c.addresses("external IPs", s.ExternalIPs, maxAddresses)
 	c.enter("request", -1)
 	s.Request.check(c)
 	c.leave()

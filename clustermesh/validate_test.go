@@ -118,6 +118,7 @@ func rules() []rule {
 		add(nodeKey, "addresses ", on(func(n *Node) { n.Addresses[0] = bad }))
 		add(serviceKey, "cluster IPs ", on(func(s *Service) { s.ClusterIPs[1] = bad }))
 		add(serviceKey, "load balancer IPs ", on(func(s *Service) { s.LoadBalancerIPs[0] = bad }))
+		add(serviceKey, "external IPs ", on(func(s *Service) { s.ExternalIPs[1] = bad }))
 		add(sliceKey, "endpoints[0].address ", on(func(s *EndpointSlice) { s.Endpoints[0].Address = bad }))
 		add(epKey, "address ", on(func(e *EndpointIdentity) { e.Address = bad }))
 		add(nodeKey, "gossip ", on(func(n *Node) { n.Gossip = netip.AddrPortFrom(bad, 1) }))
@@ -225,6 +226,7 @@ func singleRules() []rule {
 		{serviceKey, on(func(s *Service) { s.ClusterIPs = addrs("10.0.0.1", "10.0.0.1") }), "must not occur twice"},
 		{serviceKey, on(func(s *Service) { s.ClusterIPs = addrs("10.0.0.1", "fd00::1", "fd00::2") }), "cluster IPs (3)"},
 		{serviceKey, on(func(s *Service) { s.LoadBalancerIPs = ips(65) }), "load balancer IPs (65)"},
+		{serviceKey, on(func(s *Service) { s.ExternalIPs = ips(65) }), "external IPs (65)"},
 		{serviceKey, on(func(s *Service) { s.SourceRanges = prefixes("10.0.0.0/8", "10.0.0.0/9", "10.0.0.0/8") }), "must not occur twice"},
 		{serviceKey, on(func(s *Service) {
 			s.SourceRanges = each(ips(MaxSourceRanges+1), func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) })

@@ -97,6 +97,7 @@ func writeService(s *Service) *meshpb.Service {
 		LoadBalancerClass:  s.LoadBalancerClass,
 		LoadBalancerOthers: s.LoadBalancerOthers,
 		SourceRanges:       writePrefixes(s.SourceRanges),
+		ExternalIps:        writeAddrs(s.ExternalIPs),
 		ExternalPolicy:     meshpb.TrafficPolicy(s.ExternalPolicy),
 		InternalPolicy:     meshpb.TrafficPolicy(s.InternalPolicy),
 		Global:             s.Global,

@@ -87,7 +87,8 @@ func guarded(policy clustermesh.TrafficPolicy, ranges string, in *inside) []desi
 		Service: &clustermesh.Service{
 			Type: clustermesh.LoadBalancer, ExternalPolicy: policy, SourceRanges: prefixesOf(ranges),
 			ClusterIPs: []netip.Addr{vip(0, false)}, LoadBalancerIPs: []netip.Addr{vip(1, false)},
-			Ports: []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: 80}},
+			ExternalIPs: []netip.Addr{vip(1, false), vip(3, false)},
+			Ports:       []clustermesh.ServicePort{{Protocol: clustermesh.TCP, Port: 80}},
 		},
 		Slices: []*clustermesh.EndpointSlice{{Ports: []clustermesh.EndpointPort{{Protocol: clustermesh.TCP, Port: 80}},
 			Endpoints: []clustermesh.Endpoint{{Address: vip(2, false), Node: "n1", Ready: true, Serving: true}}}},
@@ -97,29 +98,29 @@ func guarded(policy clustermesh.TrafficPolicy, ranges string, in *inside) []desi
 	return out
 }
 
-// Ranges guard load-balancer IPs and nothing else, for sockets and packets, and those
+// Ranges guard load-balancer IPs, also those that are named as external IPs, and nothing else, for sockets and packets, and those
 // ports come first: they take the frontends over.
 func TestDesireGuarded(t *testing.T) {
-	web, inner, pod := vip(1, false), vip(0, false), vip(2, false)
+	web, inner, pod, ext := vip(1, false), vip(0, false), vip(2, false), vip(3, false)
 	in := insideOf(&clustermesh.Node{PodCIDRs: prefixesOf("10.1.1.0/24")}, nil)
 	guard := Guard{Packets: true, Node: true}
+	open := fmt.Sprintf("%v:80/TCP %v:80/TCP %v:80/TCP! → %v | %+v []", inner, ext, ext, pod, Guard{})
 	for _, c := range []struct {
 		policy clustermesh.TrafficPolicy
 		ranges string
 		want   []string
 	}{
 		{clustermesh.TrafficCluster, "", []string{
-			fmt.Sprintf("%v:80/TCP %v:80/TCP %v:80/TCP! → %v | %+v []", inner, web, web, pod, Guard{})}},
+			fmt.Sprintf("%v:80/TCP %v:80/TCP %v:80/TCP! %v:80/TCP %v:80/TCP! → %v | %+v []", inner, web, web, ext, ext, pod, Guard{})}},
 		{clustermesh.TrafficCluster, "10.1.0.0/16 fd00::/8", []string{
-			fmt.Sprintf("%v:80/TCP %v:80/TCP! → %v | %+v [10.1.0.0/16]", web, web, pod, guard),
-			fmt.Sprintf("%v:80/TCP → %v | %+v []", inner, pod, Guard{})}},
+			fmt.Sprintf("%v:80/TCP %v:80/TCP! → %v | %+v [10.1.0.0/16]", web, web, pod, guard), open}},
 		{clustermesh.TrafficCluster, "fd00::/8", []string{
-			fmt.Sprintf("%v:80/TCP %v:80/TCP! → %v | %+v []", web, web, pod, Guard{true, true, true}),
-			fmt.Sprintf("%v:80/TCP → %v | %+v []", inner, pod, Guard{})}},
+			fmt.Sprintf("%v:80/TCP %v:80/TCP! → %v | %+v []", web, web, pod, Guard{true, true, true}), open}},
 		{clustermesh.TrafficLocal, "10.1.0.0/16", []string{
 			fmt.Sprintf("%v:80/TCP! → %v | %+v [10.1.0.0/16]", web, pod, guard),
 			fmt.Sprintf("%v:80/TCP → %v | %+v [10.1.0.0/16]", web, pod, guard),
-			fmt.Sprintf("%v:80/TCP → %v | %+v []", inner, pod, Guard{})}},
+			fmt.Sprintf("%v:80/TCP! → %v | %+v []", ext, pod, Guard{}),
+			fmt.Sprintf("%v:80/TCP %v:80/TCP → %v | %+v []", inner, ext, pod, Guard{})}},
 	} {
 		var got []string
 		ids := map[portID]bool{}

@@ -50,12 +50,20 @@ func (w *world) wants(f Frontend) []int {
 
 // lets says whether service i of east is for a client.
 func (w *world) lets(i int, client netip.Addr) bool {
-	ranges := w.services[0][i].ranges
+	ranges := w.services[0][i].guards()
 	in := len(ranges) == 0
 	for _, r := range ranges {
 		in = in || r.Contains(client)
 	}
 	return in
+}
+
+// guards are the ranges that are about the addresses of a service.
+func (s *worldService) guards() []netip.Prefix {
+	if s.external {
+		return nil
+	}
+	return s.ranges
 }
 
 // reach is a frontend as one of the world's clients finds it.
@@ -82,7 +90,7 @@ func (w *world) reaches(r reach) []int {
 // guard returns whom service i of east keeps out in a family. The sockets of the node
 // are of no address that anybody knows, those of its pods in 10.0.0.0/16.
 func (w *world) guard(i int, v6 bool) Guard {
-	ranges := w.services[0][i].ranges
+	ranges := w.services[0][i].guards()
 	if len(ranges) == 0 {
 		return Guard{}
 	}

@@ -200,7 +200,7 @@ func (h *harness) retained(before map[selection]bool, cluster uint16, guarded ma
 	after := h.selects()
 	for s := range before {
 		wants := h.w.wants(s.frontend)
-		if len(wants) == 1 && guarded[s.frontend] != (len(h.w.services[0][wants[0]].ranges) > 0) {
+		if len(wants) == 1 && guarded[s.frontend] != (len(h.w.services[0][wants[0]].guards()) > 0) {
 			continue
 		}
 		if s.cluster != cluster || len(wants) != 1 || wants[0] != serviceOf(s.address.Addr()) || !h.w.services[0][wants[0]].global {

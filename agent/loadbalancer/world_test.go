@@ -52,7 +52,10 @@ type worldService struct {
 	ports    int
 	table    uint32
 	timeout  time.Duration
-	ranges   []netip.Prefix // of the own cluster: from where clients may come
+	// Of the own cluster: from where clients may come, and whether the addresses are
+	// external IPs, to which all may.
+	ranges   []netip.Prefix
+	external bool
 	ready    [worldEndpoints]bool
 }
 
@@ -136,7 +139,7 @@ func (w *world) step() {
 	case 7:
 		s.ready = [worldEndpoints]bool{}
 	case 8:
-		s.ranges = nil
+		s.ranges, s.external = nil, w.r.IntN(4) == 0
 		for _, p := range worldRanges {
 			if w.r.IntN(5) == 0 {
 				s.ranges = append(s.ranges, p)
@@ -154,7 +157,7 @@ func (w *world) dwindle() {
 		for i := range w.services[c] {
 			s := &w.services[c][i]
 			s.defined = c == 0 && i < 3
-			s.vips, s.ports, s.table, s.ranges = []int{i}, 1, 251, nil
+			s.vips, s.ports, s.table, s.ranges, s.external = []int{i}, 1, 251, nil, false
 			s.ready = [worldEndpoints]bool{0: true, 1: true}
 		}
 	}
@@ -253,6 +256,9 @@ func (s *worldService) object(i int) *clustermesh.Service {
 	}
 	for _, v := range s.vips {
 		o.LoadBalancerIPs = append(o.LoadBalancerIPs, vip(v, false), vip(v, true))
+	}
+	if s.external {
+		o.LoadBalancerIPs, o.ExternalIPs = nil, o.LoadBalancerIPs
 	}
 	return o
 }

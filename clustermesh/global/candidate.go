@@ -142,7 +142,8 @@ func (m *merge) appendCandidates(out []candidate, part *member, sp clustermesh.S
 // reaches reports whether the service has an address of a family.
 func (m *merge) reaches(v6 bool) bool {
 	of := func(a netip.Addr) bool { return a.Is6() == v6 }
-	return slices.ContainsFunc(m.def.ClusterIPs, of) || slices.ContainsFunc(m.def.LoadBalancerIPs, of)
+	return slices.ContainsFunc(m.def.ClusterIPs, of) || slices.ContainsFunc(m.def.LoadBalancerIPs, of) ||
+		slices.ContainsFunc(m.def.ExternalIPs, of)
 }
 
 // candidate judges an endpoint.

@@ -122,7 +122,7 @@ func whyWithout(def *clustermesh.Service) string {
 		return "of type ExternalName"
 	case !Taken(def):
 		return "neither global nor of type LoadBalancer"
-	case len(def.ClusterIPs)+len(def.LoadBalancerIPs) == 0:
+	case len(def.ClusterIPs)+len(def.LoadBalancerIPs)+len(def.ExternalIPs) == 0:
 		return "has no address"
 	case len(def.Ports) == 0:
 		return "has no port"
@@ -136,42 +136,57 @@ func whyWithout(def *clustermesh.Service) string {
 // and way to select.
 func (m *merge) appendPorts(ports []Port, sp clustermesh.ServicePort) []Port {
 	def := m.def
-	internal := frontends(def.ClusterIPs, sp, Internal)
-	external := frontends(def.LoadBalancerIPs, sp, External)
 	for _, v6 := range []bool{false, true} {
-		inside, outside := ofFamily(internal, v6), ofFamily(external, v6)
-		if len(inside)+len(outside) == 0 {
+		inside, outside, guarded := m.frontends(sp, v6)
+		if len(inside)+len(outside)+len(guarded) == 0 {
 			continue
 		}
 		m.notes.begin()
 		clear(m.found) // what is left of the port before must not be held for long
 		found := m.candidates(m.found[:0], sp, v6)
 		m.found = found
-		guarded := len(outside) > 0 && len(def.SourceRanges) > 0
-		if guarded { // also an address that is both
-			inside = slices.DeleteFunc(inside, func(f Frontend) bool { return slices.Contains(def.LoadBalancerIPs, f.Address) })
+		if len(guarded) > 0 {
+			p := m.newPort(sp, guarded, slices.Clone(found))
+			p.guard(def.SourceRanges, v6)
+			ports = append(ports, p)
 		}
-		if guarded || def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
+		if def.InternalPolicy == clustermesh.TrafficLocal || def.Distribution != clustermesh.Anywhere {
 			if len(inside) > 0 {
 				ports = append(ports, m.newPort(sp, inside, slices.Clone(found)))
 			}
 			inside = nil
 		}
 		if all := append(inside, outside...); len(all) > 0 {
-			p := m.newPort(sp, all, found)
-			p.guard(guarded, def.SourceRanges, v6)
-			ports = append(ports, p)
+			ports = append(ports, m.newPort(sp, all, found))
 		}
 	}
 	return ports
 }
 
-// guard takes the ranges of a port's family from which its clients may come, if it is
-// guarded.
-func (p *Port) guard(guarded bool, ranges []netip.Prefix, v6 bool) {
-	if p.Guarded = guarded; !guarded {
-		return
+// frontends returns those of a service port in a family: of this cluster's own clients,
+// of all, and of those that source ranges let in. An address of several kinds is of the
+// last of them.
+func (m *merge) frontends(sp clustermesh.ServicePort, v6 bool) (inside, outside, guarded []Frontend) {
+	inside = ofFamily(frontends(m.def.ClusterIPs, sp, Internal), v6)
+	outside = ofFamily(frontends(m.def.LoadBalancerIPs, sp, External), v6)
+	if len(m.def.SourceRanges) > 0 {
+		outside, guarded = nil, outside
+		inside = without(inside, guarded)
 	}
+	others := ofFamily(frontends(m.def.ExternalIPs, sp, External), v6)
+	return inside, append(outside, without(others, slices.Concat(outside, guarded))...), guarded
+}
+
+// without returns the frontends whose addresses others have not.
+func without(fs, others []Frontend) []Frontend {
+	return slices.DeleteFunc(fs, func(f Frontend) bool {
+		return slices.ContainsFunc(others, func(o Frontend) bool { return o.Address == f.Address })
+	})
+}
+
+// guard takes the ranges of a port's family from which its clients may come.
+func (p *Port) guard(ranges []netip.Prefix, v6 bool) {
+	p.Guarded = true
 	for _, r := range ranges {
 		if r.Addr().Is6() == v6 {
 			p.Ranges = append(p.Ranges, r)

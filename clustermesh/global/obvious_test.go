@@ -111,6 +111,11 @@ func randomService(r *rand.Rand) *clustermesh.Service {
 			s.LoadBalancerIPs = append(s.LoadBalancerIPs, netip.MustParseAddr(a))
 		}
 	}
+	for _, a := range []string{"192.0.2.9", "fd02::9", "192.0.2.1"} {
+		if chance(r, 20) {
+			s.ExternalIPs = append(s.ExternalIPs, netip.MustParseAddr(a))
+		}
+	}
 	for _, p := range []string{"198.51.100.0/24", "2001:db8::/32", "0.0.0.0/0"} {
 		if chance(r, 15) {
 			s.SourceRanges = append(s.SourceRanges, netip.MustParsePrefix(p))
@@ -177,12 +182,16 @@ func obvious(in Input) []string {
 	groups := map[string]string{} // what lies behind, and the frontends that have it
 	var order []string
 	for _, sp := range own.Ports {
-		for i, vip := range slices.Concat(own.ClusterIPs, own.LoadBalancerIPs) {
+		for i, vip := range slices.Concat(own.ClusterIPs, own.LoadBalancerIPs, own.ExternalIPs) {
 			internal := i < len(own.ClusterIPs)
+			balancer := slices.Contains(own.LoadBalancerIPs, vip)
+			if balancer && i >= len(own.ClusterIPs)+len(own.LoadBalancerIPs) {
+				continue // it was there
+			}
 			onlyNode := internal && own.InternalPolicy == clustermesh.TrafficLocal
 			near := internal && own.Distribution != clustermesh.Anywhere
 			behind := obviousBackends(in, own, sp, vip.Is4(), onlyNode, near)
-			from := obviousRanges(own, internal, vip)
+			from := obviousRanges(own, balancer, vip)
 			key := fmt.Sprint(sp, vip.Is4(), onlyNode, near, from)
 			behind += from
 			if _, ok := groups[key]; !ok {
@@ -204,8 +213,8 @@ func obvious(in Input) []string {
 }
 
 // obviousRanges says from where clients may come to an address, if not from everywhere.
-func obviousRanges(own *clustermesh.Service, internal bool, vip netip.Addr) string {
-	if internal || len(own.SourceRanges) == 0 {
+func obviousRanges(own *clustermesh.Service, balancer bool, vip netip.Addr) string {
+	if !balancer || len(own.SourceRanges) == 0 {
 		return ""
 	}
 	var of []netip.Prefix

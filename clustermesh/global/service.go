@@ -109,7 +109,8 @@ type Scope uint8
 const (
 	// Internal is a cluster IP: this cluster's own pods and nodes.
 	Internal Scope = iota
-	// External is a load-balancer IP: clients outside, and those inside too.
+	// External is a load-balancer IP or an external IP: clients outside, and those
+	// inside too.
 	External
 )
 

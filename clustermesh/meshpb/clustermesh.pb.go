@@ -762,6 +762,7 @@ type Service struct {
 	LoadBalancerOthers bool `protobuf:"varint,25,opt,name=load_balancer_others,json=loadBalancerOthers,proto3" json:"load_balancer_others,omitempty"`
 	// From where clients may come to load_balancer_ips; none is from everywhere.
 	SourceRanges  []*Prefix `protobuf:"bytes,26,rep,name=source_ranges,json=sourceRanges,proto3" json:"source_ranges,omitempty"`
+	ExternalIps   [][]byte  `protobuf:"bytes,27,rep,name=external_ips,json=externalIps,proto3" json:"external_ips,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -974,6 +975,13 @@ func (x *Service) GetLoadBalancerOthers() bool {
 func (x *Service) GetSourceRanges() []*Prefix {
 	if x != nil {
 		return x.SourceRanges
+	}
+	return nil
+}
+
+func (x *Service) GetExternalIps() [][]byte {
+	if x != nil {
+		return x.ExternalIps
 	}
 	return nil
 }
@@ -3586,7 +3594,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\n" +
 	"\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
@@ -3617,7 +3625,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\arequest\x18\x17 \x01(\v2&.tombolo.clustermesh.v1.AddressRequestR\arequest\x12\x1a\n" +
 	"\bheadless\x18\x18 \x01(\bR\bheadless\x120\n" +
 	"\x14load_balancer_others\x18\x19 \x01(\bR\x12loadBalancerOthers\x12C\n" +
-	"\rsource_ranges\x18\x1a \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fsourceRanges\x1a9\n" +
+	"\rsource_ranges\x18\x1a \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fsourceRanges\x12!\n" +
+	"\fexternal_ips\x18\x1b \x03(\fR\vexternalIps\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x03\n" +

@@ -73,7 +73,7 @@ func addressesOf(s *clustermesh.Service) iter.Seq[netip.Addr] {
 		if s == nil {
 			return
 		}
-		for _, ips := range [][]netip.Addr{s.ClusterIPs, s.LoadBalancerIPs} {
+		for _, ips := range [][]netip.Addr{s.ClusterIPs, s.LoadBalancerIPs, s.ExternalIPs} {
 			for _, a := range ips {
 				if !yield(a) {
 					return

@@ -37,6 +37,9 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 		Labels:           s.Labels,
 		Created:          s.CreationTimestamp.UTC().Truncate(time.Second),
 	}
+	if out.Type != clustermesh.ExternalName {
+		out.ExternalIPs = c.externalIPs(&s.Spec)
+	}
 	if p := s.Spec.InternalTrafficPolicy; p != nil {
 		out.InternalPolicy = c.policy("spec.internalTrafficPolicy", string(*p))
 	}
@@ -170,6 +173,17 @@ func (c *checker) loadBalancerIPs(s *corev1.Service) []netip.Addr {
 			continue // a host name: nothing that we could serve or advertise
 		}
 		if a, ok := c.addr(at("status.loadBalancer.ingress", i)+".ip", in.IP); ok && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// externalIPs returns the addresses that somebody else brings to the nodes.
+func (c *checker) externalIPs(spec *corev1.ServiceSpec) []netip.Addr {
+	var out []netip.Addr
+	for i, in := range spec.ExternalIPs {
+		if a, ok := c.addr(at("spec.externalIPs", i), in); ok && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
 	}

@@ -99,6 +99,7 @@ spec:
   sessionAffinity: ClientIP
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   publishNotReadyAddresses: true
+  externalIPs: [192.0.2.80, "2001:DB8:2::80", 192.0.2.80]
   loadBalancerSourceRanges: [198.51.100.0/24, " 203.0.113.9/24 ", 203.0.113.0/24, "2001:DB8::/32", 0.0.0.0/0, "::ffff:10.0.0.0/104", 010.001.0.0/16]
   ports:
   - {name: http, port: 80, nodePort: 30080, appProtocol: kubernetes.io/h2c}
@@ -110,6 +111,7 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				ClusterIPs: addrs("10.96.0.10 fd00:96::a"), LoadBalancerIPs: addrs("192.0.2.10 2001:db8::10"),
 				LoadBalancerClass: "tombolo.io/bgp",
 				SourceRanges:      prefixes("198.51.100.0/24 203.0.113.0/24 2001:db8::/32 0.0.0.0/0 10.0.0.0/8 10.1.0.0/16"),
+				ExternalIPs:       addrs("192.0.2.80 2001:db8:2::80"),
 				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
 				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
 				Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
@@ -271,6 +273,7 @@ metadata: {name: a/b, namespace: Shop}
 spec:
   type: Balanced
   clusterIPs: [10.96.0.1, nonsense]
+  externalIPs: [192.0.2.1, 0.0.0.0, web.example.org]
   externalTrafficPolicy: local
   sessionAffinity: Cookie
   ports: [{port: 70000}, {name: a, port: 1, protocol: QUIC}, {name: a, port: 2}]`,
@@ -284,7 +287,9 @@ spec.ports[1].protocol: "QUIC" is not TCP, UDP or SCTP
 spec.ports[2].name: "a" is another port's
 spec.clusterIPs[1]: "nonsense" is not the address of one host, such as 10.1.2.3 or fd00::1
 spec.externalTrafficPolicy: "local" is not Cluster or Local
-spec.sessionAffinity: "Cookie" is not None or ClientIP`,
+spec.sessionAffinity: "Cookie" is not None or ClientIP
+spec.externalIPs[1]: "0.0.0.0" is not the address of one host, such as 10.1.2.3 or fd00::1
+spec.externalIPs[2]: "web.example.org" is not the address of one host, such as 10.1.2.3 or fd00::1`,
 		},
 	})
 }
