@@ -139,7 +139,7 @@ func sizesOf(l Limits) bpf.Sizes {
 
 func TestFullMapsInTheKernel(t *testing.T) {
 	for which, limits := range fullWorlds {
-		t.Run(which, func(t *testing.T) { fullSteps(t, which, 100, steps(50), loadKernelMaps(t, sizesOf(limits))) })
+		t.Run(which, func(t *testing.T) { fullSteps(t, which, 100, 50, loadKernelMaps(t, sizesOf(limits))) })
 	}
 }
 
