@@ -126,7 +126,7 @@ func (m *Machine) recall(n *node) {
 
 // Proven returns the families in which a node's own addresses, and those of its pods,
 // answered since the machine began, so that nothing that was known before speaks
-// against them; of a cluster, those in which something of it did, twice. What is not
+// against them; of a cluster both are the families in which something of it did. What is not
 // asked follows the same of the other family, and else has nothing to prove.
 func (m *Machine) Proven(who Name) (own, pods clustermesh.Families) {
 	if who.Node == "" {
