@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,9 @@ func TestRefused(t *testing.T) {
 			if !together([]int{1, 2}, all...) {
 				t.Errorf("members %v", all[0].members)
 			}
-			if other.look(); len(other.members) != 1 {
+			// It is refused from its first word, before it says itself that it gossips.
+			r.until("the other gossips", func() bool { other.look(); return len(other.members) > 0 })
+			if !slices.Equal(other.members, named(3)) {
 				t.Errorf("the other has %v", other.members)
 			}
 			if n := strings.Count(logged.String(), "reason="+want); n != 1 {
