@@ -147,6 +147,9 @@ func (a *Agent) serve(ctx context.Context, socket *control.Socket, p *parts) err
 	if pool := a.pool.Load(); pool != nil {
 		look(pool.Run)
 	}
+	if p.checks != nil {
+		run(p.checks.Run)
+	}
 	run(p.disconnector.Run)
 	run(p.pods.Run)
 	run(w.run)

@@ -129,6 +129,26 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestNodePortAddresses(t *testing.T) {
+	for _, c := range []struct {
+		said        []string
+		want, wrong string
+	}{
+		{EveryNodePort, "[0.0.0.0/0 ::/0]", ""},
+		{nil, "[]", ""},
+		{[]string{"none"}, "[]", ""},
+		{[]string{"10.0.0.0/8", "fd00::/8"}, "[10.0.0.0/8 fd00::/8]", ""},
+		{[]string{"none", "10.0.0.0/8"}, "[]", `"none": want a CIDR`},
+		{[]string{"10.0.0.1"}, "[]", `"10.0.0.1": want a CIDR`},
+		{[]string{"10.0.0.1/8"}, "[]", "want 10.0.0.0/8, or a longer one"},
+	} {
+		got, err := Config{NodePortAddresses: c.said}.nodePorts()
+		if fmt.Sprint(got) != c.want || (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+			t.Errorf("%q: %v, %v", c.said, got, err)
+		}
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	r := newRig(t)
 	r.start()

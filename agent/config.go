@@ -37,6 +37,9 @@ type Config struct {
 	// of theirs are remembered; 0 is bpf.DefaultFlows.
 	PacketDevices []string
 	Flows         uint32
+	// NodePortAddresses are CIDRs: the node's addresses in them serve node ports. Just
+	// uplink.None, or nothing, is nowhere.
+	NodePortAddresses []string
 	// Pods says whence it is known which pods run on the node, as parsePods reads it.
 	Pods string
 	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its
@@ -82,6 +85,9 @@ func (c Config) Validate() error {
 	}
 	if slices.Contains(c.PacketDevices, uplink.None) && len(c.PacketDevices) > 1 {
 		errs = append(errs, fmt.Errorf("--packet-devices: %s stands alone", uplink.None))
+	}
+	if _, err := c.nodePorts(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := c.podsSource(); err != nil {
 		errs = append(errs, err)

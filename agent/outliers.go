@@ -30,8 +30,9 @@ func outliersFor(m health.Mode) loadbalancer.Outliers {
 // loadbalancer returns how services are balanced here; down is called when a
 // verdict was stored.
 func (a *Agent) loadbalancer(down func()) loadbalancer.Config {
+	ports, _ := a.config.nodePorts() // Validate read them
 	return loadbalancer.Config{
-		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Packets: a.config.leadsPackets(),
+		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Packets: a.config.leadsPackets(), NodePorts: ports,
 		Outliers: outliersFor(a.config.Failover),
 		Tell: func(n loadbalancer.News) {
 			if j := a.judge.Load(); j != nil {

@@ -6,6 +6,7 @@ import (
 	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/agent/health/gossip"
 	"tombolo.io/tombolo/agent/health/probe"
+	"tombolo.io/tombolo/agent/healthcheck"
 	"tombolo.io/tombolo/agent/loadbalancer"
 	"tombolo.io/tombolo/agent/packets"
 	"tombolo.io/tombolo/agent/pods"
@@ -27,6 +28,7 @@ type parts struct {
 	// noPackets says why, unless that is as it should be.
 	noPackets error
 	leads     *bpf.Packets
+	checks    *healthcheck.Server // nil with packets
 	judge     *health.Health
 	pods      *pods.Node
 	census    *census.Census
@@ -46,6 +48,7 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 	p.balancer = loadbalancer.New(a.loadbalancer(p.disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	if leads != nil {
 		p.packets = packets.New(packets.Config{Node: a.config.Node, Devices: a.config.packetDevices(), Outdated: !datapath.Restored()}, leads, p.balancer, a.log)
+		p.checks = healthcheck.New(a.config.Node, p.balancer, p.packets.Leads, a.log)
 	}
 	deps := health.Deps{
 		Sighted:  func(s health.Sighting) { p.census.Sighted(s) },

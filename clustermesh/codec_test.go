@@ -37,7 +37,7 @@ func samples() map[string]Object {
 			Name: ServiceName{"shop", "cart"}, Type: LoadBalancer,
 			Ports:      []ServicePort{{"http", TCP, 80, 30080, "kubernetes.io/h2c"}, {"dns", UDP, 80, 30080, ""}, {"sig", SCTP, 9, 0, ""}},
 			ClusterIPs: addrs("10.96.0.10", "fd96::10"), LoadBalancerIPs: addrs("198.51.100.7"), LoadBalancerClass: "tombolo.io/bgp", LoadBalancerOthers: true,
-			SourceRanges: prefixes("0.0.0.0/0", "198.51.100.0/24", "2001:db8::/32"), ExternalIPs: addrs("192.0.2.80", "2001:db8:2::80"),
+			SourceRanges: prefixes("0.0.0.0/0", "198.51.100.0/24", "2001:db8::/32"), ExternalIPs: addrs("192.0.2.80", "2001:db8:2::80"), HealthCheckNodePort: 32100,
 			ExternalPolicy: TrafficLocal, InternalPolicy: TrafficLocal, Global: true, Shared: true, Affinity: AffinityRemote,
 			Priority: 255, Weight: 65535, SessionAffinity: 3 * time.Hour, PublishNotReady: true, TableSize: 1021,
 			Distribution: PreferSameNode, Overprovisioning: 250, Outliers: OutlierDetection{5, 10 * time.Second, time.Minute, 20},

@@ -38,7 +38,7 @@ func (s *Service) Offer() Service {
 	out := *s
 	out.Type, out.ClusterIPs, out.LoadBalancerIPs, out.LoadBalancerClass, out.LoadBalancerOthers = ClusterIP, nil, nil, "", false
 	out.Request, out.ExternalPolicy, out.Affinity, out.Overprovisioning = AddressRequest{}, TrafficCluster, AffinityNone, 0
-	out.SourceRanges, out.ExternalIPs = nil, nil
+	out.SourceRanges, out.ExternalIPs, out.HealthCheckNodePort = nil, nil, 0
 	out.Outliers, out.TableSize, out.Labels = OutlierDetection{}, 0, nil
 	out.Ports = slices.Clone(s.Ports)
 	for i := range out.Ports {

@@ -110,6 +110,9 @@ type Service struct {
 	// ExternalIPs are addresses by which the service is reached as well: who brings
 	// packets for them here is none of ours to know. SourceRanges are not about them.
 	ExternalIPs []netip.Addr
+	// HealthCheckNodePort is where each node says over HTTP whether it has an endpoint of
+	// a load balancer under an external policy Local; zero is nowhere.
+	HealthCheckNodePort uint16
 	// ExternalPolicy and InternalPolicy are the traffic policies.
 	ExternalPolicy, InternalPolicy TrafficPolicy
 	// Distribution is this cluster's own wish for its clients.

@@ -216,8 +216,8 @@ func randomService(r *rand.Rand) *Service {
 		Distribution: Distribution(r.IntN(3)), Overprovisioning: []uint16{0, 100, 140, 10000}[r.IntN(4)],
 		SourceRanges: [][]netip.Prefix{nil, prefixes("10.0.0.0/8"), prefixes("::/0", "10.0.0.1/32")}[r.IntN(3)],
 		ExternalIPs:  [][]netip.Addr{nil, addrs("192.0.2.80"), addrs("2001:db8:2::80", "192.0.2.81")}[r.IntN(3)],
-		TableSize:    []uint32{0, 251, 1021, 131071}[r.IntN(4)],
-		Outliers:     []OutlierDetection{{}, DefaultOutlierDetection(), {1000, time.Second, 24 * time.Hour, 1}}[r.IntN(3)],
+		TableSize:    []uint32{0, 251, 1021, 131071}[r.IntN(4)], HealthCheckNodePort: uint16(r.IntN(2) * r.IntN(65536)),
+		Outliers: []OutlierDetection{{}, DefaultOutlierDetection(), {1000, time.Second, 24 * time.Hour, 1}}[r.IntN(3)],
 	}
 	for i := range r.IntN(26) {
 		if s.Labels == nil {

@@ -192,12 +192,12 @@ var addresses = map[string]map[string]string{
 		"POD_EAST_1_A": "10.1.1.10", "POD_EAST_1_A_HTTP": "10.1.1.10:8080", "POD_EAST_1_C": "10.1.1.12", "POD_WEST_1_A": "10.2.1.10",
 		"WEB": "203.0.113.17", "WEB_PREFIX": "203.0.113.17", "POD": "10.1.1.10", "POD_EAST_1": "10.1.1.0/24", "POD_EAST_2": "10.1.2.0/24", "POD_EAST_2_A": "10.1.2.10:8080", "POD_WEST_1": "10.2.1.0/24", "POD_WEST_2": "10.2.2.0/24", "IP": "-4", "LAST": "198.51.100.0/24",
 		"EAST_1": "172.20.1.1", "EAST_2": "172.20.1.2", "OTHER_PREFIX": "203.0.113.18", "OTHER_WEB": "203.0.113.18", "CLIENT": "192.168.",
-		"EXTERNAL": "198.51.100.80", "LAST_BEGIN": "198.51.100.", "EAST_1_HOST": "172.20.1.1", "ROUTER_EAST_TOO": "fd00:20:1::fe"},
+		"EXTERNAL": "198.51.100.80", "LAST_BEGIN": "198.51.100.", "EAST_1_HOST": "172.20.1.1", "EAST_2_HOST": "172.20.1.2", "WEST_1_HOST": "172.20.2.1", "ROUTER_EAST_TOO": "fd00:20:1::fe"},
 	"ipv6": {"ECHO": "[fd00:96::50]:80", "WEB_SERVICE": "[fd00:96::5a]:80", "WEB_CLUSTER_IP": "fd00:96::5a", "EMPTY": "[fd00:96::63]:80", "OTHER": "[fd00:96::c8]:80",
 		"POD_EAST_1_A": "fd00:10:1:1::a", "POD_EAST_1_A_HTTP": "[fd00:10:1:1::a]:8080", "POD_EAST_1_C": "fd00:10:1:1::c", "POD_WEST_1_A": "fd00:10:2:1::a",
 		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_EAST_2": "fd00:10:1:2::/64", "POD_EAST_2_A": "[fd00:10:1:2::a]:8080", "POD_WEST_1": "fd00:10:2:1::/64", "POD_WEST_2": "fd00:10:2:2::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48",
 		"EAST_1": "fd00:20:1::1", "EAST_2": "fd00:20:1::2", "OTHER_PREFIX": "2001:db8:113:1::2", "OTHER_WEB": "[2001:db8:113:1::2]", "CLIENT": "fd00:168:",
-		"EXTERNAL": "[2001:db8:ffff::50]", "LAST_BEGIN": "2001:db8:ffff:", "EAST_1_HOST": "[fd00:20:1::1]", "ROUTER_EAST_TOO": "172.20.1.254"},
+		"EXTERNAL": "[2001:db8:ffff::50]", "LAST_BEGIN": "2001:db8:ffff:", "EAST_1_HOST": "[fd00:20:1::1]", "EAST_2_HOST": "[fd00:20:1::2]", "WEST_1_HOST": "[fd00:20:2::1]", "ROUTER_EAST_TOO": "172.20.1.254"},
 }
 
 // labSuffix makes a short name of a script's folder: labs stand side by side,

@@ -52,7 +52,7 @@ func (s *state) begin(name clustermesh.ServiceName, d *desired) error {
 
 // become makes a port what was planned of d.
 func (s *state) become(p *port, d *desired, pl *plan) error {
-	s.guard(p, d)
+	p.guard = d.guard
 	in := s.letIn(p, d.ranges)
 	s.write(p, d, pl)
 	out := s.keepOut(p, d.ranges)

@@ -46,10 +46,9 @@ type desired struct {
 	outliers bool
 	// drops: who is led nowhere is not refused, but dropped.
 	drops bool
-	// guard says whom it keeps out; unsure: where sockets come from is not known.
-	// ranges are from where clients may come, in guarded ports.
+	// guard says whom it keeps out, ranges from where clients may come, in guarded
+	// ports.
 	guard  Guard
-	unsure bool
 	ranges []netip.Prefix
 	// age is the service's.
 	age clustermesh.Age
@@ -92,7 +91,7 @@ type wish struct {
 	// cluster and node are who looks: under an external policy Local a packet goes
 	// to endpoints of the node.
 	cluster, node string
-	// inside is from where its sockets come; nil while that is not known.
+	// inside is from where its sockets come.
 	inside *inside
 }
 
@@ -118,7 +117,7 @@ func desire(s *global.Service, w wish) []desired {
 			size:     tableSize(s.Definition.TableSize, max(len(p.Primary), len(p.Backup))),
 		}
 		if p.Guarded {
-			d.guard, d.unsure, d.ranges = w.inside.guard(p.Ranges, d.id.ipv6), w.inside == nil, p.Ranges
+			d.guard, d.ranges = w.inside.guard(p.Ranges, d.id.ipv6), p.Ranges
 		}
 		for _, f := range p.Frontends {
 			d.lead(f, false)

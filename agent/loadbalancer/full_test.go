@@ -11,11 +11,11 @@ import (
 
 // fullWorlds are limits below what the world wants at most times, each of one map.
 var fullWorlds = map[string]Limits{
-	"backends":  {Services: 40, Slots: 1 << 17, Backends: 80, Nodes: 20},
-	"slots":     {Services: 40, Slots: 6000, Backends: 1300, Nodes: 20},
-	"nodes":     {Services: 40, Slots: 1 << 17, Backends: 1300, Nodes: 8},
-	"services":  {Services: 10, Slots: 1 << 17, Backends: 1300, Nodes: 20},
-	"frontends": {Services: 40, Slots: 1 << 17, Backends: 1300, Nodes: 20, Frontends: 8},
+	"backends":  {Services: 72, Slots: 1 << 18, Backends: 80, Nodes: 20},
+	"slots":     {Services: 72, Slots: 6000, Backends: 2500, Nodes: 20},
+	"nodes":     {Services: 72, Slots: 1 << 18, Backends: 2500, Nodes: 8},
+	"services":  {Services: 10, Slots: 1 << 18, Backends: 2500, Nodes: 20},
+	"frontends": {Services: 72, Slots: 1 << 18, Backends: 2500, Nodes: 20, Frontends: 14},
 }
 
 func TestFullMapsInMemory(t *testing.T) {

@@ -86,8 +86,9 @@ func halves(p netip.Prefix) (low, high netip.Prefix) {
 	return low, netip.PrefixFrom(a, bits)
 }
 
-// look finds out from where the sockets of this node come, and marks the services that
-// it matters for when that changed. Until the nodes are known nothing is said of it.
+// look finds out from where the sockets of this node come, and at which addresses it has
+// node ports, and marks the services that it matters for when that changed. Until the
+// nodes are known nothing is said of it; of a node that is gone what was known holds.
 func (l *LoadBalancer) look() {
 	node := l.view.Node(view.Ours, l.config.Node)
 	if node == nil && (l.inside != nil || !l.view.Synced(view.Ours, clustermesh.KindNodes)) {
@@ -97,22 +98,20 @@ func (l *LoadBalancer) look() {
 	if now.equal(l.inside) {
 		return
 	}
-	l.inside = now
-	for name, ports := range l.state.byName {
-		if slices.ContainsFunc(ports, func(p *port) bool { return p.guard.Packets }) {
+	l.inside, l.nodePorts = now, nil
+	for _, a := range now.node {
+		if covered(a, l.config.NodePorts) {
+			l.nodePorts = append(l.nodePorts, a.Addr())
+		}
+	}
+	for name := range l.view.Services() {
+		if d := l.view.Definition(name); d != nil && (len(d.SourceRanges) > 0 || slices.ContainsFunc(d.Ports, hasNodePort)) {
 			l.queue.Mark(key{service: name})
 		}
 	}
 }
 
-// guard sets whom a port is to keep out. While it is not known where sockets come from,
-// one that is guarded goes on as it is.
-func (s *state) guard(p *port, d *desired) {
-	if d.unsure && p.guard.Packets {
-		d.guard = p.guard
-	}
-	p.guard = d.guard
-}
+func hasNodePort(p clustermesh.ServicePort) bool { return p.NodePort != 0 }
 
 // letIn adds the ranges that a port lacks. Those for which there is no room are as good
 // as none: their clients are kept out.

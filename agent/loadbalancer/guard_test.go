@@ -134,24 +134,6 @@ func TestDesireGuarded(t *testing.T) {
 	}
 }
 
-// While it is not known where sockets come from, a guarded port goes on as it is; a new
-// one keeps all of them out.
-func TestGuardWhileUnsure(t *testing.T) {
-	s := new(state)
-	d := guarded(clustermesh.TrafficCluster, "0.0.0.0/0", nil)[0]
-	for _, before := range []Guard{{}, {Packets: true}, {Packets: true, Pods: true}} {
-		p, now := &port{guard: before}, d
-		s.guard(p, &now)
-		want := before
-		if !before.Packets {
-			want = Guard{true, true, true}
-		}
-		if p.guard != want {
-			t.Errorf("%+v became %+v", before, p.guard)
-		}
-	}
-}
-
 // A map that has no room for a range keeps its clients out, and says so; the service
 // is served all the same, and its address is not left to who is open.
 func TestRangesWithoutRoom(t *testing.T) {

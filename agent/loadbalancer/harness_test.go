@@ -31,8 +31,8 @@ type harness struct {
 	// which it was told nothing.
 	store    map[string]clustermesh.Object
 	unsynced map[string]bool
-	// noSlices: the agent is told of no slices, nor that they are synced.
-	noSlices bool
+	// without is a table of which the agent is told nothing, nor that it is synced.
+	without  clustermesh.Kind
 	clusters [4]Health
 	nodes    map[nodeName]Health
 	claims   map[reach]*claims
@@ -65,7 +65,7 @@ func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 // start starts an agent over the maps as they are; it knows nothing.
 func (h *harness) start() {
 	h.store = map[string]clustermesh.Object{}
-	h.l = New(Config{Node: "n0"}, h.target, slog.New(slog.DiscardHandler))
+	h.l = New(Config{Node: "n0", NodePorts: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}, h.target, slog.New(slog.DiscardHandler))
 	if h.batch > 0 {
 		h.l.batch = h.batch
 	}
@@ -79,7 +79,7 @@ func (h *harness) known() map[string]clustermesh.Object {
 	out := h.w.objects()
 	maps.DeleteFunc(out, func(k string, _ clustermesh.Object) bool {
 		cluster, rest, _ := strings.Cut(strings.TrimPrefix(k, clustermesh.Root+"mirror/"), "/")
-		return h.unsynced[cluster] && rest != "cluster" || h.noSlices && strings.Contains(k, "/slices/")
+		return h.unsynced[cluster] && rest != "cluster" || h.without != "" && strings.Contains(k, "/"+string(h.without)+"/")
 	})
 	return out
 }
@@ -105,9 +105,9 @@ func (h *harness) tell(first bool) {
 			}
 		}
 	}
-	if h.noSlices {
+	if h.without != "" {
 		b.Events = slices.DeleteFunc(b.Events, func(e etcd.Event[clustermesh.Object]) bool {
-			return e.Op == etcd.Synced && strings.HasSuffix(e.Key, "/slices")
+			return e.Op == etcd.Synced && strings.HasSuffix(e.Key, "/"+string(h.without))
 		})
 	}
 	h.store = now
@@ -182,7 +182,7 @@ func (h *harness) compare() {
 			h.Fatalf("%v leads to service %d, and not to s%d, the first of %v: %s", f, number, wants[0], wants, diff)
 		}
 		for _, client := range worldClients[f.Address.Addr().Is6()] {
-			if got := h.lets(number, client); got != h.w.lets(wants[0], client) {
+			if got := h.lets(number, client); got != h.w.lets(wants[0], f, client) {
 				h.Errorf("%v lets %v in: %v; s%d has the ranges %v", f, client, got, wants[0], h.w.services[0][wants[0]].ranges)
 			}
 		}

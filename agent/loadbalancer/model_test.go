@@ -33,8 +33,12 @@ func (w *world) wants(f Frontend) []int {
 	var out []int
 	for i := range w.services[0] {
 		s := &w.services[0][i]
-		if !s.defined || int(f.Address.Port())-80 >= s.ports {
+		index, node := portOf(f)
+		if !s.defined || index >= s.ports {
 			continue
+		}
+		if node && s.nodePorts && worldNodePort(i, index) == f.Address.Port() && f.Address.Addr() == worldNode(w.moved, f.Address.Addr().Is6()) {
+			out = append(out, i)
 		}
 		for _, v := range s.vips {
 			if vip(v, f.Address.Addr().Is6()) == f.Address.Addr() {
@@ -48,9 +52,9 @@ func (w *world) wants(f Frontend) []int {
 	return slices.Compact(out)
 }
 
-// lets says whether service i of east is for a client.
-func (w *world) lets(i int, client netip.Addr) bool {
-	ranges := w.services[0][i].guards()
+// lets says whether service i of east is for a client who dials a frontend.
+func (w *world) lets(i int, f Frontend, client netip.Addr) bool {
+	ranges := w.services[0][i].guards(f)
 	in := len(ranges) == 0
 	for _, r := range ranges {
 		in = in || r.Contains(client)
@@ -58,9 +62,9 @@ func (w *world) lets(i int, client netip.Addr) bool {
 	return in
 }
 
-// guards are the ranges that are about the addresses of a service.
-func (s *worldService) guards() []netip.Prefix {
-	if s.external {
+// guards are the ranges of a service that are about a frontend.
+func (s *worldService) guards(f Frontend) []netip.Prefix {
+	if _, node := portOf(f); node || s.external {
 		return nil
 	}
 	return s.ranges
@@ -84,23 +88,25 @@ func worldReaches() (out []reach) {
 
 // reaches returns the services of east that want a frontend and are for a client.
 func (w *world) reaches(r reach) []int {
-	return slices.DeleteFunc(w.wants(r.frontend), func(i int) bool { return !w.lets(i, r.client) })
+	return slices.DeleteFunc(w.wants(r.frontend), func(i int) bool { return !w.lets(i, r.frontend, r.client) })
 }
 
-// guard returns whom service i of east keeps out in a family. The sockets of the node
-// are of no address that anybody knows, those of its pods in 10.0.0.0/16.
-func (w *world) guard(i int, v6 bool) Guard {
-	ranges := w.services[0][i].guards()
+// guard returns whom a frontend of service i of east keeps out. The sockets of the node
+// are at worldNode, those of its pods in 10.0.0.0/16 and fc00::/16.
+func (w *world) guard(i int, f Frontend) Guard {
+	ranges, v6 := w.services[0][i].guards(f), f.Address.Addr().Is6()
 	if len(ranges) == 0 {
 		return Guard{}
 	}
 	g := Guard{Packets: true, Pods: true, Node: true}
 	for _, r := range ranges {
 		switch r.String() {
-		case "0.0.0.0/0", "10.0.0.0/8":
+		case "10.0.0.0/8":
 			g.Pods = g.Pods && v6
+		case "0.0.0.0/0":
+			g.Pods, g.Node = g.Pods && v6, g.Node && v6
 		case "::/0":
-			g.Pods = g.Pods && !v6
+			g.Pods, g.Node = g.Pods && !v6, g.Node && !v6
 		}
 	}
 	return g
@@ -114,6 +120,15 @@ func worldFrontends() []Frontend {
 			out = append(out,
 				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP, false},
 				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP, false})
+		}
+	}
+	for i := range 2 { // as many node ports as services have
+		for _, v6 := range []bool{false, true} {
+			for _, moved := range []bool{false, true} {
+				out = append(out,
+					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 0)), clustermesh.TCP, false},
+					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 1)), clustermesh.UDP, false})
+			}
 		}
 	}
 	return out
@@ -131,6 +146,7 @@ func (w *world) expect(i int, f Frontend, down func(cluster, endpoint int, famil
 
 func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family Health) bool) expectation {
 	own := &w.services[0][i]
+	index, _ := portOf(f)
 	family := V4
 	if f.Address.Addr().Is6() {
 		family = V6
@@ -138,7 +154,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	byRank := map[int][]choice{}
 	for c := range w.services {
 		s := &w.services[c][i]
-		if !s.defined || s.weight == 0 && s.global || int(f.Address.Port())-80 >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
+		if !s.defined || s.weight == 0 && s.global || index >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
 			continue
 		}
 		rank := int(s.priority)
@@ -147,7 +163,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 		}
 		for e, ready := range s.ready {
 			if ready && !down(c, e, family) {
-				a := netip.AddrPortFrom(endpointAddr(c, i, e, f.Address.Addr().Is6()), f.Address.Port()+8000)
+				a := netip.AddrPortFrom(endpointAddr(c, i, e, f.Address.Addr().Is6()), uint16(8080+index))
 				byRank[rank] = append(byRank[rank], choice{c, e, a, uint32(max(s.weight, 1))})
 			}
 		}
@@ -166,7 +182,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	if n := max(len(x.tiers[Primary]), len(x.tiers[Backup])); x.size == 0 || int(x.size) < n {
 		x.size = maglev.SizeFor(n)
 	}
-	x.affinity, x.guard = own.timeout, w.guard(i, f.Address.Addr().Is6())
+	x.affinity, x.guard = own.timeout, w.guard(i, f)
 	return x
 }
 

@@ -25,6 +25,11 @@ func TestRandomStepsUnderPrograms(t *testing.T) {
 	k.place.Own(t, netip.MustParsePrefix("10.0.0.1/8"))
 	echo(t, k.place, 8081)
 	h := newHarness(t, 200, k)
+	for c := range h.w.services {
+		for i := range h.w.services[c] {
+			h.w.services[c][i].ports = 2 // the client dials the second
+		}
+	}
 	h.tell(true)
 	h.converge()
 	stop := h.connect(k.place)

@@ -15,7 +15,7 @@ import (
 // other owners soon. The nine nodes of the world may have two numbers each after
 // a restart: one that is pinned, and one that a new backend took before the
 // pinned one's name was known.
-var testLimits = Limits{Services: 40, Slots: 1 << 17, Backends: 1300, Nodes: 20}
+var testLimits = Limits{Services: 72, Slots: 1 << 18, Backends: 2500, Nodes: 20}
 
 func TestRandomStepsInMemory(t *testing.T) {
 	for seed := range uint64(3) {
@@ -161,15 +161,15 @@ func (h *harness) restart() {
 }
 
 // tellServicesFirst tells a new agent of the own services while nothing is known
-// of their endpoints, which must change nothing, and then the rest.
+// of their endpoints, or of the nodes, which must change nothing, and then the rest.
 func (h *harness) tellServicesFirst(before map[selection]bool) {
-	h.noSlices = true
+	h.without = []clustermesh.Kind{clustermesh.KindSlices, clustermesh.KindNodes}[h.r.IntN(2)]
 	h.tell(true)
 	h.drain(5)
 	if after := h.selects(); !maps.Equal(before, after) {
-		h.Fatalf("services without their slices changed what is selected:\n%v\n%v", before, after)
+		h.Fatalf("services without %s changed what is selected:\n%v\n%v", h.without, before, after)
 	}
-	h.noSlices = false
+	h.without = ""
 	h.store = map[string]clustermesh.Object{}
 	h.tell(true)
 }
@@ -200,7 +200,7 @@ func (h *harness) retained(before map[selection]bool, cluster uint16, guarded ma
 	after := h.selects()
 	for s := range before {
 		wants := h.w.wants(s.frontend)
-		if len(wants) == 1 && guarded[s.frontend] != (len(h.w.services[0][wants[0]].guards()) > 0) {
+		if len(wants) == 1 && guarded[s.frontend] != (len(h.w.services[0][wants[0]].guards(s.frontend)) > 0) {
 			continue
 		}
 		if s.cluster != cluster || len(wants) != 1 || wants[0] != serviceOf(s.address.Addr()) || !h.w.services[0][wants[0]].global {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,9 @@ type Config struct {
 	StaleAfter time.Duration
 	// Packets: packets from outside are led to backends, not sockets alone.
 	Packets bool
+	// NodePorts are where node ports are served: at those of the node's addresses that
+	// they contain. None is nowhere.
+	NodePorts []netip.Prefix
 	// Outliers is what becomes of backends that fail. Tell is called with what is
 	// new of that, by Run's goroutine, and must not block; it may be nil.
 	Outliers Outliers
@@ -71,8 +75,8 @@ type LoadBalancer struct {
 	vouched  map[uint16]bool // clusters, by id
 	known    map[uint16]bool // the clusters of the mesh, by id, as far as they said it
 	complete bool            // known are all
-	// ready is set once our own cluster's services and endpoints were all seen.
-	// Until then nothing is written.
+	// ready is set once our own cluster's services and endpoints were all seen, and
+	// this node, or all nodes. Until then nothing is written.
 	ready bool
 	// starving are keys that may succeed when a grace period has freed something.
 	starving map[key]struct{}
@@ -113,8 +117,10 @@ type LoadBalancer struct {
 
 	outliers outliers
 
-	// inside is from where sockets come; nil until it is known.
-	inside *inside
+	// inside is from where sockets come; nil until it is known. nodePorts are those of
+	// the node's addresses that have node ports.
+	inside    *inside
+	nodePorts []netip.Addr
 }
 
 // New returns a LoadBalancer that does nothing until Run.
@@ -215,7 +221,7 @@ func (l *LoadBalancer) take(b view.Batch) {
 	if self := l.view.Self(); self != nil {
 		l.state.nodes.setSelf(nodeName{self.ID, l.config.Node})
 	}
-	if self := l.view.Self(); !l.ready && self != nil && l.vouched[self.ID] {
+	if self := l.view.Self(); !l.ready && self != nil && l.vouched[self.ID] && l.inside != nil {
 		l.ready = true
 		for number := range l.state.pinned {
 			l.queue.Mark(key{pinned: number})

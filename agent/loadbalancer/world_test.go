@@ -28,6 +28,8 @@ const (
 type world struct {
 	r        *rand.Rand
 	services [3][worldServices]worldService
+	// moved: the node whose agent is tested has its other addresses.
+	moved    bool
 	revision int64
 	// made is what etcd held last of each service, and of which.
 	made [3][worldServices]record
@@ -56,7 +58,33 @@ type worldService struct {
 	// external IPs, to which all may.
 	ranges   []netip.Prefix
 	external bool
-	ready    [worldEndpoints]bool
+	// nodePorts: its ports have node ports, which it shares with every other service.
+	nodePorts bool
+	ready     [worldEndpoints]bool
+}
+
+// worldNode returns the address in a family of the node whose agent is tested.
+func worldNode(moved, v6 bool) netip.Addr {
+	last := byte(1)
+	if moved {
+		last = 2
+	}
+	if v6 {
+		return netip.AddrFrom16([16]byte{0xfd, 0x20, 15: last})
+	}
+	return netip.AddrFrom4([4]byte{192, 168, 7, last})
+}
+
+// worldNodePort is the node port of a port of a service.
+func worldNodePort(service, port int) uint16 { return uint16(30000 + service%2*10 + port) }
+
+// portOf returns which port of its services a frontend is of, and whether it is a node
+// port.
+func portOf(f Frontend) (index int, node bool) {
+	if n := int(f.Address.Port()); n >= 30000 {
+		return n % 10, true
+	}
+	return int(f.Address.Port()) - 80, false
 }
 
 // worldPod is one of the addresses of east's pods that are in range when all are.
@@ -112,7 +140,7 @@ func serviceNameOf(i int) clustermesh.ServiceName {
 func (w *world) step() {
 	c, i := w.r.IntN(3), w.r.IntN(worldServices)
 	s := &w.services[c][i]
-	switch w.r.IntN(11) {
+	switch w.r.IntN(13) {
 	case 0:
 		s.defined, s.created = !s.defined, int64(w.r.IntN(4))
 	case 1:
@@ -145,6 +173,10 @@ func (w *world) step() {
 				s.ranges = append(s.ranges, p)
 			}
 		}
+	case 9:
+		s.nodePorts = !s.nodePorts
+	case 10:
+		w.moved = w.moved != (w.r.IntN(3) == 0)
 	default:
 		e := w.r.IntN(worldEndpoints)
 		s.ready[e] = !s.ready[e]
@@ -157,7 +189,7 @@ func (w *world) dwindle() {
 		for i := range w.services[c] {
 			s := &w.services[c][i]
 			s.defined = c == 0 && i < 3
-			s.vips, s.ports, s.table, s.ranges, s.external = []int{i}, 1, 251, nil, false
+			s.vips, s.ports, s.table, s.ranges, s.external, s.nodePorts = []int{i}, 1, 251, nil, false, false
 			s.ready = [worldEndpoints]bool{0: true, 1: true}
 		}
 	}
@@ -170,7 +202,7 @@ func (w *world) populate() {
 			s := &w.services[c][i]
 			*s = worldService{
 				defined: w.r.IntN(5) > 0, global: true, shared: true, weight: 100,
-				ports: 1, vips: []int{i % worldVIPs},
+				ports: 1, vips: []int{i % worldVIPs}, nodePorts: w.r.IntN(2) == 0,
 			}
 			for e := range s.ready {
 				s.ready[e] = w.r.IntN(2) == 0
@@ -188,6 +220,7 @@ func (w *world) objects() map[string]clustermesh.Object {
 			NodeCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100 + byte(c)}), 16), prefix6(100 + byte(c))}}
 		if c == 0 {
 			put(out, clustermesh.Export, "", self)
+			put(out, clustermesh.Export, "", &clustermesh.Node{Name: "n0", Addresses: []netip.Addr{worldNode(w.moved, false), worldNode(w.moved, true)}})
 		} else {
 			put(out, clustermesh.Mirror, name, self)
 			put(out, clustermesh.Private, "", &clustermesh.Peer{Name: name, Endpoints: []string{"https://" + name}})
@@ -244,7 +277,9 @@ func (s *worldService) object(i int) *clustermesh.Service {
 	o := &clustermesh.Service{
 		Name: serviceNameOf(i), Type: clustermesh.LoadBalancer,
 		Created: time.Unix(s.created, 0),
-		Global:  s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
+		// Nobody else wants these.
+		ClusterIPs: []netip.Addr{netip.AddrFrom4([4]byte{172, 17, 0, byte(i + 1)}), netip.AddrFrom16([16]byte{0xfd, 0x17, 15: byte(i + 1)})},
+		Global:     s.global, Shared: s.shared, Affinity: s.affinity, Priority: s.priority, Weight: s.weight,
 		TableSize: s.table, SessionAffinity: s.timeout, SourceRanges: s.ranges,
 		// How load spreads over tiers is package global's to know: here each bears
 		// its own as long as one endpoint lives.
@@ -253,6 +288,9 @@ func (s *worldService) object(i int) *clustermesh.Service {
 	for p := range s.ports {
 		o.Ports = append(o.Ports, clustermesh.ServicePort{
 			Name: fmt.Sprintf("p%d", p), Protocol: []clustermesh.Protocol{clustermesh.TCP, clustermesh.UDP}[p], Port: uint16(80 + p)})
+		if s.nodePorts {
+			o.Ports[p].NodePort = worldNodePort(i, p)
+		}
 	}
 	for _, v := range s.vips {
 		o.LoadBalancerIPs = append(o.LoadBalancerIPs, vip(v, false), vip(v, true))

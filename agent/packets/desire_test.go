@@ -63,6 +63,8 @@ func TestOwned(t *testing.T) {
 			all{web: bpf.ServiceAddress | bpf.Pinged | bpf.SharedAddress, node4: bpf.NodeAddress, node6: bpf.NodeAddress}},
 		{"an external IP that is another's load-balancer IP", nobody, []*loadbalancer.ServiceStatus{external(web, 0), service(web, 0)},
 			all{web: bpf.ServiceAddress}},
+		{"a node port", self, []*loadbalancer.ServiceStatus{external(node4, 1)},
+			all{node4: bpf.NodeAddress | bpf.ServiceAddress | bpf.SharedAddress | bpf.Pinged, node6: bpf.NodeAddress}},
 		{"the node's address", self, []*loadbalancer.ServiceStatus{service(node4, 0)},
 			all{node4: bpf.NodeAddress | bpf.ServiceAddress, node6: bpf.NodeAddress}},
 	} {

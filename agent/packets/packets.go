@@ -103,6 +103,11 @@ func New(c Config, kernel Kernel, b Balancer, log *slog.Logger) *Packets {
 // Snapshot returns what the packet path is like.
 func (p *Packets) Snapshot() *Snapshot { return p.snapshot.Load() }
 
+// Leads says whether a program leads packets on some device.
+func (p *Packets) Leads() bool {
+	return slices.ContainsFunc(p.Snapshot().Uplinks, func(u bpf.Uplink) bool { return u.Hook != "" })
+}
+
 // Run keeps the packet path until ctx ends, and leaves it as it is then. It looks at
 // the devices of the network namespace of the goroutine's thread.
 func (p *Packets) Run(ctx context.Context, batches <-chan view.Batch) error {

@@ -27,8 +27,9 @@ func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p ==
 
 // Merge returns the service as this cluster uses it.
 //
-//   - Frontends come from this cluster's definition alone. A service that it
-//     does not define, or that is not Taken, has none.
+//   - Frontends come from this cluster's definition alone; node ports are at the
+//     addresses of the node that looks. A service that it does not define, or that
+//     is not Taken, has none.
 //   - Backends are this cluster's own and, if it holds the service global,
 //     those of every cluster that has it global and shared. A cluster that
 //     gives its global service weight 0 adds none.
@@ -174,7 +175,19 @@ func (m *merge) frontends(sp clustermesh.ServicePort, v6 bool) (inside, outside,
 		inside = without(inside, guarded)
 	}
 	others := ofFamily(frontends(m.def.ExternalIPs, sp, External), v6)
-	return inside, append(outside, without(others, slices.Concat(outside, guarded))...), guarded
+	outside = append(outside, without(others, slices.Concat(outside, guarded))...)
+	return inside, append(outside, m.nodePorts(sp, v6, slices.Concat(outside, guarded))...), guarded
+}
+
+// nodePorts returns the frontends of a service port's node port in a family, if the
+// service has that: at the addresses of the node that looks, as other nodes see to theirs.
+// Source ranges are about load-balancer IPs alone.
+func (m *merge) nodePorts(sp clustermesh.ServicePort, v6 bool, others []Frontend) []Frontend {
+	if sp.NodePort == 0 || !slices.ContainsFunc(m.def.ClusterIPs, func(a netip.Addr) bool { return a.Is6() == v6 }) {
+		return nil
+	}
+	sp.Port = sp.NodePort
+	return slices.DeleteFunc(ofFamily(frontends(m.in.NodeAddresses, sp, External), v6), func(f Frontend) bool { return slices.Contains(others, f) })
 }
 
 // without returns the frontends whose addresses others have not.

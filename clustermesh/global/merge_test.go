@@ -212,6 +212,28 @@ func TestMerge(t *testing.T) {
 			 east 1/0/0
 			 west 1/0/0 (not shared)
 			 north 1/0/0`},
+		{"node ports are at the addresses of the node that looks",
+			"east dual ports=web/TCP/80,dns/UDP/53 nodeport=30080: 10.1.0.1 | fd01::1; west nodeport=31000: 10.2.0.1; nodeports: 10.1.200.1, 10.1.200.2, fd01:200::1",
+			`172.20.0.1:80:10.1.200.1:30080:external:10.1.200.2:30080:external: east/10.1.0.1:8080
+			 [fd20::1]:80:[fd01:200::1]:30080:external: east/[fd01::1]:8080
+			 172.20.0.1:53:10.1.200.1:30081:external:10.1.200.2:30081:external: east/10.1.0.1:8080
+			 [fd20::1]:53:[fd01:200::1]:30081:external: east/[fd01::1]:8080
+			 east 2/0/0
+			 west 1/0/0 (no port in common)`},
+		{"of the families of the cluster IPs alone, and of services that are taken",
+			"east nodeport=30080: 10.1.0.1 | fd01::1; nodeports: 10.1.200.1, fd01:200::1",
+			`172.20.0.1:80:10.1.200.1:30080:external: east/10.1.0.1:8080
+			 east 2/0/0`},
+		{"nobody serves those of a service that is not taken",
+			"east plain nodeport=30080: 10.1.0.1; nodeports: 10.1.200.1",
+			`none: neither global nor of type LoadBalancer
+			 east 1/0/0`},
+		{"what clients inside prefer is not for node ports, nor are source ranges",
+			"east lb itp from=198.51.100.0/24 nodeport=30080: 10.1.0.1@e1, 10.1.0.2@e2; at: e1/; nodeports: 10.1.200.1",
+			`192.0.2.1:80:external: east/10.1.0.1:8080 east/10.1.0.2:8080 from [198.51.100.0/24]
+			 172.20.0.1:80: east/10.1.0.1:8080
+			 10.1.200.1:30080:external: east/10.1.0.1:8080 east/10.1.0.2:8080
+			 east 2/0/0`},
 		{"local nodes under an external policy local",
 			"east lb etp remote: 10.1.0.1@e2, 10.1.0.2@e1, 10.1.0.3@e1, 10.1.0.4@e3 ending, 10.1.0.5; west: 10.2.0.1@w1",
 			`172.20.0.1:80:192.0.2.1:80:external: west/10.2.0.1:8080 | east/10.1.0.1:8080 east/10.1.0.2:8080 east/10.1.0.3:8080 east/10.1.0.5:8080 @e1,e2

@@ -17,6 +17,11 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 func randomInput(r *rand.Rand) Input {
 	in := Input{Self: "east", Node: pick(r, "", "n1", "n2"), Zone: pick(r, "", "z1", "z2")}
+	for _, a := range []string{"10.0.9.1", "192.0.2.9", "fd00::9"} {
+		if chance(r, 40) {
+			in.NodeAddresses = append(in.NodeAddresses, netip.MustParseAddr(a))
+		}
+	}
 	for name, id := range ids {
 		if chance(r, 85) {
 			e := Export{Cluster: name, ClusterID: id, Service: randomService(r), Slices: randomSlices(r, byte(id))}
@@ -122,6 +127,11 @@ func randomService(r *rand.Rand) *clustermesh.Service {
 		}
 	}
 	s.Ports = randomPorts(r)
+	for i := range s.Ports {
+		if chance(r, 30) {
+			s.Ports[i].NodePort = uint16(30000 + i)
+		}
+	}
 	return s
 }
 
@@ -182,8 +192,19 @@ func obvious(in Input) []string {
 	groups := map[string]string{} // what lies behind, and the frontends that have it
 	var order []string
 	for _, sp := range own.Ports {
-		for i, vip := range slices.Concat(own.ClusterIPs, own.LoadBalancerIPs, own.ExternalIPs) {
-			internal := i < len(own.ClusterIPs)
+		addresses := slices.Concat(own.ClusterIPs, own.LoadBalancerIPs, own.ExternalIPs)
+		nodes := len(addresses)
+		if sp.NodePort > 0 {
+			addresses = append(addresses, in.NodeAddresses...)
+		}
+		for i, vip := range addresses {
+			internal, port := i < len(own.ClusterIPs), sp.Port
+			if i >= nodes {
+				port = sp.NodePort
+				if !slices.ContainsFunc(own.ClusterIPs, func(a netip.Addr) bool { return a.Is4() == vip.Is4() }) {
+					continue
+				}
+			}
 			balancer := slices.Contains(own.LoadBalancerIPs, vip)
 			if balancer && i >= len(own.ClusterIPs)+len(own.LoadBalancerIPs) {
 				continue // it was there
@@ -197,7 +218,7 @@ func obvious(in Input) []string {
 			if _, ok := groups[key]; !ok {
 				order = append(order, key+"\x00"+behind)
 			}
-			groups[key] += fmt.Sprintf("%s:", netip.AddrPortFrom(vip, sp.Port))
+			groups[key] += fmt.Sprintf("%s:", netip.AddrPortFrom(vip, port))
 			if !internal {
 				groups[key] += "external:"
 			}

@@ -18,6 +18,9 @@ type Input struct {
 	Node string
 	// Zone is that of Node; empty for a node that is in none.
 	Zone string
+	// NodeAddresses are those of Node at which it serves node ports; none where it
+	// serves no such ports.
+	NodeAddresses []netip.Addr
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
 
@@ -72,7 +75,7 @@ type Service struct {
 
 // Port is a port of the service in one address family: frontends that select
 // from the same backends. A service port has a second Port in a family when
-// its cluster IPs and its load-balancer IPs select differently, as they do under
+// its cluster IPs and its addresses for clients outside select differently, as they do under
 // an internal policy Local or a traffic distribution, or are not for the same clients.
 type Port struct {
 	// Name, Protocol and Port are the definition's.
@@ -109,8 +112,8 @@ type Scope uint8
 const (
 	// Internal is a cluster IP: this cluster's own pods and nodes.
 	Internal Scope = iota
-	// External is a load-balancer IP or an external IP: clients outside, and those
-	// inside too.
+	// External is a load-balancer IP, an external IP or an address of the node that
+	// looks, with a node port: clients outside, and those inside too.
 	External
 )
 

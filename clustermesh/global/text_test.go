@@ -31,6 +31,7 @@ import (
 //	withdrawn: CLUSTER/ADDRESS
 //	ejected: CLUSTER/ADDRESS   its port 8080 behind port 80
 //	at: NODE/ZONE   where the one who looks is
+//	nodeports: ADDRESS, ADDRESS   where that node serves node ports
 
 var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
 
@@ -71,6 +72,10 @@ func export(cluster string, s *clustermesh.Service) Export {
 func parseKnown(t *testing.T, in *Input, word, list string) bool {
 	t.Helper()
 	for item := range strings.SplitSeq(list, ",") {
+		if word == "nodeports" {
+			in.NodeAddresses = append(in.NodeAddresses, netip.MustParseAddr(strings.TrimSpace(item)))
+			continue
+		}
 		what, value, _ := strings.Cut(strings.TrimSpace(item), "=")
 		cluster, rest, isPart := strings.Cut(what, "/")
 		node := NodeName{cluster, strings.TrimSuffix(rest, "!")}
@@ -172,6 +177,10 @@ func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *c
 			for p := range strings.SplitSeq(value, ",") {
 				e := parsePort(t, p)
 				s.Ports = append(s.Ports, clustermesh.ServicePort{Name: e.Name, Protocol: e.Protocol, Port: e.Port})
+			}
+		case "nodeport": // of the first port, and those after it
+			for i := range s.Ports {
+				s.Ports[i].NodePort = uint16(number(t, value)) + uint16(i)
 			}
 		default:
 			t.Fatalf("no such word: %q", w)

@@ -761,10 +761,12 @@ type Service struct {
 	// load_balancer_ips are those of another implementation, which has the service.
 	LoadBalancerOthers bool `protobuf:"varint,25,opt,name=load_balancer_others,json=loadBalancerOthers,proto3" json:"load_balancer_others,omitempty"`
 	// From where clients may come to load_balancer_ips; none is from everywhere.
-	SourceRanges  []*Prefix `protobuf:"bytes,26,rep,name=source_ranges,json=sourceRanges,proto3" json:"source_ranges,omitempty"`
-	ExternalIps   [][]byte  `protobuf:"bytes,27,rep,name=external_ips,json=externalIps,proto3" json:"external_ips,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SourceRanges []*Prefix `protobuf:"bytes,26,rep,name=source_ranges,json=sourceRanges,proto3" json:"source_ranges,omitempty"`
+	ExternalIps  [][]byte  `protobuf:"bytes,27,rep,name=external_ips,json=externalIps,proto3" json:"external_ips,omitempty"`
+	// Where nodes say over HTTP whether they have an endpoint; 0 is nowhere.
+	HealthCheckNodePort uint32 `protobuf:"varint,28,opt,name=health_check_node_port,json=healthCheckNodePort,proto3" json:"health_check_node_port,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Service) Reset() {
@@ -984,6 +986,13 @@ func (x *Service) GetExternalIps() [][]byte {
 		return x.ExternalIps
 	}
 	return nil
+}
+
+func (x *Service) GetHealthCheckNodePort() uint32 {
+	if x != nil {
+		return x.HealthCheckNodePort
+	}
+	return 0
 }
 
 // ServiceExport is a service that a cluster offers to all of its cluster set.
@@ -3594,8 +3603,7 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bdraining\x18\t \x01(\bR\bdraining\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\n" +
-	"\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9e\v\n" +
 	"\aService\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
@@ -3626,7 +3634,8 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\bheadless\x18\x18 \x01(\bR\bheadless\x120\n" +
 	"\x14load_balancer_others\x18\x19 \x01(\bR\x12loadBalancerOthers\x12C\n" +
 	"\rsource_ranges\x18\x1a \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fsourceRanges\x12!\n" +
-	"\fexternal_ips\x18\x1b \x03(\fR\vexternalIps\x1a9\n" +
+	"\fexternal_ips\x18\x1b \x03(\fR\vexternalIps\x123\n" +
+	"\x16health_check_node_port\x18\x1c \x01(\rR\x13healthCheckNodePort\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x03\n" +

@@ -63,8 +63,8 @@ func newAgent() *cobra.Command {
 It reads the services of all clusters from the cluster's etcd and writes them to
 maps that programs at the socket's connect() and sendmsg() read. On the node's
 uplinks a program answers the probes by which other nodes tell whether this one
-serves, and others lead packets from outside to LoadBalancer IPs to their
-backends. Maps and programs are pinned: they go on while no agent runs, and a new
+serves, and others lead packets from outside to LoadBalancer IPs, external IPs and
+node ports to their backends. Maps and programs are pinned: they go on while no agent runs, and a new
 one takes them over. With --uninstall they are detached and removed instead.`,
 		Example: `  tombolo agent --config /etc/tombolo/agent.yaml --node-name $(hostname)
   tombolo agent --node-name n1 --etcd-endpoints https://10.0.0.1:2379 \
@@ -82,7 +82,8 @@ one takes them over. With --uninstall they are detached and removed instead.`,
 		mapMemory("default"), mapMemory("small"), mapMemory("large")))
 	portFlag(flags, &f.config.ProbePort, "probe-port", bpf.DefaultProbePort, 1, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
-	flags.StringSliceVar(&f.config.PacketDevices, "packet-devices", nil, "devices on which packets from outside to LoadBalancer IPs are led to backends, or none; by default those of --uplinks")
+	flags.StringSliceVar(&f.config.PacketDevices, "packet-devices", nil, "devices on which packets from outside to LoadBalancer IPs, external IPs and node ports are led to backends, or none; by default those of --uplinks")
+	flags.StringSliceVar(&f.config.NodePortAddresses, "nodeport-addresses", agent.EveryNodePort, "CIDRs: the node's addresses in them serve the node ports of services, or none")
 	flags.Uint32Var(&f.config.Flows, "packet-flows", 0, fmt.Sprintf("flows of packets from outside that are remembered; of more those longest unused are forgotten. By default as --maps: small %d (%s), default %d (%s), large %d (%s)",
 		mapFlows["small"], flowMemory("small"), mapFlows["default"], flowMemory("default"), mapFlows["large"], flowMemory("large")))
 	flags.DurationVar(&f.config.StaleAfter, "stale-after", 0, "how old a cluster's mirror may be before its endpoints leave the tables while others remain; 0 is never")

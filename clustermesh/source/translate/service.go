@@ -49,6 +49,7 @@ func Service(s *corev1.Service) (*clustermesh.Service, error) {
 	if out.Type == clustermesh.LoadBalancer {
 		out.LoadBalancerIPs = c.loadBalancerIPs(s)
 		out.SourceRanges = c.sourceRanges(s)
+		out.HealthCheckNodePort = between[uint16](c, "spec.healthCheckNodePort", int64(s.Spec.HealthCheckNodePort), 0, 65535)
 		out.Request = c.addressRequest(s)
 		if class := s.Spec.LoadBalancerClass; class != nil {
 			out.LoadBalancerClass = *class

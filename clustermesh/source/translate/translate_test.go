@@ -99,6 +99,7 @@ spec:
   sessionAffinity: ClientIP
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   publishNotReadyAddresses: true
+  healthCheckNodePort: 32100
   externalIPs: [192.0.2.80, "2001:DB8:2::80", 192.0.2.80]
   loadBalancerSourceRanges: [198.51.100.0/24, " 203.0.113.9/24 ", 203.0.113.0/24, "2001:DB8::/32", 0.0.0.0/0, "::ffff:10.0.0.0/104", 010.001.0.0/16]
   ports:
@@ -111,8 +112,8 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.10}, {hostname: lb.example.org}, 
 				ClusterIPs: addrs("10.96.0.10 fd00:96::a"), LoadBalancerIPs: addrs("192.0.2.10 2001:db8::10"),
 				LoadBalancerClass: "tombolo.io/bgp",
 				SourceRanges:      prefixes("198.51.100.0/24 203.0.113.0/24 2001:db8::/32 0.0.0.0/0 10.0.0.0/8 10.1.0.0/16"),
-				ExternalIPs:       addrs("192.0.2.80 2001:db8:2::80"),
-				ExternalPolicy:    clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
+				ExternalIPs:       addrs("192.0.2.80 2001:db8:2::80"), HealthCheckNodePort: 32100,
+				ExternalPolicy: clustermesh.TrafficLocal, InternalPolicy: clustermesh.TrafficLocal,
 				Distribution: clustermesh.PreferSameNode, Overprovisioning: 125,
 				Outliers: clustermesh.OutlierDetection{ConsecutiveFailures: 5, BaseEjectionTime: 30 * time.Second,
 					MaxEjectionTime: 300 * time.Second, MaxEjectionPercent: 10},
