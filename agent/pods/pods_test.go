@@ -110,6 +110,15 @@ func (w *world) complains(of string) {
 	w.until("a complaint of "+of, func() bool { return strings.Contains(strings.Join(w.node.Snapshot().Problems, "\n"), of) })
 }
 
+// settled waits for another look: the epoch tells of what was seen a moment after it is
+// published, and before that.
+func (w *world) settled() {
+	w.Helper()
+	seen := w.node.Snapshot()
+	w.raw("look.txt", "of another")
+	w.until("another look", func() bool { return w.node.Snapshot() != seen })
+}
+
 // TestFollows holds that pods that come, go and change their addresses are seen,
 // and that each such change, and nothing else, moves the epoch.
 func TestFollows(t *testing.T) {
@@ -123,6 +132,7 @@ func TestFollows(t *testing.T) {
 	w.is("10.1.0.2", "a", Reused)
 	w.is("10.1.0.3", "c", Ended)
 	w.is("10.1.0.3", "", Unknown)
+	w.settled()
 	if got := w.epoch.Load(); got != 1 {
 		t.Errorf("epoch %d, want 1 after the first look", got)
 	}
@@ -146,6 +156,7 @@ func TestFollows(t *testing.T) {
 	w.raw("notes.txt", "of another")
 	w.put("z", "10.1.0.9") // so that it has looked
 	w.is("10.1.0.9", "z", Lives)
+	w.settled()
 	if got := w.epoch.Load(); got != before+1 {
 		t.Errorf("a name that changed moves the epoch: %d, want %d", got, before+1)
 	}
@@ -159,6 +170,7 @@ func TestBadFilesKeepWhatWasKnown(t *testing.T) {
 	w.start()
 	defer w.stop()
 	w.is("10.1.0.1", "a", Lives)
+	w.settled()
 	before := w.epoch.Load()
 	w.raw("a.json", `{"uid":"a","addresses":["10.1.`)
 	w.complains("a.json")
@@ -276,6 +288,7 @@ func TestHeardAgain(t *testing.T) {
 	w.start()
 	defer w.stop()
 	w.is("10.1.0.1", "a", Lives)
+	w.settled()
 	before := w.epoch.Load()
 	w.rename(w.dir, w.dir+".old")
 	w.complains("no such file")

@@ -27,6 +27,7 @@ func TestFollows(t *testing.T) {
 	w.is("fd00::1", "a", pods.Lives)
 	w.is("10.1.0.9", "gone", pods.Ended)
 	w.is("10.1.0.1", "b", pods.Reused)
+	w.passes(1)
 	if got := w.epoch.Load(); got != 1 {
 		t.Errorf("epoch %d, want 1 after the first pass", got)
 	}
@@ -53,6 +54,7 @@ func TestFollows(t *testing.T) {
 	w.is("10.1.0.4", "c", pods.Lives)
 	w.is("10.1.0.1", "c", pods.Ended)
 
+	w.passes(1)
 	before := w.epoch.Load()
 	w.tell(runtime.ContainerEventType_CONTAINER_CREATED_EVENT, "of a container")
 	w.passes(2)
@@ -137,6 +139,7 @@ func TestSilenceEndsNobody(t *testing.T) {
 			w.fake.run(sandboxOf("s2", "b", "echo-2", "10.1.0.2"))
 			w.follow()
 			w.is("10.1.0.2", "b", pods.Lives)
+			w.passes(1)
 			epoch := w.epoch.Load()
 			c.fault(w)
 			if c.says != "" {

@@ -59,7 +59,7 @@ func (w *world) follow() {
 			if err != nil {
 				w.Errorf("it ended: %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			w.Error("it does not end")
 		}
 	}
@@ -100,7 +100,8 @@ func (w *world) content() {
 	w.until("no complaint", func() bool { return len(w.node.Snapshot().Problems) == 0 })
 }
 
-// passes waits until the runtime was listed so many times more.
+// passes waits until the runtime was listed so many times more. Before that the epoch
+// tells of what is published, which it does a moment later.
 func (w *world) passes(n int) {
 	w.Helper()
 	count := func() (lists int) { w.with(func() { lists = w.lists }); return lists }
