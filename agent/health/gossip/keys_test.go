@@ -41,7 +41,7 @@ func TestRotation(t *testing.T) {
 		for _, ring := range []*clustermesh.Keyring{ringOf(0, old, fresh), ringOf(1, old, fresh), ringOf(0, fresh)} {
 			r.ring = ring
 			for _, p := range all {
-				p.batches <- r.batch(nodes...)
+				p.learn(r.batch(nodes...))
 				talk()
 			}
 		}

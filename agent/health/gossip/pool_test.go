@@ -54,9 +54,9 @@ func TestMembers(t *testing.T) {
 	r := newRig(t)
 	all := r.pool(1, 2, 3)
 	four := r.start(4)
-	four.batches <- r.batch(1, 2, 3, 4)
+	four.learn(r.batch(1, 2, 3, 4))
 	for _, p := range all {
-		p.batches <- r.batch(1, 2, 3, 4)
+		p.learn(r.batch(1, 2, 3, 4))
 	}
 	all = append(all, four)
 	r.until("the fourth is a member", func() bool { return together([]int{1, 2, 3, 4}, all...) })
@@ -71,7 +71,7 @@ func TestMembers(t *testing.T) {
 	})
 	t.Logf("noticed after %v", took)
 	again := r.start(2)
-	again.batches <- r.batch(1, 2, 3, 4)
+	again.learn(r.batch(1, 2, 3, 4))
 	r.until("the second is back", func() bool { return together([]int{1, 2, 3, 4}, all[0], again, all[2], all[3]) })
 	again.Broadcast([]byte("back"))
 	r.until("it is heard", func() bool { all[3].look(); return all[3].heard["n2 back"] == 1 })
@@ -83,8 +83,8 @@ func TestExpelled(t *testing.T) {
 	all := r.pool(1, 2, 3)
 	gone := r.batch(1, 2)
 	gone.Events = append(gone.Events, deleted(&clustermesh.Node{Name: "n3"}))
-	all[0].batches <- gone
-	all[1].batches <- gone
+	all[0].learn(gone)
+	all[1].learn(gone)
 	r.until("it is gone", func() bool { return together([]int{1, 2}, all[0], all[1]) })
 	r.until("what it says is refused", func() bool {
 		all[2].Broadcast([]byte("I am here"))
@@ -133,8 +133,7 @@ func TestStartWithoutStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := r.start(i)
-		p.batches <- view.Batch{}
-		if p.batches <- (view.Batch{}); p.Snapshot().Running {
+		if p.learn(view.Batch{}); p.Snapshot().Running {
 			t.Errorf("n%d took what is kept", i)
 		}
 	}
@@ -148,7 +147,7 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := r.start(1)
-	p.batches <- r.batch(1, 2)
+	p.learn(r.batch(1, 2))
 	r.until("it says so", func() bool { return strings.Contains(p.Snapshot().Problem, "listening for gossip") })
 	taken.Close()
 	r.until("it gossips", func() bool { s := p.Snapshot(); return s.Running && s.Problem == "" })
@@ -161,7 +160,7 @@ func TestMoved(t *testing.T) {
 	b := r.batch(1, 2)
 	b.Events = append(b.Events, put(&clustermesh.Node{Name: "n2", Addresses: []netip.Addr{at(20)}}))
 	for _, p := range all {
-		p.batches <- b
+		p.learn(b)
 	}
 	r.until("it is a member there", func() bool {
 		return together([]int{1, 2}, all...) && all[0].Snapshot().Members[1].Address.Addr() == at(20)

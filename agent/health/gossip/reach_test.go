@@ -11,8 +11,8 @@ import (
 func TestReach(t *testing.T) {
 	r := newRig(t)
 	one, two := r.start(1), r.start(2)
-	one.batches <- r.batch(1, 2, 3)
-	two.batches <- r.batch(1, 2, 3)
+	one.learn(r.batch(1, 2, 3))
+	two.learn(r.batch(1, 2, 3))
 	r.until("they hear each other", func() bool { return len(one.Snapshot().Members) == 3 && one.present("n2") && two.present("n1") })
 	if !one.Answers(t.Context(), "n2") {
 		t.Error("a member does not answer")

@@ -56,11 +56,11 @@ func TestRefused(t *testing.T) {
 			r.log = slog.New(slog.NewTextHandler(logged, nil))
 			all := r.pool(1, 2)
 			for _, p := range all {
-				p.batches <- r.batch(1, 2, 3)
+				p.learn(r.batch(1, 2, 3))
 			}
 			change(r)
 			other := r.start(3)
-			other.batches <- r.batch(1, 2, 3)
+			other.learn(r.batch(1, 2, 3))
 			r.until("it was refused twice, and told", func() bool {
 				return all[0].Snapshot().Refused[want] > 1 && strings.Contains(logged.String(), "reason="+want)
 			})
@@ -84,7 +84,7 @@ func TestGarbage(t *testing.T) {
 	r := newRig(t)
 	all := r.pool(1, 2)
 	for _, p := range all {
-		p.batches <- r.batch(1, 2, 66)
+		p.learn(r.batch(1, 2, 66))
 	}
 	to := netip.AddrPortFrom(at(1), r.port)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -132,8 +132,12 @@ func TestGarbage(t *testing.T) {
 		f := all[0].Snapshot().Refused
 		return f["stranger"] > 0 && f["malformed"] > 0 && f["key"] > 0 && f["foreign"] > 0
 	})
-	all[1].Broadcast([]byte("still here"))
-	r.until("others are heard", func() bool { all[0].look(); return all[0].heard["n2 still here"] == 1 })
+	// It says so again and again, for a datagram may find the queue full of garbage.
+	r.until("others are heard", func() bool {
+		all[1].Broadcast([]byte("still here"))
+		all[0].look()
+		return all[0].heard["n2 still here"] > 0
+	})
 	if len(all[0].heard) != 1 {
 		t.Errorf("heard %v", all[0].heard)
 	}
@@ -145,10 +149,10 @@ func TestLiar(t *testing.T) {
 	r := newRig(t)
 	all := r.pool(1, 2)
 	for _, p := range all {
-		p.batches <- r.batch(1, 2, 3)
+		p.learn(r.batch(1, 2, 3))
 	}
 	liar := r.start(3)
-	liar.batches <- r.batch(1, 2, 3)
+	liar.learn(r.batch(1, 2, 3))
 	all = append(all, liar)
 	r.until("the liar is a member", func() bool { return together([]int{1, 2, 3}, all...) })
 	send := func(b []byte) {
@@ -165,9 +169,9 @@ func TestLiar(t *testing.T) {
 		return f["unlisted"] == 1 && f["malformed"] == 2
 	})
 	// Its store has a member that ours has not.
-	liar.batches <- r.batch(1, 2, 3, 9)
+	liar.learn(r.batch(1, 2, 3, 9))
 	nine := r.start(9)
-	nine.batches <- r.batch(1, 2, 3, 9)
+	nine.learn(r.batch(1, 2, 3, 9))
 	r.until("the liar has it", func() bool { liar.look(); return len(liar.members) == 4 })
 	r.until("it is refused", func() bool { return all[0].Snapshot().Refused["unlisted"] > 1 })
 	if !together([]int{1, 2, 3}, all[0], all[1]) {

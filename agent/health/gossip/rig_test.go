@@ -111,12 +111,18 @@ func (r *rig) batch(nodes ...int) view.Batch {
 	return b
 }
 
+// learn has a pool take a batch in: it takes the next when it has done what this one says.
+func (p *runner) learn(b view.Batch) {
+	p.batches <- b
+	p.batches <- view.Batch{}
+}
+
 // pool starts nodes that know each other and waits until they do.
 func (r *rig) pool(nodes ...int) []*runner {
 	var all []*runner
 	for _, i := range nodes {
 		p := r.start(i)
-		p.batches <- r.batch(nodes...)
+		p.learn(r.batch(nodes...))
 		all = append(all, p)
 	}
 	r.until("all are members", func() bool { return together(nodes, all...) })
@@ -128,7 +134,7 @@ func (r *rig) gathered(nodes []int) []*runner {
 	var all []*runner
 	for _, i := range nodes {
 		p := r.start(i)
-		p.batches <- r.batch(nodes...)
+		p.learn(r.batch(nodes...))
 		all = append(all, p)
 	}
 	for _, p := range all {
