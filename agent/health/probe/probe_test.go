@@ -131,7 +131,7 @@ func TestProbe(t *testing.T) {
 
 // A burst to many nodes at once loses nothing, though nobody reads meanwhile.
 func TestBurst(t *testing.T) {
-	w := newWorld(t, Config{})
+	w := newWorld(t, Config{Forget: time.Hour}) // however long sending takes
 	w.respond()
 	w.send(Target{there4, bpf.ProbeNode}) // finds the neighbour
 	w.collect(1)
@@ -154,14 +154,20 @@ func TestUnreadRepliesKeepTheirTime(t *testing.T) {
 	w.respond()
 	w.send(Target{there4, bpf.ProbeNode})
 	w.collect(1)
-	w.send(Target{there4, bpf.ProbeNode})
-	sent := time.Now()
-	const pause = 300 * time.Millisecond
-	w.until("the agent stood still", func() bool { return time.Since(sent) > pause })
-	b, err := w.prober.Drain()
-	w.must(err)
-	if len(b.Replies) != 1 || b.Replies[0].RTT() > pause/2 || b.Through.Sub(sent) < pause {
-		t.Errorf("after %v: %+v", pause, b)
+	// What came by the time when it is read takes all of the pause, however long that is;
+	// a machine that has much to do may take a part of it.
+	for pause := 300 * time.Millisecond; ; pause *= 2 {
+		w.send(Target{there4, bpf.ProbeNode})
+		sent := time.Now()
+		w.until("the agent stood still", func() bool { return time.Since(sent) > pause })
+		b, err := w.prober.Drain()
+		w.must(err)
+		if len(b.Replies) == 1 && b.Replies[0].RTT() <= pause/2 && b.Through.Sub(sent) >= pause {
+			return
+		}
+		if pause > 2*time.Second {
+			t.Fatalf("after %v: %+v", pause, b)
+		}
 	}
 }
 
