@@ -217,6 +217,24 @@ func TestGoodPath(t *testing.T) {
 	}
 }
 
+// Who is held up for as long as it would wait finds the answer that came meanwhile.
+func TestHeldUp(t *testing.T) {
+	w := newWorld(t)
+	var asks *wire
+	w.must(w.here.Do(func() (err error) {
+		asks, err = openWire(hereAt[0], netip.Addr{}, bpf.DefaultProbePort)
+		return err
+	}))
+	t.Cleanup(func() { w.must(asks.close()) })
+	q := &question{way: AddressToAddress, from: hereAt[0], to: thereAt[0], bootID: w.boot}
+	for deadline := time.Now().Add(20 * time.Second); !q.leg.Answered; {
+		if time.Now().After(deadline) {
+			t.Fatal("it is never answered")
+		}
+		w.must(asks.ask(t.Context(), []*question{q}, 1, 0))
+	}
+}
+
 // Each row breaks one thing; both families have the findings.
 func TestBrokenPaths(t *testing.T) {
 	const table = "table inet broken "

@@ -101,16 +101,20 @@ func (w *wire) ask(ctx context.Context, questions []*question, times int, gap ti
 		for _, q := range open {
 			w.send(q)
 		}
+		// Looked at once at least: who was held up for the gap finds here what came meanwhile.
 		for deadline := time.Now().Add(gap); ; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			left := time.Until(deadline)
-			if left <= 0 || !slices.ContainsFunc(open, func(q *question) bool { return !q.settled() }) {
+			if !slices.ContainsFunc(open, func(q *question) bool { return !q.settled() }) {
 				break
 			}
-			if err := w.receive(left); err != nil {
+			left := time.Until(deadline)
+			if err := w.receive(max(left, 0)); err != nil {
 				return err
+			}
+			if left <= 0 {
+				break
 			}
 		}
 	}
