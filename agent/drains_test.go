@@ -176,5 +176,5 @@ func TestReportCountsConnections(t *testing.T) {
 	expect("all are closed")
 	key := clustermesh.KeyOf(clustermesh.Export, &clustermesh.Drain{What: clustermesh.DrainNode, Name: "n2"}).String()
 	etcdtest.Delete(t, r.client, key)
-	r.until("what is drained no more is not counted", func() bool { return len(r.report().Drains) == 3 })
+	r.until("what is drained no more is not counted", func() bool { p := r.report(); return p != nil && len(p.Drains) == 3 })
 }
