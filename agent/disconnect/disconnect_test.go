@@ -204,7 +204,10 @@ func TestSweep(t *testing.T) {
 	f := frontend("10.96.0.1:80", unix.IPPROTO_TCP)
 	w.serve(f, w.listener("127.0.0.1:0", backlog), w.listener("127.0.0.1:0", backlog), bpf.Pod)
 	open := w.connect(f.Address, dying, unix.AF_INET, unix.SOCK_STREAM)
-	mptcp := w.place.Socket(t, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+	mptcp, err := w.place.NewSocket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Connect(mptcp, bpftest.Sockaddr(f.Address, false)); err != nil {
 		t.Fatal(err)
 	}

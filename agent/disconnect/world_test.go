@@ -120,14 +120,18 @@ func (w *world) listener(at string, queue int) netip.AddrPort {
 func (w *world) connect(to netip.AddrPort, number uint32, family, kind int) int {
 	w.Helper()
 	for range 100 {
-		fd := w.place.Socket(w.T, family, kind|unix.SOCK_NONBLOCK, 0)
-		err := unix.Connect(fd, bpftest.Sockaddr(to, family == unix.AF_INET6))
+		fd, err := w.place.NewSocket(family, kind|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			w.Fatal(err)
+		}
+		err = unix.Connect(fd, bpftest.Sockaddr(to, family == unix.AF_INET6))
 		if err != nil && !errors.Is(err, unix.EINPROGRESS) {
 			w.Fatalf("connecting to %v: %v", to, err)
 		}
 		if s, ok := w.find(fd); !ok || s.Frontend != to {
 			w.Fatalf("connected to %v, in the maps is %+v (%v)", to, s, ok)
 		} else if s.Number == number {
+			w.Cleanup(func() { unix.Close(fd) })
 			return fd
 		}
 		unix.Close(fd)
