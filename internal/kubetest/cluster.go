@@ -107,7 +107,7 @@ func (c *Cluster) Stop() { c.apiserver.end(syscall.SIGTERM) }
 func (c *Cluster) Kill() { c.apiserver.end(syscall.SIGKILL) }
 
 // Pause has kube-apiserver answer nobody until Resume.
-func (c *Cluster) Pause() { c.apiserver.signal(syscall.SIGSTOP) }
+func (c *Cluster) Pause() { c.apiserver.pause() }
 
 // Resume ends a Pause.
 func (c *Cluster) Resume() { c.apiserver.signal(syscall.SIGCONT) }

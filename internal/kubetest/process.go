@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tombolo.io/tombolo/internal/kube"
 )
 
@@ -104,6 +106,23 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Errorf("sending %v to %s: %v", sig, p.name, err)
+	}
+}
+
+// pause stops the process, and returns when all of its threads stand still: they go on
+// for as long as it takes until the first of them is told, on a machine that does much
+// else.
+func (p *process) pause() {
+	p.t.Helper()
+	if p.signal(syscall.SIGSTOP); p.cmd == nil {
+		return
+	}
+	err := unix.EINTR
+	for err == unix.EINTR {
+		err, _ = unix.Waitid(unix.P_PID, p.cmd.Process.Pid, nil, unix.WSTOPPED|unix.WNOWAIT, nil).(unix.Errno)
+	}
+	if err != 0 && err != unix.ECHILD { // it ended
+		p.t.Errorf("waiting until %s stands still: %v", p.name, err)
 	}
 }
 
