@@ -130,6 +130,18 @@ func (t *FlowTable) flow(client packetTuple, c packetConntrack, now time.Duratio
 	}, true
 }
 
+// find returns a flow by its client's packets.
+func (t *FlowTable) find(protocol uint8, client, frontend netip.AddrPort) (Flow, bool) {
+	key := packetTuple{Protocol: protocol, SourcePort: networkOrder(client.Port()), DestinationPort: networkOrder(frontend.Port())}
+	key.Source.Word, key.Destination.Word = words(client.Addr()), words(frontend.Addr())
+	var c packetConntrack
+	now, err := bootTime()
+	if err != nil || t.maps[packetMapConntrack].Lookup(key, &c) != nil {
+		return Flow{}, false
+	}
+	return t.flow(key, c, now)
+}
+
 func endpoint(a packetAddress, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(addr(a.Word), networkOrder(port))
 }

@@ -131,5 +131,18 @@ func (f *Frontends) All() (map[Frontend]uint32, error) {
 	return all, nil
 }
 
+// service returns which service a frontend leads to, 0 for none.
+func (f *Frontends) service(fe Frontend) (uint32, error) {
+	key, value := fe.key(), mapsFrontend{}
+	err := f.m.Lookup(&key, &value)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("looking frontend %s up: %w", fe, err)
+	}
+	return value.Service, nil
+}
+
 // Cap returns how many frontends there is room for.
 func (f *Frontends) Cap() uint32 { return f.m.MaxEntries() }

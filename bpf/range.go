@@ -92,5 +92,18 @@ func (r *Ranges) All() ([]Range, error) {
 	return all, nil
 }
 
+// has says whether an address is in a range of a service.
+func (r *Ranges) has(service uint32, a netip.Addr) (bool, error) {
+	key, value := Range{service, netip.PrefixFrom(a, a.BitLen())}.key(), mapsRange{}
+	err := r.m.Lookup(&key, &value)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking %v up in the ranges: %w", a, err)
+	}
+	return value.Service == service, nil
+}
+
 // Cap returns how many ranges there is room for.
 func (r *Ranges) Cap() uint32 { return r.m.MaxEntries() }

@@ -220,12 +220,8 @@ func viewOf(f bpf.Flow, names map[string]string) flowView {
 func flowRows(all []flowView) table {
 	t := table{header: strings.Fields("PROTOCOL STATE CLIENT FRONTEND BACKEND SOURCE IDLE SERVICE")}
 	for _, f := range all {
-		source := "the client"
-		if f.Source != f.Client {
-			source = f.Source.String()
-		}
 		idle := time.Duration(f.IdleSeconds * float64(time.Second)).Round(time.Second)
-		t.add(f.Protocol, string(f.State), f.Client.String(), f.Frontend.String(), f.Backend.String(), source, idle.String(), f.Service)
+		t.add(f.Protocol, string(f.State), f.Client.String(), f.Frontend.String(), f.Backend.String(), f.source(), idle.String(), f.Service)
 	}
 	return t
 }
