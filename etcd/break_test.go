@@ -24,7 +24,7 @@ func wired(t *testing.T) (*etcdtest.Store, *etcd.Client, *etcdtest.Wire, *reader
 // is back.
 func (r *reader) untilStale(want bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for r.last.Stale.IsZero() == want {
 		if !r.take(time.Until(deadline)) {
 			r.t.Fatalf("stale is %v, want %v", !want, want)
@@ -235,9 +235,7 @@ func TestRestoredCopyThatGrew(t *testing.T) {
 func TestRewoundWriterWritesNothing(t *testing.T) {
 	s := etcdtest.New(t)
 	c := s.Dial()
-	long := campaign
-	long.TTL = time.Minute
-	l := leadAs(t, c, long)
+	l := lead(t, c)
 	w := writer(t, c, l.Fence)
 	w.Put("t/a/1", []byte("first"))
 	flush(t, w)

@@ -47,6 +47,9 @@ func table() etcd.Table[string] {
 	}
 }
 
+// patience is how long a test waits for what should take milliseconds.
+const patience = time.Minute
+
 // reader is what a consumer of batches knows.
 type reader struct {
 	t       testing.TB
@@ -60,14 +63,16 @@ type reader struct {
 }
 
 // read starts a watch whose batches nobody takes before until is called.
-func read(t testing.TB, c *etcd.Client) *reader {
+func read(t testing.TB, c *etcd.Client) *reader { return readTable(t, c, table()) }
+
+func readTable(t testing.TB, c *etcd.Client, followed etcd.Table[string]) *reader {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &reader{
 		t: t, batches: make(chan etcd.Batch[string]), stop: cancel,
 		values: map[string]string{}, invalid: map[string]bool{}, synced: map[string]bool{},
 	}
 	done := make(chan error, 1)
-	go func() { done <- table().Watch(ctx, c, etcdtest.Log(), r.batches) }()
+	go func() { done <- followed.Watch(ctx, c, etcdtest.Log(), r.batches) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -124,7 +129,7 @@ func (r *reader) apply(e etcd.Event[string]) {
 // +a -b" are values, synced and unsynced tables, without the prefix.
 func (r *reader) until(want string) {
 	r.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for r.picture() != want {
 		if !r.take(time.Until(deadline)) {
 			r.t.Fatalf("got  %s\nwant %s\nlog %q\nlast batch %+v", r.picture(), want, r.log, r.last)

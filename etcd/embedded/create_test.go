@@ -26,7 +26,7 @@ func TestFirstStartCutShort(t *testing.T) {
 
 func serves(t *testing.T, cfg embedded.Config, after time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s, err := embedded.Start(ctx, cfg, etcdtest.Log())
 	if err != nil {

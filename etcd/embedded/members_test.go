@@ -52,7 +52,7 @@ func newMembers(t *testing.T) *members {
 // start starts members, all at once, and waits until they serve.
 func (m *members) start(names ...string) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	started, errs := make([]*embedded.Server, len(names)), make([]error, len(names))
 	var all sync.WaitGroup
@@ -118,7 +118,7 @@ func (m *members) agree(key, want string, names ...string) {
 	defer tick.Stop()
 	for _, name := range names {
 		c := m.client("root", name)
-		for end := time.Now().Add(30 * time.Second); ; <-tick.C {
+		for end := time.Now().Add(time.Minute); ; <-tick.C {
 			kv, _, err := c.Get(m.t.Context(), key)
 			if err == nil && string(kv.Value) == want {
 				break
@@ -275,7 +275,7 @@ func (m *members) ask(user string) error {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	c := http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	c := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 	resp, err := c.Get(m.configs["a"].Cluster.Members["a"] + "/members")
 	if err == nil {
 		resp.Body.Close()

@@ -22,6 +22,8 @@ type Store struct {
 	t      testing.TB
 	Config embedded.Config
 	server *embedded.Server
+	// clients are connected with the store itself.
+	clients []*etcd.Client
 }
 
 // Log returns a logger that is silent, or with VERBOSE set goes to stderr.
@@ -64,16 +66,20 @@ func Address(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Start starts the store.
+// Start starts the store, and returns when its clients are connected with it again: they
+// may be in a pause between two attempts, and a write fails then.
 func (s *Store) Start() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	server, err := embedded.Start(ctx, s.Config, Log())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.server = server
+	for _, c := range s.clients {
+		_ = c.Answers(ctx) // one that was closed never is
+	}
 }
 
 // Stop stops the store, if it runs.
@@ -119,6 +125,9 @@ func (s *Store) Dial(by ...string) *etcd.Client {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
+	if len(by) == 0 {
+		s.clients = append(s.clients, c)
+	}
 	return c
 }
 
