@@ -122,7 +122,7 @@ func newStore(a *authority) *store {
 func (s *store) start() {
 	s.Helper()
 	var err error
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s.server, err = embedded.Start(ctx, s.config, etcdtest.Log())
 	s.must(err)
@@ -213,7 +213,7 @@ func newRig(a *authority) *rig {
 func (r *rig) lead(peers ...*clustermesh.Peer) {
 	r.Helper()
 	leader, err := election.Campaign(r.Context(), r.Client, etcdtest.Log(), election.Config{
-		Prefix: clustermesh.Root + "election/", Ledger: clustermesh.Root + "ledger/", Name: "test", TTL: 5 * time.Second,
+		Prefix: clustermesh.Root + "election/", Ledger: clustermesh.Root + "ledger/", Name: "test", TTL: time.Minute,
 	})
 	r.must(err)
 	r.Mirrors = New(Config{Self: &self, Store: r.Client, Fence: leader.Fence, Epoch: r.epoch}, etcdtest.Log())
@@ -242,13 +242,13 @@ func (r *rig) lead(peers ...*clustermesh.Peer) {
 // until applies what the reader sees until the condition holds.
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !holds() {
 		select {
 		case b := <-r.batches:
 			r.view.Apply(b)
 		case <-deadline:
-			r.Fatalf("%s: not so after 20 s. Status: %+v", what, r.Status())
+			r.Fatalf("%s: not so after a minute. Status: %+v", what, r.Status())
 		}
 	}
 }
@@ -293,6 +293,16 @@ func (r *rig) stored() string {
 	})
 	r.must(err)
 	return strings.Join(out, " ")
+}
+
+// state returns what the store says now of a mirror.
+func (r *rig) state(peer string) *clustermesh.MirrorState {
+	r.Helper()
+	kv, _, err := r.Get(r.Context(), inMirror(peer, clustermesh.KindState, "").String())
+	r.must(err)
+	o, err := clustermesh.DecodeAt(kv.Key, kv.Value)
+	r.must(err)
+	return o.(*clustermesh.MirrorState)
 }
 
 // wire passes connections on to an address until it is cut.
