@@ -37,6 +37,9 @@ type desk struct {
 	// were under way together.
 	wrote        []string
 	busy, atOnce int
+	// meet, if there is one, is closed once two requests are under way together: until
+	// then each waits.
+	meet chan struct{}
 	// version is that of the last object, if there is one.
 	version int
 }
@@ -45,6 +48,9 @@ func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
 	name := strings.Split(r.URL.Path, "/")[6]
 	d.mu.Lock()
 	d.busy++
+	if d.meet != nil && d.busy == 2 && d.atOnce == 1 {
+		close(d.meet)
+	}
 	d.atOnce = max(d.atOnce, d.busy)
 	d.wrote = append(d.wrote, name)
 	refused := d.refused
@@ -52,6 +58,9 @@ func (d *desk) serve(w http.ResponseWriter, r *http.Request) {
 		refused = nil
 	}
 	d.mu.Unlock()
+	if d.meet != nil {
+		<-d.meet
+	}
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/json")
 	var out any
@@ -158,7 +167,7 @@ func name(i int) clustermesh.ServiceName {
 // Many services are written at once, though not all at the same time, each of them once.
 func TestMany(t *testing.T) {
 	const many = 500
-	d := &desk{}
+	d := &desk{meet: make(chan struct{})}
 	w, happened := open(t, d, io.Discard)
 	all := source.Statuses{Whole: true, Services: map[clustermesh.ServiceName]source.ServiceStatus{}}
 	seen := map[clustermesh.ServiceName]*Said{}
