@@ -36,7 +36,7 @@ func read(t *testing.T, c *etcd.Client) *reader {
 // until applies batches until the condition holds.
 func (r *reader) until(what string, holds func() bool) {
 	r.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !holds() {
 		select {
 		case b := <-r.batches:
@@ -45,7 +45,7 @@ func (r *reader) until(what string, holds func() bool) {
 			}
 			r.view.Apply(b)
 		case <-deadline:
-			r.t.Fatalf("%s: not so after 20 s; shop/cart is %s", what, inputText(r.view, "shop/cart"))
+			r.t.Fatalf("%s: not so after a minute; shop/cart is %s", what, inputText(r.view, "shop/cart"))
 		}
 	}
 }
