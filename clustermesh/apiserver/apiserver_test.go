@@ -326,7 +326,7 @@ func TestDeposedLeader(t *testing.T) {
 		t.Fatal(keys, err)
 	}
 	etcdtest.Delete(t, client, keys...)
-	usurper, err := election.Campaign(t.Context(), client, etcdtest.Log(), election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: "usurper", TTL: 5 * time.Second})
+	usurper, err := election.Campaign(t.Context(), client, etcdtest.Log(), election.Config{Prefix: electionPrefix, Ledger: ledgerPrefix, Name: "usurper", TTL: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,7 +145,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.until("it is back at once", func() bool { return r.drained("cluster/east") == "" })
-	if err := order(second, clustermesh.DrainNode, "n1", back(600*time.Millisecond)); err != nil {
+	if err := order(second, clustermesh.DrainNode, "n1", back(3*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	var seen []string

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
+	"tombolo.io/tombolo/clustermesh/identity"
 	"tombolo.io/tombolo/clustermesh/source"
 )
 
@@ -382,5 +384,18 @@ func TestSweepHoldsAnew(t *testing.T) {
 		if got != c.want || at != c.at {
 			t.Errorf("%s: in the end %d go, at %d, want %d at %d", c.name, got, at, c.want, c.at)
 		}
+	}
+}
+
+// What its source has read it must have taken, or it would be ready with nothing.
+func TestReadyWithWhatTheSourceRead(t *testing.T) {
+	l := newLoop(New(Config{Node: "n1"}, &statuses{}, slog.New(slog.DiscardHandler)), nil, identity.Config{})
+	l.leader = "n2"
+	if err := l.state().Ready(); err == nil {
+		t.Error("it is ready before it has what its source read")
+	}
+	l.catalog.apply(source.Update{Synced: source.Kinds[:]})
+	if err := l.state().Ready(); err != nil {
+		t.Error(err)
 	}
 }

@@ -49,7 +49,9 @@ func TestIdentitiesAreRelearnedFromAgents(t *testing.T) {
 	r.config.IdentityWait = time.Minute
 	r.write("nodes.yaml", nodesYAML(0, 2))
 	first := r.serve("a")
-	r.until("a report is waited for", func() bool { return strings.Contains(first.Status().Relearning, "n0, n1") })
+	r.until("a report is waited for", func() bool {
+		return strings.Contains(first.Status().Relearning, "n0, n1") && len(r.have["epoch"]) > 0
+	})
 	r.write("pods.yaml", podsYAML)
 	r.report("n0", string(r.have["epoch"]))
 	r.report("n1", string(r.have["epoch"]))

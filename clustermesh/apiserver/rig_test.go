@@ -124,7 +124,7 @@ func (r *rig) remove(name string) {
 // until takes in what the store tells until the condition holds.
 func (r *rig) until(what string, holds func() bool) {
 	r.Helper()
-	end := time.After(20 * time.Second)
+	end := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond) // a status may change without the store
 	defer tick.Stop()
 	for !holds() {
@@ -143,7 +143,7 @@ func (r *rig) until(what string, holds func() bool) {
 			for _, s := range r.servers {
 				r.Logf("%+v", s.Status())
 			}
-			r.Fatalf("%s: not so after 20 s; the store has\n%s", what, strings.Join(r.keys(), "\n"))
+			r.Fatalf("%s: not so after a minute; the store has\n%s", what, strings.Join(r.keys(), "\n"))
 		}
 	}
 }

@@ -116,6 +116,8 @@ func (l *loop) state() Status {
 		Cluster: l.server.config.Cluster, Health: clustermesh.HealthOK,
 		Source: l.server.source.Status(), Leader: l.turn != nil, LeaderName: l.leader,
 	}
+	// The source says so before we have what it sends.
+	s.Source.Synced = s.Source.Synced && l.catalog.synced()
 	switch {
 	case l.failed != nil:
 		s.StoreErr, s.StoreSince = "it cannot be written: "+l.failed.Error(), l.since
