@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a test waits for what should take milliseconds.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // site is a node and two routers on one network, each in a namespace:
 //
@@ -111,12 +111,17 @@ type tor struct {
 	// mu guards what the watching goroutine adds to.
 	mu      sync.Mutex
 	deleted []netip.Prefix
+	// passed is told that the beacon was deleted.
+	passed chan struct{}
 }
+
+// beacon is a route that no speaker has: it shows how far the watch has come.
+var beacon = netip.MustParsePrefix("198.18.255.255/32")
 
 // route starts router n of the site, 1 or 2.
 func (s *site) route(n int, kind lab.Kind, c lab.Config) *tor {
 	s.t.Helper()
-	r := &tor{s: s, namespace: fmt.Sprintf("%s%d", s.node, n)}
+	r := &tor{s: s, namespace: fmt.Sprintf("%s%d", s.node, n), passed: make(chan struct{}, 1)}
 	s.namespace(r.namespace)
 	dev, host := fmt.Sprintf("tor%d", n), fmt.Sprint(255-n)
 	s.ip(fmt.Sprintf("-n %s link add %s type veth peer name eth0 netns %s", s.node, dev, r.namespace))
@@ -147,7 +152,9 @@ func (s *site) route(n int, kind lab.Kind, c lab.Config) *tor {
 }
 
 func (r *tor) saw(c lab.Change) {
-	if c.Deleted {
+	if c.Deleted && c.Prefix == beacon {
+		r.passed <- struct{}{}
+	} else if c.Deleted {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.deleted = append(r.deleted, c.Prefix)
@@ -155,8 +162,17 @@ func (r *tor) saw(c lab.Change) {
 }
 
 // lost returns which routes the router's kernel had deleted since it was last
-// asked.
+// asked: all of them, though the watch is told a little later.
 func (r *tor) lost() []netip.Prefix {
+	r.s.t.Helper()
+	for _, do := range []string{"add", "del"} {
+		r.s.ip(fmt.Sprintf("-n %s route %s blackhole %s proto bgp", r.namespace, do, beacon))
+	}
+	select {
+	case <-r.passed:
+	case <-time.After(patience):
+		r.s.t.Fatal("the watch of the router's kernel tells nothing")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() { r.deleted = nil }()

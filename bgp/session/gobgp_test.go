@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what should take milliseconds.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // library is a GoBGP server with a few paths, and the owner of a session.
 type library struct {
@@ -49,12 +49,12 @@ func newLibrary(t *testing.T) *library {
 	return l
 }
 
-// stop shuts the session down first and waits, for up to a second: StopBgp
+// stop shuts the session down first and waits: StopBgp
 // writes what a session that is being opened reads, with nothing between them.
 func (l *library) stop() {
 	ctx := context.Background()
 	_ = l.DisablePeer(ctx, &api.DisablePeerRequest{Address: l.leg.Source.String()})
-	for until := time.Now().Add(time.Second); l.enabled(ctx) && time.Now().Before(until); {
+	for until := time.Now().Add(patience); l.enabled(ctx) && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	l.Stop()
@@ -228,16 +228,21 @@ func newFake(t *testing.T) *fake {
 
 func (r *fake) addr() netip.AddrPort { return r.l.Addr().(*net.TCPAddr).AddrPort() }
 
-// accept takes the next connection and returns the OPEN on it.
+// accept takes the next connection and returns the OPEN on it. One that ends without a
+// word the session had given up: it took the kernel's word for it too late.
 func (r *fake) accept() Open {
 	r.t.Helper()
 	r.l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
-	conn, err := r.l.Accept()
-	if err != nil {
-		r.t.Fatal(err)
+	for {
+		conn, err := r.l.Accept()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.use(conn)
+		if _, err := r.in.Peek(1); err == nil {
+			return r.open()
+		}
 	}
-	r.use(conn)
-	return r.open()
 }
 
 // open reads an OPEN.
@@ -328,7 +333,7 @@ func begin(t *testing.T, l *library, c Config) (*Session, context.CancelCauseFun
 	t.Helper()
 	c.ASN, c.Server = l.asn, l.leg
 	if c.ConnectRetry == 0 {
-		c.ConnectRetry = 50 * time.Millisecond
+		c.ConnectRetry = time.Second // which is also how long a connection may take to be made
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := New(c, l, slog.New(slog.NewTextHandler(t.Output(), nil)))
