@@ -42,7 +42,7 @@ func responder(t *testing.T, host string) netip.AddrPort {
 
 func run(t *testing.T, l Load) []Sample {
 	t.Helper()
-	l.Timeout = 5 * time.Second
+	l.Timeout = 30 * time.Second
 	var all []Sample
 	if err := l.Run(context.Background(), func(s Sample) { all = append(all, s) }); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	for _, mode := range []Mode{HTTP, UDP, UDPUnconnected} {
 		ctx, cancel := context.WithCancel(t.Context())
 		n, failed := 0, 0
-		load := Load{Target: at, Mode: mode, Parallel: 4, Timeout: 5 * time.Second, Interval: 100 * time.Microsecond}
+		load := Load{Target: at, Mode: mode, Parallel: 4, Timeout: 30 * time.Second, Interval: 100 * time.Microsecond}
 		err := load.Run(ctx, func(s Sample) {
 			if n++; n == 50 {
 				cancel()
@@ -191,7 +191,7 @@ func TestPassesOverLateAnswers(t *testing.T) {
 		}
 	}()
 	var all []Sample
-	load := Load{Target: netip.MustParseAddrPort(late.LocalAddr().String()), Mode: UDPUnconnected, Count: 2, Timeout: 200 * time.Millisecond}
+	load := Load{Target: netip.MustParseAddrPort(late.LocalAddr().String()), Mode: UDPUnconnected, Count: 2, Timeout: 2 * time.Second}
 	if err := load.Run(t.Context(), func(s Sample) { all = append(all, s) }); err != nil {
 		t.Fatal(err)
 	}
