@@ -46,6 +46,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,10 @@ import (
 
 // binDir holds the tombolo that the scripts run.
 var binDir string
+
+// labs counts the labs of this process: they stand side by side, each under a name of
+// its own.
+var labs atomic.Int32
 
 func TestMain(m *testing.M) {
 	programs := map[string]func(){"lab": labProgram, "ask": askProgram, "etcd": etcdProgram,
@@ -141,7 +146,7 @@ func TestKubernetes(t *testing.T) {
 // setup gives a script a lab name of its own and takes the lab down at its
 // end, also when the script fails.
 func setup(env *testscript.Env) error {
-	name := fmt.Sprintf("e%d%s", os.Getpid()%10000, labSuffix(env.WorkDir))
+	name := fmt.Sprintf("e%dx%d", os.Getpid()%10000, labs.Add(1))
 	env.Setenv("LAB", name)
 	repo, err := filepath.Abs("..")
 	if err != nil {
@@ -198,16 +203,6 @@ var addresses = map[string]map[string]string{
 		"WEB": "[2001:db8:113:1::1]", "WEB_PREFIX": "2001:db8:113:1::1", "POD": "fd00:10:1:1::a", "POD_EAST_1": "fd00:10:1:1::/64", "POD_EAST_2": "fd00:10:1:2::/64", "POD_EAST_2_A": "[fd00:10:1:2::a]:8080", "POD_WEST_1": "fd00:10:2:1::/64", "POD_WEST_2": "fd00:10:2:2::/64", "IP": "-6", "LAST": "2001:db8:ffff::/48",
 		"EAST_1": "fd00:20:1::1", "EAST_2": "fd00:20:1::2", "OTHER_PREFIX": "2001:db8:113:1::2", "OTHER_WEB": "[2001:db8:113:1::2]", "CLIENT": "fd00:168:",
 		"EXTERNAL": "[2001:db8:ffff::50]", "LAST_BEGIN": "2001:db8:ffff:", "EAST_1_HOST": "[fd00:20:1::1]", "EAST_2_HOST": "[fd00:20:1::2]", "WEST_1_HOST": "[fd00:20:2::1]", "ROUTER_EAST_TOO": "172.20.1.254"},
-}
-
-// labSuffix makes a short name of a script's folder: labs stand side by side,
-// and the names of network devices have room for little.
-func labSuffix(dir string) string {
-	var sum uint32 = 2166136261
-	for _, c := range []byte(filepath.Base(dir)) {
-		sum = (sum ^ uint32(c)) * 16777619
-	}
-	return fmt.Sprintf("%03x", sum&0xfff)
 }
 
 // pause is the time between two attempts of until.
