@@ -17,7 +17,7 @@ import (
 func newRequests() *cobra.Command {
 	var target, mode string
 	var each bool
-	load := echo.Load{}
+	load := echo.Load{AtOnce: true}
 	c := &cobra.Command{
 		Use:     "requests",
 		Short:   "Asks responders again and again, and reports who answered as JSON",
@@ -49,7 +49,7 @@ func newRequests() *cobra.Command {
 	flags.IntVar(&load.Count, "count", 0, "end after so many requests; 0 goes on until a signal")
 	flags.DurationVar(&load.Interval, "interval", 0, "from the start of a request to the next of the same worker")
 	flags.IntVar(&load.Parallel, "parallel", 1, "number of workers")
-	flags.DurationVar(&load.Timeout, "timeout", time.Second, "of one request")
+	flags.DurationVar(&load.Timeout, "timeout", 5*time.Second, "of one request, to the whole answer; a connection of which the first packet is lost has failed before")
 	flags.BoolVar(&each, "each", false, "print a line of JSON a request instead of the report")
 	c.MarkFlagRequired("target")
 	return c

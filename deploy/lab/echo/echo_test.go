@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var pod = Pod{Cluster: "east", Node: "east-1", Pod: "east-1-a"}
@@ -120,6 +124,79 @@ func TestTimeout(t *testing.T) {
 	}
 	if len(all) != 1 || all[0].Error != "timeout" {
 		t.Errorf("got %+v", all)
+	}
+}
+
+// A listener whose queue is full drops the first packet; the kernel's next one gets
+// through. Who wants connections at once takes that for a failure.
+func TestLost(t *testing.T) {
+	for atOnce, want := range map[bool]string{true: "lost", false: ""} {
+		at, free := full(t)
+		go func() {
+			awaitSYN(t, at.Port())
+			free()
+		}()
+		var all []Sample
+		load := Load{Target: at, Mode: HTTP, Count: 1, Timeout: time.Minute, AtOnce: atOnce}
+		if err := load.Run(t.Context(), func(s Sample) { all = append(all, s) }); err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != 1 || all[0].Error != want {
+			t.Errorf("at once %v: %+v, want the error %q", atOnce, all, want)
+		}
+	}
+}
+
+// full listens on loopback with a queue that is full, until free has a responder serve
+// those who wait in it.
+func full(t *testing.T) (at netip.AddrPort, free func()) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "full")
+	defer f.Close() // FileListener has one of its own
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := net.FileListener(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, err := net.Dial("tcp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		serving.Wait()
+		waits.Close()
+	})
+	return netip.MustParseAddrPort(tcp.Addr().String()), func() {
+		serving.Go(func() {
+			if err := ServeOn(ctx, pod, tcp, udp); err != nil {
+				t.Errorf("serving: %v", err)
+			}
+		})
+	}
+}
+
+// awaitSYN returns when a connection to a port of loopback has sent its first packet,
+// and has no answer.
+func awaitSYN(t *testing.T, port uint16) {
+	sent := fmt.Sprintf(" 0100007F:%04X 02 ", port)
+	for t.Context().Err() == nil {
+		if raw, err := os.ReadFile("/proc/net/tcp"); err != nil || strings.Contains(string(raw), sent) {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

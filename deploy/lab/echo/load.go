@@ -1,6 +1,7 @@
 package echo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Load is a run of requests.
@@ -31,6 +33,10 @@ type Load struct {
 	Parallel int
 	// Timeout bounds a request from the first packet to the whole answer.
 	Timeout time.Duration
+	// AtOnce: a connection that came about only because the kernel tried once more, a
+	// second later, has failed. So a load finds each first packet that is lost, and may
+	// be patient with a machine that is slow.
+	AtOnce bool
 }
 
 // Mode is how a load asks.
@@ -57,7 +63,7 @@ type Sample struct {
 	// Answer is zero when Error is not empty.
 	Answer Answer `json:"answer,omitzero"`
 	// Error is one of a few words: refused, timeout, unreachable, reset,
-	// denied, or else the error's text.
+	// denied, lost, or else the error's text.
 	Error string `json:"error,omitempty"`
 }
 
@@ -187,11 +193,35 @@ func (l Load) exchange(ctx context.Context, network string, request []byte, rece
 		return nil, err
 	}
 	defer conn.Close()
+	if tries, err := extraTries(conn); err != nil || l.AtOnce && tries > 0 {
+		return nil, cmp.Or(err, errLost)
+	}
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
 	}
 	return receive(conn)
+}
+
+// errLost is of a connection whose first packet, or the answer to it, was lost.
+var errLost = errors.New("lost")
+
+// extraTries returns how often the kernel sent again what opened a connection.
+func extraTries(c net.Conn) (n uint32, err error) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return 0, nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var info *unix.TCPInfo
+	failed := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err = errors.Join(failed, err); err != nil {
+		return 0, fmt.Errorf("asking how a connection came about: %w", err)
+	}
+	return info.Total_retrans, nil
 }
 
 func (l Load) dial(ctx context.Context, network string) (net.Conn, error) {
