@@ -7,9 +7,12 @@ import (
 	"syscall"
 	"time"
 
+	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/deploy/lab"
 	wrong "tombolo.io/tombolo/deploy/lab/fault"
 	"tombolo.io/tombolo/deploy/lab/objects"
+	"tombolo.io/tombolo/internal/control"
 )
 
 func powerOff(node string) wrong.Fault { return wrong.Fault{From: node} }
@@ -127,6 +130,45 @@ func returned(t *trial) error {
 	}
 	// Their own agents know which pods live, so that nobody waits for the mirror.
 	return t.awaitDown("")
+}
+
+// awaitHeard returns when every agent has heard all of the others, so that their silence
+// means something, and fails after 30 s.
+func (t *trial) awaitHeard() error {
+	for range 300 {
+		if t.unheard() == nil {
+			return nil
+		}
+		if err := t.wait(100 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("not within 30 s: %w", t.unheard())
+}
+
+// unheard says whom an agent has not heard at each of its addresses.
+func (t *trial) unheard() error {
+	for _, c := range t.Clusters {
+		for _, n := range c.Nodes {
+			var s health.Snapshot
+			if err := control.NewClient(t.RunDir(n.Name), string(lab.Agent)).Get(t.ctx, "/verdicts", &s); err != nil {
+				return err
+			}
+			others := 0
+			for _, v := range s.Verdicts {
+				if v.Node == "" || v.Node == n.Name {
+					continue
+				}
+				if others++; v.State != clustermesh.VerdictUp || v.Reason != "" {
+					return fmt.Errorf("to %s %s is %s: %s", n.Name, v.Node, v.State, v.Reason)
+				}
+			}
+			if want := len(t.Clusters)*len(c.Nodes) - 1; others != want {
+				return fmt.Errorf("%s knows %d others, want %d", n.Name, others, want)
+			}
+		}
+	}
+	return nil
 }
 
 // awaitDown returns when just those are down who should be, and fails after 15 s.

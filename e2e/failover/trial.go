@@ -25,8 +25,7 @@ const (
 	timeout = 2 * time.Second
 )
 
-// settle is how long the mesh may get to know itself, under load, before a
-// fault: nodes are watched only after they answered once.
+// settle is for how long there is load before a fault: by that the load is judged.
 const settle = 4 * time.Second
 
 // bench makes labs and trials in them.
@@ -79,6 +78,9 @@ func (b bench) run(ctx context.Context, f fault, variant string) (o Outcome, err
 		return o, err
 	}
 	defer load.stop()
+	if err := t.awaitHeard(); err != nil {
+		return o, err
+	}
 	if err := t.wait(settle); err != nil {
 		return o, err
 	}
