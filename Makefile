@@ -51,17 +51,21 @@ kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and ku
 demo: need-root build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, failover, routes; KUBERNETES=1: by kubectl.
 	@./$(BIN) lab demo $(if $(KUBERNETES),--kubernetes)
 
+# How many packages, or labs, are tested side by side: one more than there are cores, for
+# they wait more than they work.
+ABREAST = $$(($$(nproc) + 1))
+
 .PHONY: test
 test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
-	$(RACE) -count=1 -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
+	$(RACE) -count=1 -p $(ABREAST) -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
 	$(GO) test -count=1 -run 'TestCost|TestDetection|LossBetween' ./agent/health # their biggest worlds, which -race leaves out
 	@$(MAKE) --no-print-directory test-vm SHARE=1
 	@# Whole labs, which want the machine for themselves. Scripts run real processes, which
 	@# no detector watches: it would only slow the programs that a script starts, and asks with.
-	$(GO) test -count=1 -timeout 40m -skip TestKubernetes ./e2e
-	$(RACE) -count=1 -timeout 40m ./e2e/failover
+	$(GO) test -count=1 -parallel $(ABREAST) -timeout 40m -skip TestKubernetes ./e2e
+	$(RACE) -count=1 -parallel $(ABREAST) -timeout 40m ./e2e/failover
 	@$(MAKE) --no-print-directory test-kubernetes
 	@.ci/leftovers after
 
@@ -70,7 +74,7 @@ KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/ku
 
 .PHONY: test-kubernetes
 test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
-	$(RACE) -count=1 -timeout 40m -p 1 $(KUBE_TESTS)
+	$(RACE) -count=1 -timeout 40m -p 2 $(KUBE_TESTS)
 	$(GO) test -count=1 -timeout 20m -run TestKubernetes ./e2e
 
 .PHONY: test-unit
@@ -92,7 +96,7 @@ test-matrix: need-root deps build ## Runs the scenarios with every router and bo
 	@.ci/leftovers before
 	@for router in builtin frr bird; do for family in ipv4 ipv6; do \
 		echo "scenarios with $$router, $$family"; \
-		LAB_ROUTER=$$router LAB_FAMILY=$$family $(GO) test -count=1 -timeout 20m -skip TestKubernetes ./e2e || exit 1; done; done
+		LAB_ROUTER=$$router LAB_FAMILY=$$family $(GO) test -count=1 -parallel $(ABREAST) -timeout 20m -skip TestKubernetes ./e2e || exit 1; done; done
 	@.ci/leftovers after
 
 .PHONY: bench

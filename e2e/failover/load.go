@@ -25,7 +25,7 @@ type load struct {
 
 func (t *trial) load(target netip.AddrPort) (*load, error) {
 	c, err := t.Command(client, []string{"tombolo", "connections", "--target", target.String(),
-		"--rate", strconv.Itoa(rate), "--hold", strconv.Itoa(hold), "--timeout", timeout.String()})
+		"--rate", strconv.Itoa(t.rate), "--hold", strconv.Itoa(hold), "--timeout", timeout.String()})
 	if err != nil {
 		return nil, err
 	}

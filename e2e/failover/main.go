@@ -30,7 +30,7 @@ import (
 
 func main() {
 	docs := flag.String("docs", "", "page to write the figures into")
-	var b bench
+	b := bench{rate: 500}
 	flag.StringVar(&b.family, "family", "ipv4", "what clients use, ipv4 or ipv6")
 	flag.DurationVar(&b.outage, "outage", time.Minute, "how long control planes and agents are away, and packets are lost")
 	flag.Parse()

@@ -20,7 +20,6 @@ import (
 // The load of every trial, from the first pod of east.
 const (
 	client  = "east-1-a"
-	rate    = 500
 	hold    = 100
 	timeout = 2 * time.Second
 )
@@ -32,6 +31,8 @@ const settle = 4 * time.Second
 type bench struct {
 	base, binary, name string
 	family             string
+	// rate is of the load: new connections a second.
+	rate int
 	// outage is how long what harmless faults take away stays away.
 	outage time.Duration
 }
@@ -40,6 +41,7 @@ type bench struct {
 type trial struct {
 	*lab.Lab
 	ctx    context.Context
+	rate   int
 	outage time.Duration
 	// variant of the fault that is played.
 	variant string
@@ -63,7 +65,7 @@ func (b bench) run(ctx context.Context, f fault, variant string) (o Outcome, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := &trial{Lab: l, ctx: ctx, variant: variant, outage: b.outage}
+	t := &trial{Lab: l, ctx: ctx, variant: variant, rate: b.rate, outage: b.outage}
 	if f.before != nil {
 		if err := f.before(t); err != nil {
 			return o, fmt.Errorf("preparing: %w", err)
@@ -114,7 +116,7 @@ func (b bench) run(ctx context.Context, f fault, variant string) (o Outcome, err
 	if o.Wrong, err = f.wrong(t, seen); err != nil {
 		return o, err
 	}
-	return o, steady(all, q.fault)
+	return o, t.steady(all)
 }
 
 // wrong says what was seen besides the load and should not have been, or not seen
@@ -151,19 +153,19 @@ func (b bench) target(l *lab.Lab) netip.AddrPort {
 }
 
 // steady says what was wrong before the fault already.
-func steady(all []echo.Connection, fault time.Time) error {
+func (t *trial) steady(all []echo.Connection) error {
 	new, failed, long := 0, 0, 0
 	for _, c := range all {
 		switch {
-		case c.Long && c.Start.Before(fault) && c.End.After(fault):
+		case c.Long && c.Start.Before(t.fault) && c.End.After(t.fault):
 			long++
-		case !c.Long && c.End.Before(fault):
+		case !c.Long && c.End.Before(t.fault):
 			if new++; c.Error != "" {
 				failed++
 			}
 		}
 	}
-	if failed > 0 || long < hold*9/10 || float64(new) < rate*settle.Seconds()/2 {
+	if failed > 0 || long < hold*9/10 || float64(new) < float64(t.rate)*settle.Seconds()/2 {
 		return fmt.Errorf("before the fault there were %d new connections, %d failed, and %d long ones: this is no load to measure with", new, failed, long)
 	}
 	return nil
