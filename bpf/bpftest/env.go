@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +53,13 @@ func MountBPFFS(t testing.TB) string {
 		t.Fatalf("mounting a bpffs on %s: %v", dir, err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		// A process that a test beside this one starts has our files open until it runs
+		// its program, also those that are closed here meanwhile.
+		err := unix.Unmount(dir, 0)
+		for deadline := time.Now().Add(20 * time.Second); err == unix.EBUSY && time.Now().Before(deadline); err = unix.Unmount(dir, 0) {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err != nil {
 			t.Errorf("unmounting the bpffs on %s: %v", dir, err)
 		}
 	})
