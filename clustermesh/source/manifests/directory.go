@@ -119,6 +119,10 @@ func (d *directory) there() bool {
 	return s.dev == d.dev && s.ino == d.ino
 }
 
+// errDangling is of a link whose target is gone: that is a mistake of who has it, or a
+// mount that is away, and not the deletion of what it names.
+var errDangling = errors.New("it is a link, and what it leads to does not exist")
+
 // load reads a file and parses it against what it was before; nil when it is
 // gone. A file whose directory is gone is as it was.
 func (d *directory) load(name string, before *file, now time.Time) *file {
@@ -136,8 +140,11 @@ func (d *directory) load(name string, before *file, now time.Time) *file {
 		if !d.there() {
 			return before
 		}
-		delete(d.read, name)
-		return nil
+		if _, gone := os.Lstat(path); gone != nil {
+			delete(d.read, name)
+			return nil
+		}
+		err = errDangling
 	}
 	if err != nil {
 		delete(d.read, name)

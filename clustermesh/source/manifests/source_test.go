@@ -290,6 +290,30 @@ func TestSourceRelistsWhatWatchingMissed(t *testing.T) {
 	}
 }
 
+// A link that leads nowhere any more deletes nothing, and is reported until it leads
+// somewhere, or goes itself.
+func TestSourceDanglingLink(t *testing.T) {
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
+	if err := os.WriteFile(target, []byte(nodes("n1=a")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, dir, 50*time.Millisecond)
+	r.receive()
+	r.must(os.Symlink(target, filepath.Join(dir, "a.yaml")))
+	r.want("n1=a")
+	r.must(os.Remove(target))
+	r.until("the link is reported, and its object stays", func(s source.Status) bool {
+		return len(s.Problems) == 1 && s.Problems[0].Place == "a.yaml" && strings.Contains(s.Problems[0].Reason, "leads to") && s.Objects == 1
+	})
+	r.quiet()
+	r.must(os.WriteFile(target, []byte(nodes("n1=b")), 0o644))
+	r.want("n1=b")
+	r.until("nothing is reported", func(s source.Status) bool { return len(s.Problems) == 0 })
+	r.must(os.Remove(target))
+	r.must(os.Remove(filepath.Join(dir, "a.yaml")))
+	r.want("")
+}
+
 // However often the directory is listed besides, a deletion that was watched is
 // delivered as one.
 func TestSourceWatchedDeletionIsNeverFull(t *testing.T) {
