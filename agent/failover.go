@@ -94,7 +94,7 @@ func concerns(s *Failover, now time.Time) []string {
 		case v.Node != "" && whole[v.Cluster]:
 			continue
 		case v.Override, v.State == clustermesh.VerdictDown:
-		case v.State == clustermesh.VerdictUnmonitored && now.Sub(v.Since) > settling:
+		case v.State == clustermesh.VerdictUnmonitored && now.Sub(v.Since) > settling, v.Unsent:
 		default:
 			continue
 		}

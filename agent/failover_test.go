@@ -22,6 +22,8 @@ func TestConcerns(t *testing.T) {
 	whole.AddressDown = clustermesh.AllFamilies
 	half := verdict("west", "", "down", 0)
 	half.AddressDown = clustermesh.IPv6
+	unsent := verdict("east", "east-4", "up", time.Minute)
+	unsent.Unsent = true
 	for _, c := range []struct {
 		what string
 		s    Failover
@@ -31,6 +33,7 @@ func TestConcerns(t *testing.T) {
 		{"all is well", Failover{Verdicts: []health.Verdict{verdict("east", "", "up", 0), verdict("east", "east-1", "suspect", time.Hour), verdict("east", "east-2", "draining", time.Hour)}}, nil},
 		{"new", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Second)}}, nil},
 		{"unmonitored", Failover{Verdicts: []health.Verdict{verdict("east", "east-1", "unmonitored", time.Minute)}}, []string{"node east/east-1 is unmonitored since 1970-01-12"}},
+		{"not asked by one family", Failover{Verdicts: []health.Verdict{unsent}}, []string{"node east/east-4 is up since"}},
 		{"by hand", Failover{Verdicts: []health.Verdict{byHand}}, []string{"node east/east-3 is up"}},
 		{"a cluster", Failover{Verdicts: []health.Verdict{whole, verdict("west", "west-1", "down", 0), verdict("zoo", "z-1", "down", 0)}},
 			[]string{"cluster west is down", "node zoo/z-1 is down"}},

@@ -32,7 +32,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	}
 	watched, fallen := c.muster()
 	in := c.down()
-	deaf := c.deaf()
+	deaf, muted := c.deaf(), m.muted(c)
 	dead := intersect(fallen[0], fallen[1])
 	switch {
 	case in != 0:
@@ -45,6 +45,8 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)
 		}
 		v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
+	case muted != "":
+		v.State, v.Reason = clustermesh.VerdictUnmonitored, "none of its nodes that this node watches can be asked: "+muted
 	case deaf != "":
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, deaf
 	case len(watched) == 0:

@@ -368,10 +368,17 @@ func TestOneFamilyIsNotSent(t *testing.T) {
 	w.refused = func(from Name, k Kind) bool { return from == a && k.family() == 1 }
 	w.run(2 * time.Second)
 	w.noDowns()
+	const forbidden = "cannot send probes to its IPv6 address and its IPv6 pods' prefix: forbidden"
+	if v, _ := w.agents[a].machine.Verdict(dead); v.State != "up" || !strings.Contains(v.Reason, forbidden) {
+		t.Errorf("it is %s: %s", v.State, v.Reason)
+	}
 	w.agents[dead].dead = true
 	w.run(1500 * time.Millisecond)
 	w.is(a, dead, "down", ipv4, ipv4)
 	w.noDowns(dead)
+	if v, _ := w.agents[a].machine.Verdict(dead); !strings.Contains(v.Reason, forbidden) {
+		t.Errorf("of the dead one it says %s", v.Reason)
+	}
 }
 
 // What is down by one family is asked seldom, and comes back nevertheless after some

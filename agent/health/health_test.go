@@ -366,18 +366,34 @@ func TestShellIsOff(t *testing.T) {
 	})
 }
 
-// What cannot be sent is no silence, except where there is no route.
+// That there is no way to a node is a silence of its. What else keeps us from asking is
+// our own affair: we judge nobody, say so, and go on when we can.
 func TestShellCannotSend(t *testing.T) {
-	for err, dead := range map[error]bool{unix.ENOBUFS: false, unix.EPERM: false, unix.ENETUNREACH: true} {
+	for no, want := range map[error]clustermesh.VerdictState{
+		unix.ENETUNREACH: "down", unix.EHOSTUNREACH: "down", unix.EINVAL: "down", unix.EACCES: "down", unix.ENETDOWN: "down",
+		probe.ErrMute: "unmonitored", unix.EPERM: "unmonitored", unix.EADDRNOTAVAIL: "unmonitored", unix.ENOBUFS: "unmonitored",
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := start(t, Config{RunDir: t.TempDir(), Mode: On})
 			defer s.stop()
-			s.wire.fail(fmt.Errorf("probing: %w", err))
-			s.after(3 * time.Second)
-			down := slices.ContainsFunc(s.Snapshot().Verdicts, func(v Verdict) bool { return v.State == clustermesh.VerdictDown })
-			if down != dead {
-				t.Errorf("with %v somebody is down: %v", err, down)
+			is := func(want clustermesh.VerdictState, why string, unsent bool) {
+				t.Helper()
+				for _, v := range s.Snapshot().Verdicts {
+					if v.Cluster == "west" && (v.State != want || !strings.Contains(v.Reason, why) || v.Unsent != (unsent && v.Node != "")) {
+						t.Errorf("with %v %s %s is %s, unsent %v: %s", no, v.Cluster, v.Node, v.State, v.Unsent, v.Reason)
+					}
+				}
 			}
+			s.wire.fail(fmt.Errorf("probing: %w", no))
+			s.after(3 * time.Second)
+			if want == "down" {
+				is(want, "", false)
+				return
+			}
+			is(want, no.Error(), true)
+			s.wire.fail(nil)
+			s.after(time.Second)
+			is("up", "", false)
 		})
 	}
 }

@@ -86,9 +86,8 @@ type Input struct {
 	// Now never goes back. No reply that arrived before it comes later.
 	Now     time.Time
 	Replies []Reply
-	// Unsent are the IDs of probes that could not be sent.
-	Unsent []uint64
-	Gossip []Message
+	Unsent  []Unsent
+	Gossip  []Message
 	// Void: replies could not be read, so that silence says nothing.
 	Void bool
 }
@@ -215,8 +214,8 @@ func (m *Machine) Step(in Input) Output {
 	m.now = in.Now
 	m.pace.step(m.now, stalled)
 	m.refill(elapsed)
-	for _, id := range in.Unsent {
-		m.unsent(id)
+	for _, u := range in.Unsent {
+		m.unsent(u)
 	}
 	for _, r := range in.Replies {
 		m.answered(r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ type probes struct {
 	done   chan struct{}
 	ids    map[uint64]uint64 // by nonce
 	order  []sent
-	unsent []uint64
+	unsent []Unsent
 }
 
 type sent struct {
@@ -68,8 +69,20 @@ func (s *probes) drain() (Input, error) {
 	return in, err
 }
 
-// send sends probes. That there is no way to a node is a silence of its; whatever
-// else keeps the kernel from sending is not.
+// pathless are the errors by which the kernel says that there is no way to a node: no
+// route, one that is unreachable, a blackhole (EINVAL) or prohibited (EACCES), or a device
+// that is down. What pods send takes that way too.
+var pathless = []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES, unix.ENETDOWN}
+
+// hints say what may be behind an error that keeps us from asking.
+var hints = map[unix.Errno]string{
+	unix.EPERM:         "does its own firewall forbid it? tombolo check tells",
+	unix.EADDRNOTAVAIL: "has it lost its own address?",
+}
+
+// send sends probes. That there is no way to a node is a silence of its; whatever else
+// keeps the kernel from sending is not, as where the firewall here drops what the agent
+// sends, and not what pods do.
 func (s *probes) send(all []Probe) {
 	now := time.Now()
 	for _, p := range all {
@@ -78,9 +91,9 @@ func (s *probes) send(all []Probe) {
 		case err == nil:
 			s.ids[nonce] = p.ID
 			s.order = append(s.order, sent{nonce, now})
-		case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH):
+		case slices.ContainsFunc(pathless, func(no unix.Errno) bool { return errors.Is(err, no) }):
 		default:
-			s.unsent = append(s.unsent, p.ID)
+			s.unsent = append(s.unsent, Unsent{p.ID, why(err)})
 		}
 	}
 	done := 0
@@ -89,6 +102,18 @@ func (s *probes) send(all []Probe) {
 		done++
 	}
 	s.order = s.order[done:]
+}
+
+// why says in few words why a probe could not be sent.
+func why(err error) string {
+	var no unix.Errno
+	if !errors.As(err, &no) {
+		return err.Error()
+	}
+	if hint := hints[no]; hint != "" {
+		return no.Error() + ": " + hint
+	}
+	return no.Error()
 }
 
 var kindOnWire = [kinds]bpf.ProbeKind{Address: bpf.ProbeNode, Pods: bpf.ProbePods, Address6: bpf.ProbeNode, Pods6: bpf.ProbePods}

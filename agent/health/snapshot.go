@@ -53,6 +53,8 @@ type Verdict struct {
 	RTT     time.Duration `json:"rtt,omitempty"`
 	// HeardIn are the families in which it ever answered.
 	HeardIn clustermesh.Families `json:"heardIn,omitempty"`
+	// Unsent: some probes to it cannot be sent from here, or none; Reason says why.
+	Unsent bool `json:"unsent,omitempty"`
 }
 
 // Snapshot returns what is thought now.
@@ -82,7 +84,8 @@ func (h *Health) show(now time.Time) {
 		for _, v := range m.Verdicts() {
 			shown := Verdict{Verdict: v, Condition: v.Condition()}
 			if n := m.nodes[Name{v.Cluster, v.Node}]; n != nil {
-				shown.HeardIn = n.heardIn()
+				why, _ := m.mute(n)
+				shown.HeardIn, shown.Unsent = n.heardIn(), why != ""
 				if shown.Watched, shown.RTT = n.watched, n.rtt(); n.watched {
 					s.Watched++
 				}

@@ -114,6 +114,7 @@ func (m *Machine) seen(n *node) clustermesh.Verdict {
 	if n.Draining != "" && v.State == clustermesh.VerdictSuspect {
 		v.Reason += "; " + n.Draining
 	}
+	m.confess(n, &v)
 	return v
 }
 

@@ -64,6 +64,7 @@ type track struct {
 	fell         time.Time
 	// lent: it is down because the other family was when this answered first.
 	lent bool
+	gag  gag
 }
 
 // lapse is a track that ended, and when.
@@ -194,6 +195,7 @@ func (m *Machine) run(n *node) {
 		f := n.waiting[0]
 		n.waiting = slices.Delete(n.waiting, 0, 1)
 		f.silent = true
+		m.leaves(f)
 		if f.burst == nil {
 			m.silence(n, f.kind)
 		}
@@ -306,9 +308,9 @@ func (m *Machine) answered(r Reply) {
 	if f == nil {
 		return
 	}
-	delete(m.flights, r.ID)
+	m.land(f)
+	m.leaves(f)
 	n, t := f.node, &f.node.track[f.kind]
-	n.waiting = slices.DeleteFunc(n.waiting, func(o *flight) bool { return o == f })
 	t.measure(r.Arrived.Sub(f.sent))
 	m.out.Learned = m.out.Learned || !t.monitored
 	if from := &n.track[n.source(f.kind)]; from != t && !from.down.IsZero() {
@@ -350,15 +352,10 @@ func (t *track) measure(took time.Duration) {
 	t.rtt += (took - t.rtt) / 8
 }
 
-// unsent takes a probe back.
-func (m *Machine) unsent(id uint64) {
-	if f := m.flights[id]; f != nil {
-		delete(m.flights, id)
-		f.node.waiting = slices.DeleteFunc(f.node.waiting, func(o *flight) bool { return o == f })
-		if f.burst != nil {
-			f.burst.void[f.kind.family()] = true
-		}
-	}
+// land ends the wait for the reply to a probe.
+func (m *Machine) land(f *flight) {
+	delete(m.flights, f.id)
+	f.node.waiting = slices.DeleteFunc(f.node.waiting, func(o *flight) bool { return o == f })
 }
 
 // void forgets all that was waited for: we did not run, so that nobody can be

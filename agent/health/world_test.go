@@ -209,7 +209,7 @@ func (w *world) step(a *agentModel) {
 
 func (w *world) probe(a *agentModel, p Probe) {
 	if w.refused != nil && w.refused(a.name, p.Kind) {
-		a.inbox.Unsent = append(a.inbox.Unsent, p.ID)
+		a.inbox.Unsent = append(a.inbox.Unsent, Unsent{p.ID, "forbidden"})
 		return
 	}
 	to := w.byAddr[p.To]

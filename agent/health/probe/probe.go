@@ -34,6 +34,10 @@ const defaultForget = 3 * time.Second
 // has no address.
 var ErrNoSource = errors.New("the node has no address of that family")
 
+// ErrMute is returned by Send while nothing at all can be sent from the node's address,
+// as while no device has it.
+var ErrMute = errors.New("nothing can be sent from this node's own address")
+
 // Counters count since Open.
 type Counters struct {
 	// Sent were handed to the kernel, Unsent it did not take.
@@ -93,7 +97,9 @@ func Open(c Config) (*Prober, error) {
 }
 
 // Send sends a probe and returns its nonce. It never blocks: an error says that
-// the probe was not sent, which tells nothing of the target.
+// the probe was not sent, which tells nothing of the target unless it is that of a route
+// to nowhere: EINVAL is that of a blackhole, EACCES that of a prohibited one, and neither
+// comes of anything else.
 func (p *Prober) Send(t Target) (nonce uint64, err error) {
 	s := p.v4
 	if t.Address.Is6() {

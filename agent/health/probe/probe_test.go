@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"tombolo.io/tombolo/bpf"
@@ -239,6 +240,34 @@ func (w *world) listen(at netip.AddrPort) (fd int) {
 	}))
 	w.Cleanup(func() { unix.Close(fd) })
 	return fd
+}
+
+// The kernel tells by its errors of routes that lead nowhere, in both families.
+func TestRoutesToNowhere(t *testing.T) {
+	w := newWorld(t, Config{})
+	for kind, want := range map[int]unix.Errno{unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_PROHIBIT: unix.EACCES, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH} {
+		for _, there := range []netip.Addr{there4, there6} {
+			r := &netlink.Route{Type: kind, Dst: netlink.NewIPNet(there.AsSlice())}
+			w.must(w.here.Do(func() error { return netlink.RouteAdd(r) }))
+			if _, err := w.prober.Send(Target{there, bpf.ProbeNode}); !errors.Is(err, want) {
+				t.Errorf("by a route of type %d to %v: %v, want %v", kind, there, err, want)
+			}
+			w.must(w.here.Do(func() error { return netlink.RouteDel(r) }))
+		}
+	}
+}
+
+// That no device has the source is told apart from a blackhole.
+func TestSourceIsNowhere(t *testing.T) {
+	w := newWorld(t, Config{Sources: []netip.Addr{netip.MustParseAddr("172.20.1.9")}})
+	if _, err := w.prober.Send(Target{there4, bpf.ProbeNode}); err == nil || errors.Is(err, unix.EINVAL) {
+		t.Errorf("from an address that no device has: %v", err) // which error it is changes with kernels
+	}
+	w.must(w.prober.v4.raw.Control(func(fd uintptr) {
+		if w.prober.v4.reachesItself(int(fd)) {
+			t.Error("an address that no device has is reached")
+		}
+	}))
 }
 
 // What cannot be sent is an error, and nothing is waited for.

@@ -9,22 +9,30 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/bpf"
 )
 
 // receiveBuffer holds some thousand replies while nobody reads, in bytes.
 const receiveBuffer = 4 << 20
+
+// msgProbe is MSG_PROBE of Linux, which package unix lacks: with MSG_CONFIRM and no data
+// the kernel looks for the way and sends nothing.
+const msgProbe = 0x10
 
 // socket is a UDP socket of one family that never blocks.
 type socket struct {
 	file *os.File
 	raw  syscall.RawConn
 	v6   bool
+	// source is the address that it is bound to.
+	source netip.Addr
 }
 
 // open opens a socket that is bound to an address, whether a device has that
 // already or not, and stamps what arrives.
 func open(source netip.Addr) (*socket, error) {
-	s := &socket{v6: source.Is6()}
+	s := &socket{v6: source.Is6(), source: source}
 	family := unix.AF_INET
 	if s.v6 {
 		family = unix.AF_INET6
@@ -73,10 +81,20 @@ func (s *socket) send(b []byte, to netip.AddrPort) error {
 	var err error
 	if control := s.raw.Control(func(fd uintptr) {
 		err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, sockaddr(to))
+		if (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EACCES)) && !s.reachesItself(int(fd)) {
+			err = fmt.Errorf("%w (%v: %v)", ErrMute, s.source, err)
+		}
 	}); control != nil {
 		return control
 	}
 	return err
+}
+
+// reachesItself tells errors of routes that lead nowhere from those that are about this
+// node: while no device has the source (EINVAL), or where a security module forbids to
+// send (EACCES), not even its own address can be reached. Nothing is sent.
+func (s *socket) reachesItself(fd int) bool {
+	return unix.Sendto(fd, nil, unix.MSG_DONTWAIT|unix.MSG_CONFIRM|msgProbe, sockaddr(netip.AddrPortFrom(s.source, bpf.DefaultProbePort))) == nil
 }
 
 // received is a datagram and when it arrived, as nanoseconds of CLOCK_REALTIME;
