@@ -45,8 +45,8 @@ func (t *term) drain(o DrainOrder, now time.Time) error {
 		if old == nil {
 			return fmt.Errorf("bringing %s %s back: it is not drained; see tombolo drains", o.What, o.Name)
 		}
-		if old.Reason == cordoned && t.cordoned(o.Name) {
-			return fmt.Errorf("bringing node %s back: it is cordoned, which drains it here: uncordon it", o.Name)
+		if o.What == clustermesh.DrainNode && t.cordoned(o.Name) { // whoever drained it besides
+			return fmt.Errorf("bringing node %s back: it is cordoned, which drains it here: uncordon it (kubectl uncordon %s)", o.Name, o.Name)
 		}
 		d = returning(old, o.Over, now)
 	} else {

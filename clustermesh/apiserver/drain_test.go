@@ -187,4 +187,18 @@ func TestCordonedNodeIsDrained(t *testing.T) {
 	}
 	r.write("nodes.yaml", nodesYAML(1, 3))
 	r.until("it comes back", func() bool { return r.drained("node/n2") == "900 cordoned" })
+
+	r.write("nodes.yaml", nodesYAML(1, 3)+"spec: {unschedulable: true}\n")
+	r.until("it is drained once more", func() bool { return r.drained("node/n2") == "1000 cordoned" })
+	if err := s.Drain(t.Context(), DrainOrder{What: clustermesh.DrainNode, Name: "n2", Deadline: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	r.until("it is drained by hand besides", func() bool { return r.drained("node/n2") == "1000" })
+	back := DrainOrder{What: clustermesh.DrainNode, Name: "n2", Return: true}
+	if err := s.Drain(t.Context(), back); err == nil || !strings.Contains(err.Error(), "kubectl uncordon n2") {
+		t.Fatalf("undraining a cordoned node that is drained by hand says %v", err)
+	}
+	r.write("nodes.yaml", nodesYAML(1, 3))
+	r.until("it is uncordoned, and undrained", func() bool { return s.Drain(t.Context(), back) == nil })
+	r.until("it is back", func() bool { return r.drained("node/n2") == "" })
 }
