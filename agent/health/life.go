@@ -1,6 +1,7 @@
 package health
 
 import (
+	"container/heap"
 	"context"
 	"maps"
 	"time"
@@ -85,22 +86,38 @@ func (m *Machine) sight(n *node, life Life) {
 	first := n.life == Life{}
 	n.life = life
 	m.out.Sightings = append(m.out.Sightings, Sighting{n.Name, life})
-	if n.watched && !first && !m.mirrors[n.Cluster].Follows && m.now.Sub(n.moved) >= prodEvery {
-		n.moved = m.now
-		m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Moved}.Append(nil))
+	n.untold = n.watched && !first && !m.mirrors[n.Cluster].Follows
+	m.tellMove(n)
+}
+
+// tellMove tells the others of a life that moved, once in a while and the last always.
+func (m *Machine) tellMove(n *node) {
+	if !n.untold {
+		return
 	}
+	if again := n.moved.Add(prodEvery); again.After(m.now) {
+		if again.Before(n.due) {
+			n.due = again
+			heap.Fix(&m.queue, n.place)
+		}
+		return
+	}
+	n.untold, n.moved = false, m.now
+	m.out.Gossip = append(m.out.Gossip, Report{Name: n.Name, State: Moved}.Append(nil))
 }
 
 // prodEvery bounds how often a node is asked, or spoken of, because it lives
 // another life.
 const prodEvery = 200 * time.Millisecond
 
-// prod has a node asked soon of which others say that it lives another life.
+// prod has a node asked soon of which others say that it lives another life: once in a
+// while, and in any case after the last of them said so.
 func (m *Machine) prod(n *node) {
-	if !n.watched && m.now.Sub(n.prodded) >= prodEvery {
-		n.prodded = m.now
-		m.hasten(n, 0)
+	if n.watched || n.prodded.After(m.now) {
+		return
 	}
+	m.hasten(n, max(0, n.prodded.Add(prodEvery).Sub(m.now)))
+	n.prodded = n.next
 }
 
 // Spread has the others of the own cluster look at a node, because it lives another

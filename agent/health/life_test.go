@@ -64,6 +64,13 @@ func TestMovedLifeIsGossiped(t *testing.T) {
 			if got := count(); fresh == (got == 20) {
 				t.Errorf("after 0.5 s %d of 20 have seen it", got)
 			}
+			moved.life.Epoch = 8
+			w.run(100 * time.Millisecond)
+			moved.life.Epoch = 9
+			w.run(600 * time.Millisecond)
+			if got := count(); fresh == (got == 20) {
+				t.Errorf("after two in a row %d of 20 have seen the last", got)
+			}
 		})
 	}
 }

@@ -25,9 +25,10 @@ type node struct {
 	// life is what it lived when it answered last, confirmed one of which it is
 	// known what runs there.
 	life, confirmed Life
-	// moved is when we last gossiped that it lives another life, prodded when we
-	// asked it because others did.
+	// moved is when we last gossiped that it lives another life, untold that it moved
+	// since; prodded when we ask it, or did, because others did.
 	moved, prodded time.Time
+	untold         bool
 	// turn counts the probes of watching, next is when the next is due.
 	turn int
 	next time.Time
@@ -203,6 +204,7 @@ func (m *Machine) run(n *node) {
 	m.proceed(n)
 	m.revive(n)
 	m.remind(n)
+	m.tellMove(n)
 	m.sound(n)
 	if !n.next.After(m.now) {
 		m.ask(n)
@@ -213,6 +215,9 @@ func (m *Machine) run(n *node) {
 	}
 	if n.burst != nil && n.burst.next.Before(n.due) {
 		n.due = n.burst.next
+	}
+	if again := n.moved.Add(prodEvery); n.untold && again.Before(n.due) {
+		n.due = again
 	}
 }
 
