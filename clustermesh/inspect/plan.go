@@ -73,8 +73,10 @@ func (p *Plan) Refusal() error {
 	return fmt.Errorf("draining %s %s: %s; --force does it all the same", p.What, p.Name, strings.Join(why, ", and "))
 }
 
-// PlanDrain says what draining something of the store's own cluster would do.
-func PlanDrain(ctx context.Context, c *etcd.Client, what clustermesh.DrainKind, name string) (*Plan, error) {
+// PlanDrain says what draining something of the store's own cluster would do, where
+// an agent has given some verdicts: whom it calls down serves nobody and advertises
+// nothing.
+func PlanDrain(ctx context.Context, c *etcd.Client, what clustermesh.DrainKind, name string, verdicts []clustermesh.Verdict) (*Plan, error) {
 	v, err := read(ctx, c)
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func PlanDrain(ctx context.Context, c *etcd.Client, what clustermesh.DrainKind, 
 	if err := known(v, d); err != nil {
 		return nil, err
 	}
-	return planOf(v, d), nil
+	return planOf(v, d, healthOf(verdicts)), nil
 }
 
 // known says why the store's cluster has no such thing.
@@ -103,11 +105,25 @@ func known(v *view.View, d *clustermesh.Drain) error {
 	return nil
 }
 
+// healthOf is what verdicts hold down.
+func healthOf(verdicts []clustermesh.Verdict) global.Health {
+	h := global.Health{Clusters: map[string]clustermesh.Families{}, Nodes: map[global.NodeName]global.NodeHealth{}}
+	for _, v := range verdicts {
+		if v.Node == "" {
+			h.Clusters[v.Cluster] = v.AddressDown
+		} else {
+			h.Nodes[global.NodeName{Cluster: v.Cluster, Node: v.Node}] = global.NodeHealth{AddressDown: v.AddressDown, PodsDown: v.PodsDown}
+		}
+	}
+	return h
+}
+
 // planOf compares every service before and after.
-func planOf(v *view.View, d *clustermesh.Drain) *Plan {
+func planOf(v *view.View, d *clustermesh.Drain, h global.Health) *Plan {
 	p := &Plan{What: d.What, Name: d.Name, Services: []Loss{}, Withdrawn: []Withdrawal{}}
 	for name := range v.Services() {
 		in := everywhere(v.Service(name))
+		in.Health = h
 		s := global.Merge(in)
 		if l, ok := lossOf(&s, in.Self, d); ok {
 			p.Services = append(p.Services, l)
@@ -194,7 +210,7 @@ func withdrawals(v *view.View, in global.Input, s *global.Service, d *clustermes
 		stays := false
 		for n := range v.Nodes(view.Ours) {
 			switch {
-			case !s.ServedBy(n.Name, ip) || v.Drained(n.Name):
+			case !s.ServedBy(n.Name, ip) || v.Drained(n.Name) || dead(&in, n.Name, ip):
 			case d.What == clustermesh.DrainCluster, d.What == clustermesh.DrainNode && d.Name == n.Name, !after.ServedBy(n.Name, ip):
 				gone = append(gone, Withdrawal{Node: n.Name, Address: ip, Service: s.Name.String()})
 			default:
@@ -207,6 +223,13 @@ func withdrawals(v *view.View, in global.Input, s *global.Service, d *clustermes
 		out = append(out, gone...)
 	}
 	return out
+}
+
+// dead reports whether a node of our cluster is down by the family of an address, so
+// that no router hears it.
+func dead(in *global.Input, node string, ip netip.Addr) bool {
+	of := in.Health.Nodes[global.NodeName{Cluster: in.Self, Node: node}]
+	return (of.AddressDown | in.Health.Clusters[in.Self]).Has(clustermesh.FamilyOf(ip))
 }
 
 // advertised reports whether any advertisement asks for the addresses of a

@@ -51,14 +51,27 @@ func TestPlan(t *testing.T) {
 		what       clustermesh.DrainKind
 		name, want string
 		refusal    string
+		down       string // clusters, and nodes of ours
 	}{
-		{clustermesh.DrainNode, "n2", "d/both 3 of 4 75%; d/local 1 of 2 50%; n2 192.0.2.1; n2 192.0.2.2; n2 192.0.2.3", ""},
-		{clustermesh.DrainNode, "n1", "d/alone 0 of 1 0%; d/both 3 of 4 75%; d/local 1 of 2 50%; n1 192.0.2.1; n1 192.0.2.2; n1 192.0.2.3", "nothing else serves d/alone"},
-		{clustermesh.DrainService, "d/both", "d/both 2 of 4 50%", ""},
-		{clustermesh.DrainService, "d/local", "d/local 0 of 2 0%; n1 192.0.2.2 last; n2 192.0.2.2 last", "nothing else serves d/local, and no other node advertises 192.0.2.2 of d/local"},
-		{clustermesh.DrainCluster, "east", "d/alone 0 of 1 0%; d/both 2 of 4 50%; d/local 0 of 2 0%; n1 192.0.2.1 last; n1 192.0.2.2 last; n1 192.0.2.3 last; n2 192.0.2.1 last; n2 192.0.2.2 last; n2 192.0.2.3 last", "nothing else serves d/alone, d/local, and no other node advertises"},
+		{clustermesh.DrainNode, "n2", "d/both 3 of 4 75%; d/local 1 of 2 50%; n2 192.0.2.1; n2 192.0.2.2; n2 192.0.2.3", "", ""},
+		{clustermesh.DrainNode, "n1", "d/alone 0 of 1 0%; d/both 3 of 4 75%; d/local 1 of 2 50%; n1 192.0.2.1; n1 192.0.2.2; n1 192.0.2.3", "nothing else serves d/alone", ""},
+		{clustermesh.DrainService, "d/both", "d/both 2 of 4 50%", "", ""},
+		{clustermesh.DrainService, "d/local", "d/local 0 of 2 0%; n1 192.0.2.2 last; n2 192.0.2.2 last", "nothing else serves d/local, and no other node advertises 192.0.2.2 of d/local", ""},
+		{clustermesh.DrainCluster, "east", "d/alone 0 of 1 0%; d/both 2 of 4 50%; d/local 0 of 2 0%; n1 192.0.2.1 last; n1 192.0.2.2 last; n1 192.0.2.3 last; n2 192.0.2.1 last; n2 192.0.2.2 last; n2 192.0.2.3 last", "nothing else serves d/alone, d/local, and no other node advertises", ""},
+		{clustermesh.DrainNode, "n1", "d/alone 0 of 1 0%; d/both 2 of 3 67%; d/local 0 of 1 0%; n1 192.0.2.1 last; n1 192.0.2.2 last; n1 192.0.2.3 last",
+			"nothing else serves d/alone, d/local, and no other node advertises 192.0.2.1 of d/both", "n2"},
+		{clustermesh.DrainNode, "n1", "d/alone 0 of 1 0%; d/both 1 of 2 50%; d/local 1 of 2 50%; n1 192.0.2.1; n1 192.0.2.2; n1 192.0.2.3", "nothing else serves d/alone", "west"},
+		{clustermesh.DrainService, "d/both", "d/both 0 of 1 0%", "nothing else serves d/both", "west n2"},
 	} {
-		p := planOf(v, &clustermesh.Drain{What: c.what, Name: c.name, Moved: clustermesh.DrainedWhole})
+		var verdicts []clustermesh.Verdict
+		for _, name := range strings.Fields(c.down) {
+			all := clustermesh.Verdict{Cluster: "east", Node: name, AddressDown: clustermesh.AllFamilies, PodsDown: clustermesh.AllFamilies}
+			if name == "west" {
+				all.Cluster, all.Node = name, ""
+			}
+			verdicts = append(verdicts, all)
+		}
+		p := planOf(v, &clustermesh.Drain{What: c.what, Name: c.name, Moved: clustermesh.DrainedWhole}, healthOf(verdicts))
 		var got []string
 		for _, s := range p.Services {
 			got = append(got, fmt.Sprintf("%s %d of %d %.0f%%", s.Service, s.Left, s.Backends, s.Share))
@@ -71,7 +84,7 @@ func TestPlan(t *testing.T) {
 			got = append(got, line)
 		}
 		if text := strings.Join(got, "; "); text != c.want {
-			t.Errorf("%s %s:\n got %s\nwant %s", c.what, c.name, text, c.want)
+			t.Errorf("%s %s, down %q:\n got %s\nwant %s", c.what, c.name, c.down, text, c.want)
 		}
 		err := p.Refusal()
 		if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tombolo.io/tombolo/agent"
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/apiserver"
 	"tombolo.io/tombolo/clustermesh/inspect"
@@ -82,12 +86,12 @@ whatever restarts.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			client := control.NewClient(runDir, apiserver.Role)
 			query := url.Values{"what": {args[0]}, "name": {args[1]}}
-			var plan inspect.Plan
-			if err := client.Get(c.Context(), "/drains/plan?"+query.Encode(), &plan); err != nil {
+			plan, err := planDrain(c.Context(), runDir, c.ErrOrStderr(), query)
+			if err != nil {
 				return elsewhere(c.Context(), runDir, err)
 			}
 			if dry {
-				return printPlan(c.OutOrStdout(), o, &plan)
+				return printPlan(c.OutOrStdout(), o, plan)
 			}
 			if err := plan.Refusal(); err != nil && !force {
 				return err
@@ -108,6 +112,37 @@ whatever restarts.`,
 	o.add(c)
 	runDirFlag(flags, &runDir)
 	return c
+}
+
+// planDrain asks the API server what a drain would do, given whom this node's agent
+// calls down: of verdicts the store knows nothing.
+func planDrain(ctx context.Context, runDir string, warn io.Writer, query url.Values) (*inspect.Plan, error) {
+	query = maps.Clone(query)
+	if down, err := downHere(ctx, runDir); err != nil {
+		fmt.Fprintf(warn, "Who is down is not looked at: no agent on this node says so (%v).\n", err)
+	} else if len(down) > 0 {
+		text, err := json.Marshal(down)
+		if err != nil {
+			return nil, err
+		}
+		query.Set("down", string(text))
+	}
+	plan := &inspect.Plan{}
+	return plan, control.NewClient(runDir, apiserver.Role).Get(ctx, "/drains/plan?"+query.Encode(), plan)
+}
+
+// downHere asks this node's agent whom it calls down, and leaves out what it says of them.
+func downHere(ctx context.Context, runDir string) (down []clustermesh.Verdict, err error) {
+	var s health.Snapshot
+	if err := control.NewClient(runDir, agent.Role).Get(ctx, "/verdicts", &s); err != nil {
+		return nil, err
+	}
+	for _, v := range s.Verdicts {
+		if v.State == clustermesh.VerdictDown {
+			down = append(down, clustermesh.Verdict{Cluster: v.Cluster, Node: v.Node, AddressDown: v.AddressDown, PodsDown: v.PodsDown})
+		}
+	}
+	return down, nil
 }
 
 // printPlan shows what a drain would do.

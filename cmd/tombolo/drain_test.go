@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"tombolo.io/tombolo/agent/health"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/clustermesh/inspect"
 	"tombolo.io/tombolo/internal/control"
@@ -40,9 +42,16 @@ east node n5 Returning 90% - 1m0s back in 20s -
 
 // What an order came to is a line for people and an object for programs.
 func TestOrdersToDrainSayWhatHappens(t *testing.T) {
-	dir, asked := t.TempDir(), ""
+	dir, asked, down := t.TempDir(), "", ""
+	agent := inOrder("agent")
+	agent.Pages = map[string]control.Page{"/verdicts": func(*http.Request) (any, error) {
+		dead := clustermesh.Verdict{Cluster: "east", Node: "n3", State: clustermesh.VerdictDown, PodsDown: clustermesh.IPv4, Reason: "silent"}
+		return health.Snapshot{Verdicts: []health.Verdict{{Verdict: dead}, {Verdict: clustermesh.Verdict{Cluster: "east", Node: "n4", State: clustermesh.VerdictUp}}}}, nil
+	}}
+	serve(t, dir, agent)
 	leader := inOrder("apiserver")
-	leader.Pages = map[string]control.Page{"/drains/plan": func(*http.Request) (any, error) {
+	leader.Pages = map[string]control.Page{"/drains/plan": func(r *http.Request) (any, error) {
+		down = r.URL.Query().Get("down")
 		return inspect.Plan{Services: []inspect.Loss{{Service: "demo/echo", Backends: 8, Left: 6}}}, nil
 	}}
 	leader.Actions = map[string]control.Page{"/drains": func(r *http.Request) (any, error) {
@@ -64,5 +73,9 @@ func TestOrdersToDrainSayWhatHappens(t *testing.T) {
 		if got := strings.Join(strings.Fields(out), " "); err != nil || got != c.out || asked != c.asked {
 			t.Errorf("%s: %v\n got %s\nwant %s\nasked %s", c.args, err, got, c.out, asked)
 		}
+	}
+	var told []clustermesh.Verdict
+	if err := json.Unmarshal([]byte(down), &told); err != nil || len(told) != 1 || told[0].Node != "n3" || told[0].PodsDown != clustermesh.IPv4 {
+		t.Errorf("of whom the agent calls down the plan was told %q, %v", down, err)
 	}
 }

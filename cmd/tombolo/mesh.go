@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,7 +47,13 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 		"/objects":   page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Objects(ctx, client) }),
 		"/drains/plan": page(func(ctx context.Context, r *http.Request) (any, error) {
 			q := r.URL.Query()
-			return inspect.PlanDrain(ctx, client, clustermesh.DrainKind(q.Get("what")), q.Get("name"))
+			var down []clustermesh.Verdict
+			if text := q.Get("down"); text != "" {
+				if err := json.Unmarshal([]byte(text), &down); err != nil {
+					return nil, fmt.Errorf("reading down: %w", err)
+				}
+			}
+			return inspect.PlanDrain(ctx, client, clustermesh.DrainKind(q.Get("what")), q.Get("name"), down)
 		}),
 		checkPage: func(r *http.Request) (any, error) {
 			patience, err := time.ParseDuration(r.URL.Query().Get("timeout"))
