@@ -72,7 +72,8 @@ func (m *Machine) open(n *node) (asks [kinds]bool, many int) {
 	return asks, many
 }
 
-// hasten lets the next turn of a node come soon, and the burst when it is due.
+// hasten lets the next turn of a node come soon, and the burst and what is waited for when
+// they are due.
 func (m *Machine) hasten(n *node, within time.Duration) {
 	if soon := m.now.Add(within); n.next.After(soon) {
 		n.next = soon
@@ -82,6 +83,9 @@ func (m *Machine) hasten(n *node, within time.Duration) {
 	}
 	if n.burst != nil && n.burst.next.Before(n.due) {
 		n.due = n.burst.next
+	}
+	if len(n.waiting) > 0 && n.waiting[0].until.Before(n.due) {
+		n.due = n.waiting[0].until
 	}
 	heap.Fix(&m.queue, n.place)
 }
@@ -113,6 +117,7 @@ func (m *Machine) proceed(n *node) {
 		b.next = m.now.Add(m.knobs.Gap)
 		if b.sent == m.knobs.Burst {
 			b.next = m.now.Add(max(tail, m.patience(n, 0), m.patience(n, 1)))
+			m.askOthers(n, b) // their replies come while the last one of this is waited for
 		}
 	}
 	if b.sent == m.knobs.Burst && !b.next.After(m.now) && !m.hold(n, b) {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"time"
 
 	"tombolo.io/tombolo/clustermesh"
@@ -30,14 +31,10 @@ func (m *Machine) outlook(f family, since time.Time, but *node) outlook {
 	if own == nil || own.having(f) < enough {
 		return sees
 	}
-	out := isolated
+	out := m.count(own, f, since, but).own()
 	for name, c := range m.clusters {
-		heard, silent, open := m.survey(c, f, since, but)
-		switch all := heard + silent + open; {
-		case name == m.self.Cluster && 2*(silent+open) <= all || name != m.self.Cluster && heard > 0:
-			return sees
-		case name == m.self.Cluster && 2*silent <= all || name != m.self.Cluster && open > 0:
-			out = unclear
+		if name != m.self.Cluster {
+			out = min(out, m.count(c, f, since, but).other())
 		}
 	}
 	return out
@@ -58,27 +55,59 @@ func (c *cluster) having(f family) (out int) {
 const patienceWithOthers = 10
 
 // hold reports whether a burst has to wait with its verdict until it is clear whether we
-// hear others, and has these asked: where the interval is long they had no turn since.
+// hear others.
 func (m *Machine) hold(n *node, b *burst) bool {
-	held := false
+	if b.held >= patienceWithOthers || !m.askOthers(n, b) {
+		return false
+	}
+	b.held++
+	b.next = m.now.Add(again)
+	return true
+}
+
+// askOthers reports whether it is unclear if it is we who hear nobody since a burst that
+// had silence began, and asks those of whom that is open: where the interval is long, or
+// others watch them, they had no turn since.
+func (m *Machine) askOthers(n *node, b *burst) bool {
+	unsure := false
 	for f := range families {
 		silent := func(k Kind) bool { return b.asks[k] && n.counts(k) && !b.answered[k] }
-		if b.held >= patienceWithOthers || b.void[f] || !m.blind[f].IsZero() || !silent(f.own()) && !silent(f.pods()) ||
-			m.outlook(f, b.began, n) != unclear {
+		if b.void[f] || !m.blind[f].IsZero() || !silent(f.own()) && !silent(f.pods()) || m.outlook(f, b.began, n) != unclear {
 			continue
 		}
-		held = true
-		for _, o := range m.nodes {
-			if o != n && o.compared(f) && m.hearing(o, f, b.began) == unclear {
-				m.hasten(o, 0)
-			}
+		unsure = true
+		m.glance(again/2, b.began, func(o *node) bool {
+			return o != n && m.compared(o, f, b.began) && m.hearing(o, f, b.began) == unclear
+		})
+	}
+	return unsure
+}
+
+// glance asks nodes beside their turns, each once in a while at most and by name, as far
+// as the budget of bursts goes.
+func (m *Machine) glance(every time.Duration, since time.Time, at func(*node) bool) {
+	var all []*node
+	for _, o := range m.nodes {
+		if m.now.Sub(o.glanced) >= every && at(o) {
+			all = append(all, o)
 		}
 	}
-	if held {
-		b.held++
-		b.next = m.now.Add(again)
+	slices.SortFunc(all, func(a, b *node) int { return compareNames(a.Name, b.Name) })
+	for _, o := range all {
+		asked, _ := o.counting()
+		if m.tokens < float64(len(asked)) {
+			return
+		}
+		m.tokens -= float64(len(asked))
+		if !o.watched && o.glanced.Before(since) {
+			o.streak = [families]int{} // of another time
+		}
+		o.glanced = m.now
+		for _, k := range asked {
+			m.send(o, k, nil)
+		}
+		m.hasten(o, m.knobs.Sweep)
 	}
-	return held
 }
 
 // goBlind looks whether we are isolated since a burst began, by family, and notes where
@@ -92,41 +121,81 @@ func (m *Machine) goBlind(n *node, b *burst) (out [families]bool) {
 	return out
 }
 
-// survey counts whom of the watched nodes of a cluster we hear in a family since a
-// moment, whom we did once and do not, and of whom that is open.
-func (m *Machine) survey(c *cluster, f family, since time.Time, but *node) (heard, silent, open int) {
-	for _, n := range c.nodes {
-		if !n.compared(f) {
-			continue
-		}
-		switch is := m.hearing(n, f, since); {
-		case n == but || is == isolated:
-			silent++
-		case is == sees:
-			heard++
-		default:
-			open++
-		}
+// tally is how many nodes of a cluster we hear, how many we did once and do not, of how
+// many that is open, and how many fell before and say nothing of now.
+type tally struct{ heard, silent, open, fell int }
+
+// own is what a tally of the own cluster tells. Nobody who ever answered is nobody to
+// compare with; where all fell before, nobody speaks for us.
+func (t tally) own() outlook {
+	switch all := t.heard + t.silent + t.open; {
+	case all == 0 && t.fell > 0:
+		return isolated
+	case 2*(t.silent+t.open) <= all:
+		return sees
+	case 2*t.silent <= all:
+		return unclear
 	}
-	return heard, silent, open
+	return isolated
 }
 
-// compared reports whether it means something that a node is heard in a family, or not.
-func (n *node) compared(f family) bool {
-	return n.monitors(f) && (n.watched || !n.suspect.IsZero() || n.fallen(f))
+// other is what one of another cluster tells.
+func (t tally) other() outlook {
+	switch {
+	case t.heard > 0:
+		return sees
+	case t.open > 0:
+		return unclear
+	}
+	return isolated
+}
+
+// count looks at a cluster in a family, as of a moment.
+func (m *Machine) count(c *cluster, f family, since time.Time, but *node) (out tally) {
+	for _, n := range c.nodes {
+		switch is := m.hearing(n, f, since); {
+		case !m.compared(n, f, since):
+			if n.monitors(f) && n.fallen(f) {
+				out.fell++
+			}
+		case n == but || is == isolated:
+			out.silent++
+		case is == sees:
+			out.heard++
+		default:
+			out.open++
+		}
+	}
+	return out
+}
+
+// compared reports whether it means something that a node is heard in a family since a
+// moment, or not. Of the own cluster those are compared that are watched and a sample of
+// the others, whether suspect or not, so that the dead count for no more than the living;
+// who fell before says nothing of now. Who falls silent together is down within the time
+// in which a death is found.
+func (m *Machine) compared(n *node, f family, since time.Time) bool {
+	switch {
+	case !n.monitors(f):
+		return false
+	case n.Cluster != m.self.Cluster:
+		return n.watched || !n.suspect.IsZero() || n.fallen(f)
+	}
+	return (n.watched || n.sampled) && !(n.fallen(f) && n.fellIn(f).Before(since.Add(-m.Expected())))
 }
 
 // hearing says whether a node was heard in a family since a moment, and of late, or is
-// silent: it fell, or did not answer as often as makes a suspicion.
+// silent: it fell, or did not answer as often as makes a suspicion. Who is not watched had
+// no turn lately, and is silent only if asked since.
 func (m *Machine) hearing(n *node, f family, since time.Time) outlook {
 	wait := time.Duration(silences+1)*m.interval + m.patience(n, f)
 	last := n.last(f)
 	switch {
-	case n.fallen(f) || m.now.Sub(last) > wait || !n.counts(f.own()) && !n.counts(f.pods()):
+	case n.fallen(f) || n.watched && m.now.Sub(last) > wait || !n.counts(f.own()) && !n.counts(f.pods()):
 		return isolated
 	case last.After(since):
 		return sees
-	case n.streak[f] >= silences:
+	case n.streak[f] >= silences && (n.watched || !n.glanced.Before(since)):
 		return isolated
 	}
 	return unclear
@@ -157,15 +226,33 @@ func (m *Machine) Sees() (in clustermesh.Families) {
 	return in
 }
 
-// lookAround ends blindness as soon as somebody is heard again.
+// While we are blind nodes that others watch are asked every lookEvery, and whom we heard
+// counts for lookBack.
+const (
+	lookEvery = 500 * time.Millisecond
+	lookBack  = 2 * time.Second
+)
+
+// lookAround ends blindness as soon as others are heard again.
 func (m *Machine) lookAround() {
 	if _, in := m.Blind(); in == 0 || m.now.Sub(m.looked) < m.interval {
 		return
 	}
 	m.looked = m.now
 	for f := range families {
-		if !m.blind[f].IsZero() && m.outlook(f, m.blind[f], nil) == sees {
-			m.blind[f] = time.Time{}
+		since := m.blind[f]
+		if since.IsZero() {
+			continue
 		}
+		if old := m.now.Add(-lookBack - time.Duration(silences)*m.interval); old.After(since) {
+			since = old
+		}
+		if m.outlook(f, since, nil) == sees {
+			m.blind[f] = time.Time{}
+			continue
+		}
+		m.glance(lookEvery, since, func(o *node) bool {
+			return !o.watched && o.Cluster == m.self.Cluster && m.compared(o, f, since) && !o.fallen(f)
+		})
 	}
 }

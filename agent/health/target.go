@@ -162,6 +162,10 @@ func (m *Machine) assign() {
 // called down: those that are watched may be just those that died.
 const samples = 20
 
+// fellows is how many nodes of the own cluster are asked at most, besides those that are
+// watched, before this one takes itself for isolated.
+const fellows = 64
+
 // choose decides whom this node watches, and how often: besides its share a few of
 // each other cluster, of those that services use while there are so many.
 func (m *Machine) choose() {
@@ -176,7 +180,11 @@ func (m *Machine) choose() {
 				others = append(others, n.Name)
 			}
 		}
-		if cluster != m.self.Cluster {
+		if cluster == m.self.Cluster {
+			for _, name := range nearest(m.self.Node, append(others, used...), fellows) {
+				m.nodes[name].sampled = true
+			}
+		} else {
 			most := nearest(m.self.Node, used, m.knobs.Few+samples)
 			for _, name := range most {
 				m.nodes[name].sampled = true

@@ -14,9 +14,11 @@ type node struct {
 	met time.Time
 	// share: it is among those whose watching falls to us; watched: we do watch it.
 	share, watched bool
-	// sampled: services use it and we do not watch it, but it is asked before its
-	// cluster is called down.
+	// sampled: it is asked, watched or not, before its cluster is called down, because
+	// services use it, or, in the own cluster, before we take ourselves for isolated.
 	sampled bool
+	// glanced is when it was last asked for that beside its turns.
+	glanced time.Time
 	// swept: it has a moment of its own among those that are asked rarely.
 	swept bool
 	track [kinds]track
@@ -162,6 +164,16 @@ func (n *node) fallen(f family) bool {
 	return down && !n.counts(f.own()) && !n.counts(f.pods())
 }
 
+// fellIn is when the last of what makes it fallen in a family went down.
+func (n *node) fellIn(f family) time.Time {
+	f = n.teller(f)
+	own, pods := n.track[f.own()].down, n.track[f.pods()].down
+	if pods.After(own) {
+		return pods
+	}
+	return own
+}
+
 // allDown reports whether all that ever answered is down, and something did.
 func (n *node) allDown() bool { return n.fallen(0) && n.fallen(1) }
 
@@ -302,8 +314,9 @@ func (m *Machine) silence(n *node, k Kind) {
 	}
 	f := k.family()
 	n.streak[f]++
-	if n.streak[f] >= silences || t.silences >= silences {
-		m.suspect(n, m.blind[f].IsZero()) // who is blind there disturbs nobody
+	blind := !m.blind[f].IsZero()
+	if (n.streak[f] >= silences || t.silences >= silences) && (n.watched || !blind) {
+		m.suspect(n, !blind) // who is blind there disturbs nobody
 	}
 }
 
