@@ -64,8 +64,9 @@ It reads the services of all clusters from the cluster's etcd and writes them to
 maps that programs at the socket's connect() and sendmsg() read. On the node's
 uplinks a program answers the probes by which other nodes tell whether this one
 serves, and others lead packets from outside to LoadBalancer IPs, external IPs and
-node ports to their backends. Maps and programs are pinned: they go on while no agent runs, and a new
-one takes them over. With --uninstall they are detached and removed instead.`,
+node ports to their backends. Maps and programs are pinned: they go on while no
+agent runs, and a new one takes them over. With --uninstall they are detached and
+removed instead.`,
 		Example: `  tombolo agent --config /etc/tombolo/agent.yaml --node-name $(hostname)
   tombolo agent --node-name n1 --etcd-endpoints https://10.0.0.1:2379 \
     --tls-ca ca.crt --tls-cert node.crt --tls-key node.key
