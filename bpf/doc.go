@@ -83,6 +83,9 @@
 // name its entry back is none, so that neither a reused element of the map nor an
 // eviction leads a packet into the flow of another.
 //
+// [Tracer] has the kernel run from_uplink on packets that it makes, and explains beside it
+// how the tables lead there.
+//
 // # Pins
 //
 // Maps are pinned under <bpffs>/tombolo/lb/<layout version>/<a or b>, links

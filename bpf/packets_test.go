@@ -179,13 +179,8 @@ func (r *road) sends(t *testing.T, p *ebpf.Program, b []byte) (uint32, []byte) {
 
 // runs is sends for a thread in the node's namespace.
 func (r *road) runs(p *ebpf.Program, b []byte) (verdict uint32, out []byte, err error) {
-	index := r.uplink.Attrs().Index
-	// struct __sk_buff as far as ifindex.
-	ctx := make([]byte, 44)
-	binary.NativeEndian.PutUint32(ctx[36:], uint32(index))
-	binary.NativeEndian.PutUint32(ctx[40:], uint32(index))
-	opts := ebpf.RunOptions{Data: b, DataOut: make([]byte, len(b)+256), Context: ctx}
-	verdict, err = p.Run(&opts)
+	opts := runOn(r.uplink, b)
+	verdict, err = p.Run(opts)
 	return verdict, opts.DataOut, err
 }
 

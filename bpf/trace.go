@@ -81,11 +81,10 @@ func OpenTracer(bpffs, device string) (*Tracer, error) {
 
 func (t *Tracer) open(bpffs, device string) (err error) {
 	in, _ := packetsTaps(packetsRoot(bpffs))
-	all, err := in.devices()
-	if err != nil {
-		return err
-	}
-	for _, index := range all {
+	for index, err := range in.devices() {
+		if err != nil {
+			return err
+		}
 		d, err := netlink.LinkByIndex(index)
 		if err != nil {
 			return fmt.Errorf("finding device %d: %w", index, err)
@@ -263,30 +262,6 @@ func outcomeWords() map[packetPacketOutcome]string {
 		packetPacketOutcomePACKET_PINGED: "pinged", packetPacketOutcomePACKET_REFUSED: "refused", packetPacketOutcomePACKET_RESET: "reset",
 	})
 	return all
-}
-
-// devices returns the indices of the devices that have the tap's program, in their order.
-func (t *tap) devices() ([]int, error) {
-	links, err := t.links()
-	if err != nil {
-		return nil, err
-	}
-	var out []int
-	for index, path := range links {
-		switch at, err := linkDevice(path); {
-		case errors.Is(err, fs.ErrNotExist): // it was detached just now
-		case err != nil:
-			return nil, err
-		case at == index:
-			out = append(out, index)
-		}
-	}
-	if err := t.findFilters(); err != nil {
-		return nil, err
-	}
-	out = slices.AppendSeq(out, maps.Keys(t.filtered))
-	slices.Sort(out)
-	return slices.Compact(out), nil
 }
 
 // running opens the program that runs on a device, of whichever process.

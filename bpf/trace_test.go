@@ -171,3 +171,17 @@ func TestTraceOfADeviceWithoutAProgram(t *testing.T) {
 		}
 	}
 }
+
+// What is made is whole: lengths and checksums.
+func TestMadeFrame(t *testing.T) {
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		want := f.to(elsewhere, protocol)
+		for _, begins := range []bool{true, false} {
+			got := parseFrame(t, madeFrame([]byte{2, 0, 0, 0, 0, 1}, protocol, want.from, want.dst, begins))
+			if got.from != want.from || got.dst != want.dst || got.protocol != protocol || got.to != [6]byte{2, 0, 0, 0, 0, 1} || len(got.payload) > 0 ||
+				protocol == unix.IPPROTO_TCP && (got.flags == syn) != begins {
+				t.Errorf("begins %v: %+v", begins, got)
+			}
+		}
+	})
+}

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -72,23 +75,42 @@ func (t *tap) attachAll(devices []string) ([]Uplink, error) {
 	return uplinks, t.leave(keep)
 }
 
-// isAttached says whether a device has the tap's program, of whichever process.
-func (t *tap) isAttached() (bool, error) {
-	links, err := t.links()
-	if err != nil {
-		return false, err
-	}
-	for index, path := range links {
-		switch at, err := linkDevice(path); {
-		case errors.Is(err, fs.ErrNotExist): // it was detached just now
-		case err != nil:
-			return false, err
-		case at == index:
-			return true, nil
+// devices returns those that have the tap's program, of whichever process, as long as
+// there is no error. Filters are looked for last: that takes a question for each device.
+func (t *tap) devices() iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		links, err := t.links()
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		for _, index := range slices.Sorted(maps.Keys(links)) {
+			at, err := linkDevice(links[index])
+			if errors.Is(err, fs.ErrNotExist) || err == nil && at != index {
+				continue // detached just now, or its device is gone
+			}
+			if !yield(index, err) || err != nil {
+				return
+			}
+		}
+		if err := t.findFilters(); err != nil {
+			yield(0, err)
+			return
+		}
+		for _, index := range slices.Sorted(maps.Keys(t.filtered)) {
+			if !yield(index, nil) {
+				return
+			}
 		}
 	}
-	err = t.findFilters()
-	return len(t.filtered) > 0, err
+}
+
+// isAttached says whether a device has the tap's program, of whichever process.
+func (t *tap) isAttached() (bool, error) {
+	for _, err := range t.devices() {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // leave detaches from all devices but those that are kept, by which hook.

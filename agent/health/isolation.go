@@ -184,6 +184,16 @@ func (m *Machine) compared(n *node, f family, since time.Time) bool {
 	return (n.watched || n.sampled) && !(n.fallen(f) && n.fellIn(f).Before(since.Add(-m.Expected())))
 }
 
+// fellIn is when the last of what makes it fallen in a family went down.
+func (n *node) fellIn(f family) time.Time {
+	f = n.teller(f)
+	own, pods := n.track[f.own()].down, n.track[f.pods()].down
+	if pods.After(own) {
+		return pods
+	}
+	return own
+}
+
 // hearing says whether a node was heard in a family since a moment, and of late, or is
 // silent: it fell, or did not answer as often as makes a suspicion. Who is not watched had
 // no turn lately, and is silent only if asked since.

@@ -164,16 +164,6 @@ func (n *node) fallen(f family) bool {
 	return down && !n.counts(f.own()) && !n.counts(f.pods())
 }
 
-// fellIn is when the last of what makes it fallen in a family went down.
-func (n *node) fellIn(f family) time.Time {
-	f = n.teller(f)
-	own, pods := n.track[f.own()].down, n.track[f.pods()].down
-	if pods.After(own) {
-		return pods
-	}
-	return own
-}
-
 // allDown reports whether all that ever answered is down, and something did.
 func (n *node) allDown() bool { return n.fallen(0) && n.fallen(1) }
 

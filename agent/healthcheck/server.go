@@ -35,9 +35,9 @@ type Server struct {
 	answers map[netip.AddrPort]answer
 	open    map[netip.AddrPort]*listener
 	// taken are the ports that others have, with when they are tried again.
-	taken map[netip.AddrPort]time.Time
-	seen  *loadbalancer.Snapshot
-	ledAt bool
+	taken  map[netip.AddrPort]time.Time
+	seen   *loadbalancer.Snapshot
+	wasLed bool
 }
 
 // listener is a port that is open. Its handler reads what was worked out last.
@@ -88,10 +88,10 @@ func (s *Server) Run(ctx context.Context) error {
 // follow works out what to answer, when that may be something else.
 func (s *Server) follow() {
 	now, led := s.balancer.Snapshot(), s.led()
-	if now == s.seen && led == s.ledAt {
+	if now == s.seen && led == s.wasLed {
 		return
 	}
-	s.seen, s.ledAt = now, led
+	s.seen, s.wasLed = now, led
 	s.answers = answersOf(s.node, now.All(), led)
 }
 

@@ -274,15 +274,20 @@ func TestSourceRemovedDirectoryDeletesNothing(t *testing.T) {
 	r.quiet()
 }
 
-func TestSourceRelistsWhatWatchingMissed(t *testing.T) {
-	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
-	if err := os.WriteFile(target, []byte(nodes("n1=a")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, dir, 50*time.Millisecond)
+// startLinked starts with a link, a.yaml, to a manifest elsewhere, where nobody watches.
+func startLinked(t *testing.T) (r *running, target string) {
+	t.Helper()
+	target = filepath.Join(t.TempDir(), "elsewhere")
+	r = start(t, t.TempDir(), 50*time.Millisecond)
 	r.receive()
-	r.must(os.Symlink(target, filepath.Join(dir, "a.yaml")))
+	r.must(os.WriteFile(target, []byte(nodes("n1=a")), 0o644))
+	r.must(os.Symlink(target, filepath.Join(r.dir, "a.yaml")))
 	r.want("n1=a")
+	return r, target
+}
+
+func TestSourceRelistsWhatWatchingMissed(t *testing.T) {
+	r, target := startLinked(t)
 	r.must(os.WriteFile(target, []byte(nodes("n1=b")), 0o644)) // no event here
 	r.want("n1=b")
 	if !r.last.Full {
@@ -293,14 +298,7 @@ func TestSourceRelistsWhatWatchingMissed(t *testing.T) {
 // A link that leads nowhere any more deletes nothing, and is reported until it leads
 // somewhere, or goes itself.
 func TestSourceDanglingLink(t *testing.T) {
-	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "elsewhere")
-	if err := os.WriteFile(target, []byte(nodes("n1=a")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, dir, 50*time.Millisecond)
-	r.receive()
-	r.must(os.Symlink(target, filepath.Join(dir, "a.yaml")))
-	r.want("n1=a")
+	r, target := startLinked(t)
 	r.must(os.Remove(target))
 	r.until("the link is reported, and its object stays", func(s source.Status) bool {
 		return len(s.Problems) == 1 && s.Problems[0].Place == "a.yaml" && strings.Contains(s.Problems[0].Reason, "leads to") && s.Objects == 1
@@ -310,7 +308,7 @@ func TestSourceDanglingLink(t *testing.T) {
 	r.want("n1=b")
 	r.until("nothing is reported", func(s source.Status) bool { return len(s.Problems) == 0 })
 	r.must(os.Remove(target))
-	r.must(os.Remove(filepath.Join(dir, "a.yaml")))
+	r.must(os.Remove(filepath.Join(r.dir, "a.yaml")))
 	r.want("")
 }
 
