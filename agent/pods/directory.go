@@ -126,54 +126,54 @@ func (d *directory) pass() error {
 	}
 	pods := maps.Clone(d.pods) // what was handed out is never changed
 	for uid := range found {
-		if !d.look(uid, pods) {
-			delete(found, uid) // it went since it was listed
-		}
+		d.look(uid, pods)
 	}
-	for uid := range pods {
-		if _, ok := found[uid]; !ok {
-			delete(pods, uid)
-		}
-	}
-	for uid := range d.read {
-		if _, ok := found[uid]; !ok {
-			delete(d.read, uid)
-			delete(d.bad, uid)
-		}
-	}
+	forget(pods, found)
+	forget(d.read, found)
+	forget(d.bad, found)
 	d.pods, d.known = pods, true
 	return nil
 }
 
-// look takes the file of a pod in, if it is another than before, and reports
-// whether there is one.
-func (d *directory) look(uid string, pods map[string]Pod) bool {
+// forget deletes who has no file.
+func forget[V any](of map[string]V, found map[string]struct{}) {
+	maps.DeleteFunc(of, func(uid string, _ V) bool { _, ok := found[uid]; return !ok })
+}
+
+// look takes the file of a pod in, if it is another than before. One that is there no
+// more was deleted since the files were listed, or the whole directory was moved away:
+// the next list tells.
+func (d *directory) look(uid string, pods map[string]Pod) {
 	path := filepath.Join(d.path, uid+suffix)
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false
+	if _, gone := os.Lstat(path); errors.Is(gone, fs.ErrNotExist) {
+		return
 	}
 	if err != nil {
-		d.bad[uid] = err
-		delete(d.read, uid)
-		return true
+		d.fail(uid, err)
+		return
 	}
 	v := version{size: info.Size(), modified: info.ModTime()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		v.inode = st.Ino
 	}
 	if d.read[uid] == v {
-		return true
+		return
 	}
-	d.read[uid] = v
 	p, err := readPod(path, uid)
 	if err != nil {
-		d.bad[uid] = err
-		return true
+		d.fail(uid, err)
+		return
 	}
+	d.read[uid] = v
 	delete(d.bad, uid)
 	pods[uid] = p
-	return true
+}
+
+// fail notes that a file could not be read: it is read again in the next pass.
+func (d *directory) fail(uid string, err error) {
+	delete(d.read, uid)
+	d.bad[uid] = err
 }
 
 // finding is what is known after a pass.

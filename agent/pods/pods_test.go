@@ -301,6 +301,34 @@ func TestHeardAgain(t *testing.T) {
 	w.until("the epoch moves", func() bool { return w.epoch.Load() == before+1 })
 }
 
+// TestMovedAwayWhileRead holds that a file which is not there any more ends nobody, nor
+// does a link to nowhere: that its directory no longer lists it does.
+func TestMovedAwayWhileRead(t *testing.T) {
+	w := newWorld(t)
+	w.put("a", "10.1.0.1")
+	d := newDirectory(w.dir, nil)
+	if err := d.pass(); err != nil {
+		t.Fatal(err)
+	}
+	w.rename(w.dir, w.dir+".old")
+	d.look("a", d.pods)
+	if _, ok := d.pods["a"]; !ok {
+		t.Error("its directory was moved after it was listed, and the pod ended")
+	}
+	w.mkdir()
+	if err := os.Symlink("nowhere", filepath.Join(w.dir, "a.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.pass(); err != nil || d.pods["a"].UID != "a" || d.bad["a"] == nil {
+		t.Errorf("a link to nowhere: %v, pods %v, bad %v", err, d.pods, d.bad)
+	}
+	w.remove("a")
+	w.put("b", "10.1.0.2")
+	if err := d.pass(); err != nil || len(d.pods) != 1 || len(d.bad) != 0 {
+		t.Errorf("deleted: %v, pods %v, bad %v", err, d.pods, d.bad)
+	}
+}
+
 // TestEither holds that the first source that is there is followed, from when it is, and
 // that before that what was known goes on and people are told.
 func TestEither(t *testing.T) {
