@@ -163,11 +163,12 @@ func (s *state) lead(p *port, want []Frontend) error {
 func (s *state) leadOne(p *port, f Frontend) error {
 	owner := s.owners[f]
 	if owner == p {
-		if err := s.promised(f, p.service, p.age); err != nil {
+		err := s.promised(f, p.service, p.age)
+		if err != nil { // since before it was claimed, or the kernel did not let it go
+			err = errors.Join(err, s.unlead(p, f))
 			s.await(f, claimant{p.service, p.age})
-			return err
 		}
-		return nil
+		return err
 	}
 	if err := s.take(p, f, owner); err != nil {
 		s.await(f, claimant{p.service, p.age})

@@ -237,3 +237,29 @@ func TestOldestGoesWithoutRatherThanAnother(t *testing.T) {
 	h.tell(false)
 	h.converge()
 }
+
+// TestOldestGoesWithoutAfterRestart holds the same of a younger service that had the
+// frontend when the agent ended, where the older one came while there was none.
+func TestOldestGoesWithoutAfterRestart(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.dwindle()
+	h.w.services[0][1].created = 1
+	h.tell(true)
+	h.converge()
+	h.strict = true
+	old := &h.w.services[0][3]
+	*old = h.w.services[0][0]
+	old.vips = []int{1}
+	h.start()
+	s := h.l.state.services
+	s.limit, s.free = s.next, fifo[uint32]{}
+	h.tell(true)
+	h.rest()
+	f := Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, false}
+	if number, err := h.k.frontend(f); err != nil || number != 0 || !h.failing(errNoNumber) {
+		t.Errorf("%v leads to service %d, %v; failures %v", f, number, err, h.l.queue.Failures())
+	}
+	old.defined = false
+	h.tell(false)
+	h.converge()
+}

@@ -23,10 +23,11 @@ func (s *state) owe(name clustermesh.ServiceName, d *desired) error {
 	c := claimant{name, d.age}
 	for _, f := range d.frontends {
 		owner := s.owners[f]
+		unclaimed := owner != nil && s.pinned[owner.number] == owner
 		switch {
-		case owner != nil && (s.pinned[owner.number] == owner || owner.service == name):
+		case owner != nil && !unclaimed && owner.service == name:
 			continue
-		case owner != nil && owner.age.Compare(d.age) < 0 && slices.Contains(owner.wants, f),
+		case owner != nil && !unclaimed && owner.age.Compare(d.age) < 0 && slices.Contains(owner.wants, f),
 			s.promised(f, name, d.age) != nil:
 			s.await(f, c) // its turn comes before that of younger ones
 			continue
@@ -36,7 +37,7 @@ func (s *state) owe(name clustermesh.ServiceName, d *desired) error {
 		}
 		s.owed[f] = c
 		s.note(f, name)
-		if owner == nil {
+		if owner == nil || unclaimed { // whoever claims that port gives it up
 			continue
 		}
 		if err := s.unlead(owner, f); err != nil {
