@@ -259,3 +259,30 @@ func TestRewoundWriterWritesNothing(t *testing.T) {
 	flush(t, w)
 	l.Resign()
 }
+
+// A store that is back is not fresh to a reader before that has what it missed.
+func TestFreshWithWhatWasMissed(t *testing.T) {
+	_, c, wire, r := wired(t)
+	e := epochOf(t, c)
+	etcdtest.Put(t, c, "t/a/1", "x", "t/a/2", "y", "t/synced/a", e+"/1")
+	r.until("a/1=x a/2=y +a")
+	for i := range 5 {
+		wire.Cut()
+		r.untilStale(true)
+		value := fmt.Sprint(i)
+		etcdtest.Put(t, c, "t/a/1", value)
+		etcdtest.Put(t, c, "elsewhere", value)
+		wire.Mend()
+		r.untilStale(false)
+		if got, want := r.picture(), "a/1="+value+" a/2=y +a"; got != want {
+			t.Errorf("fresh at revision %d with %s, want %s", r.last.Revision, got, want)
+		}
+		r.until("a/1=" + value + " a/2=y +a")
+	}
+	// Nothing of the table was missed, and the store went on elsewhere.
+	wire.Cut()
+	r.untilStale(true)
+	etcdtest.Put(t, c, "elsewhere", "more")
+	wire.Mend()
+	r.untilStale(false)
+}

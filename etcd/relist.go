@@ -35,15 +35,15 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 }
 
 // check asks the store, after the watches are in place, whether it is still
-// the one that the tracker knows. A table that was just listed and is empty
-// has nothing to prove it by.
-func (w *watcher[T]) check(ctx context.Context, listed bool) error {
+// the one that the tracker knows, and returns its revision then. A table that was just
+// listed and is empty has nothing to prove it by.
+func (w *watcher[T]) check(ctx context.Context, listed bool) (head int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	key, at := w.tracker.ask()
 	a, err := w.client.prove(ctx, w.table.epochKey(), key, at)
 	if err != nil {
-		return fmt.Errorf("checking %s: %w", w.table.Prefix, err)
+		return 0, fmt.Errorf("checking %s: %w", w.table.Prefix, err)
 	}
 	if w.table.EpochKey == "" {
 		a.epoch = ""
@@ -51,11 +51,11 @@ func (w *watcher[T]) check(ctx context.Context, listed bool) error {
 	switch v := w.tracker.compare(a); {
 	case v == other:
 		w.broken = true
-		return errNotContinue
+		return 0, errNotContinue
 	case v == unproven && !(listed && key == ""):
-		return errNotContinue
+		return 0, errNotContinue
 	}
-	return nil
+	return a.revision, nil
 }
 
 // refill lists what a marker vouches for, as of the tracker's revision.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -52,6 +53,25 @@ func (c *Client) watch(ctx context.Context, prefix, end, epochKey string, after 
 		}
 	}
 	return s, s.created(len(requests))
+}
+
+// askAgain is the time between two questions of how far a stream is. What a stream missed
+// is sent within 100 ms, or ever more of it.
+const askAgain = 20 * time.Millisecond
+
+// askProgress asks how far the stream is until ctx ends: a store answers only while it
+// has sent all that a stream missed. Nothing else may be sent meanwhile.
+func (s *stream) askProgress(ctx context.Context) {
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
+	ask := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+	for s.Send(ask) == nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // created waits for the confirmation of n watches.

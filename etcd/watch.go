@@ -106,11 +106,21 @@ func (w *watcher[T]) follow(ctx context.Context) error {
 	}
 	// The stream is in place, so whatever happens to the store from now on
 	// ends it; what happened before shows now.
-	if err := w.check(ctx, listed); err != nil {
+	head, err := w.check(ctx, listed)
+	if err != nil {
 		return err
 	}
-	w.connected(ctx)
+	w.failures = 0
+	asking, caughtUp := context.WithCancel(ctx)
+	defer caughtUp()
+	if w.behind(head) {
+		go s.askProgress(asking)
+	}
 	for {
+		if !w.behind(head) {
+			caughtUp()
+			w.connected(ctx)
+		}
 		resp, err := s.receive()
 		if err != nil {
 			return err
@@ -119,6 +129,13 @@ func (w *watcher[T]) follow(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// behind reports whether a reader that was told that the store is out of reach does not
+// have all yet that the store had at a revision. What it missed comes after the stream
+// is in place, and it is not to take its table for fresh before that.
+func (w *watcher[T]) behind(head int64) bool {
+	return !w.stale.IsZero() && w.tracker.at.revision < head
 }
 
 // take applies one response, and lists the tables that it made visible.
@@ -165,7 +182,6 @@ func (w *watcher[T]) publish(ctx context.Context) {
 }
 
 func (w *watcher[T]) connected(ctx context.Context) {
-	w.failures = 0
 	if w.stale.IsZero() {
 		return
 	}
