@@ -108,7 +108,7 @@ func samples() map[string]Object {
 				{Service: ServiceName{"ops", "cart"}, Since: at(1700000061, 0)},
 			},
 		},
-		"tombolo/v1/export/lease":   &Lease{Holder: "n1.example"},
+		"tombolo/v1/export/lease":   &Lease{Holder: "n1.example", Reign: 7},
 		"tombolo/v1/private/origin": &Origin{UID: "7c1"},
 		"tombolo/v1/private/seal":   &Seal{Seed: bytes.Repeat([]byte{9}, 32)},
 		"tombolo/v1/private/gossip": &Keyring{

@@ -8,6 +8,10 @@ import "slices"
 type Lease struct {
 	// Holder is the name of the node that the API server runs on.
 	Holder string
+	// Reign is the term of etcd's own leader in which the holder last wrote it: etcd lets
+	// leases begin anew when it restarts, also those of the dead, and then has another.
+	// Zero is one of an older version.
+	Reign uint64
 }
 
 func (l *Lease) check(c *checker) { c.subdomain("holder", l.Holder) }

@@ -67,7 +67,9 @@ func readCluster(c *checker, m *meshpb.Cluster) *Cluster {
 	}
 }
 
-func readLease(_ *checker, m *meshpb.Lease) *Lease { return &Lease{Holder: m.GetHolder()} }
+func readLease(_ *checker, m *meshpb.Lease) *Lease {
+	return &Lease{Holder: m.GetHolder(), Reign: m.GetReign()}
+}
 
 func readOrigin(_ *checker, m *meshpb.Origin) *Origin { return &Origin{UID: m.GetUid()} }
 

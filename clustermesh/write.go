@@ -64,7 +64,7 @@ func writeCluster(c *Cluster) *meshpb.Cluster {
 	}
 }
 
-func (l *Lease) message() proto.Message { return &meshpb.Lease{Holder: l.Holder} }
+func (l *Lease) message() proto.Message { return &meshpb.Lease{Holder: l.Holder, Reign: l.Reign} }
 
 func (o *Origin) message() proto.Message { return &meshpb.Origin{Uid: o.UID} }
 

@@ -11,6 +11,7 @@ type update[T any] struct {
 	events   []Event[T]
 	revision int64
 	epoch    string
+	reign    uint64
 	stale    time.Time
 	err      error
 }
@@ -72,7 +73,7 @@ func (p *pending[T]) next() *pending[T] {
 
 func (p *pending[T]) merge(u update[T]) {
 	p.due = p.due || !p.told || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
-	p.last = Batch[T]{Revision: u.revision, Epoch: u.epoch, Stale: u.stale, Err: u.err}
+	p.last = Batch[T]{Revision: u.revision, Epoch: u.epoch, Reign: u.reign, Stale: u.stale, Err: u.err}
 	for _, e := range u.events {
 		p.add(e)
 	}

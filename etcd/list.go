@@ -23,6 +23,8 @@ var errCompacted = errors.New("revision is not in the store's history")
 // page is a part of a listing.
 type page struct {
 	head header
+	// reign is the term of the store's leader.
+	reign uint64
 	// also is the key that was asked for beside the first page.
 	also *mvccpb.KeyValue
 	kvs  []*mvccpb.KeyValue
@@ -111,7 +113,7 @@ func (c *Client) page(ctx context.Context, s span) (p page, more bool) {
 		return page{err: historical(err)}, false
 	}
 	r := resp.Responses[0].GetResponseRange()
-	p = page{head: headerOf(resp.Header), kvs: r.Kvs}
+	p = page{head: headerOf(resp.Header), reign: resp.Header.GetRaftTerm(), kvs: r.Kvs}
 	if s.also != "" {
 		if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
 			p.also = kvs[0]
@@ -125,6 +127,8 @@ func (c *Client) page(ctx context.Context, s span) (p page, more bool) {
 type answer struct {
 	header
 	epoch string
+	// reign is the term of the store's leader.
+	reign uint64
 	// witness is the key that was asked for as it was at that revision, nil when
 	// it was not there; known says whether that revision could be read.
 	witness *KV
@@ -145,7 +149,7 @@ func (c *Client) prove(ctx context.Context, epochKey, key string, at int64) (a a
 	if err != nil {
 		return answer{}, err
 	}
-	a = answer{header: headerOf(resp.Header), known: len(ops) > 1}
+	a = answer{header: headerOf(resp.Header), reign: resp.Header.GetRaftTerm(), known: len(ops) > 1}
 	if kv := first(resp.Responses[0]); kv != nil {
 		a.epoch = string(kv.Value)
 	}

@@ -18,6 +18,7 @@ func (w *watcher[T]) relist(ctx context.Context) error {
 		}
 		if first {
 			first = false
+			w.reign = p.reign
 			w.tracker.begin(p.head, string(p.also.GetValue()), w.broken)
 			w.broken = false
 		}
@@ -55,6 +56,7 @@ func (w *watcher[T]) check(ctx context.Context, listed bool) (head int64, err er
 	case v == unproven && !(listed && key == ""):
 		return 0, errNotContinue
 	}
+	w.reign = a.reign
 	return a.revision, nil
 }
 

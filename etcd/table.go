@@ -92,6 +92,10 @@ type Batch[T any] struct {
 	Revision int64
 	// Epoch is the store's, empty while it has none.
 	Epoch string
+	// Reign is the term of the store's own leader when the store was listed, or heard
+	// again. A restart begins another: leases that a store has from before it live
+	// longer than those who held them.
+	Reign uint64
 	// Stale is since when the store is out of reach, zero while it is not; Err
 	// says why.
 	Stale time.Time

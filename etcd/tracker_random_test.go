@@ -230,7 +230,7 @@ func (s *sim) connect() {
 			w = &kv
 		}
 	}
-	v := s.tr.compare(answer{h, s.store.epochAt(at), w, known})
+	v := s.tr.compare(answer{header: h, epoch: s.store.epochAt(at), witness: w, known: known})
 	s.note("compared at %d, known to %d: %v", at, from, v)
 	if v == same {
 		s.connected, s.sent, s.epochSent = true, from, from

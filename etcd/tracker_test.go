@@ -275,7 +275,7 @@ func TestCompare(t *testing.T) {
 		{"the witness elsewhere", header{1, 99}, "E", kv("y", 6), true, other},
 		{"the witness changed", header{1, 99}, "E", kv("z", 7), true, other},
 	} {
-		if got := tr.compare(answer{c.h, c.epoch, c.w, c.known}); got != c.want {
+		if got := tr.compare(answer{header: c.h, epoch: c.epoch, witness: c.w, known: c.known}); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -286,10 +286,10 @@ func TestCompare(t *testing.T) {
 	if key, revision := tr.ask(); key != "a/2" || revision != 7 {
 		t.Errorf("after the witness was deleted it asks for %s at %d", key, revision)
 	}
-	if got := tr.compare(answer{header{1, 10}, "E", kv("y", 7), true}); got != unproven {
+	if got := tr.compare(answer{header: header{1, 10}, epoch: "E", witness: kv("y", 7), known: true}); got != unproven {
 		t.Errorf("after a deletion: %v, want %v", got, unproven)
 	}
-	if got := tr.compare(answer{header{1, 10}, "E", nil, true}); got != other {
+	if got := tr.compare(answer{header: header{1, 10}, epoch: "E", witness: nil, known: true}); got != other {
 		t.Errorf("after a deletion, without the witness: %v, want %v", got, other)
 	}
 }

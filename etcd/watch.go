@@ -54,6 +54,8 @@ type watcher[T any] struct {
 	// list: the table has to be listed before it can be watched; broken: the
 	// store is known not to be the one that was read before.
 	list, broken bool
+	// reign is the term of the store's leader.
+	reign uint64
 	// stale is since when the store is out of reach, and err why.
 	stale time.Time
 	err   error
@@ -176,7 +178,7 @@ func (w *watcher[T]) publish(ctx context.Context) {
 		}
 	}
 	select {
-	case w.updates <- update[T]{events, w.tracker.at.revision, w.tracker.epoch, w.stale, w.err}:
+	case w.updates <- update[T]{events, w.tracker.at.revision, w.tracker.epoch, w.reign, w.stale, w.err}:
 	case <-ctx.Done():
 	}
 }

@@ -356,7 +356,7 @@ func TestStatusesAreTold(t *testing.T) {
 	l.catalog.apply(<-updates)
 	cancel()
 	<-done
-	l.turn = &turn{lead.Fence, lead.Lost(), func() {}}
+	l.turn = &turn{fence: lead.Fence, lost: lead.Lost(), giveUp: func() {}}
 	if err := l.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}

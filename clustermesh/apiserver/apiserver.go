@@ -152,6 +152,10 @@ type turn struct {
 	lost  <-chan struct{}
 	// giveUp ends the term, so that another can lead at once.
 	giveUp context.CancelFunc
+	// reign is that of the store in which our lease was renewed last, and reigns has
+	// the next.
+	reigns <-chan uint64
+	reign  uint64
 }
 
 // campaign stands for election again and again. The role is claimed on this
@@ -178,7 +182,7 @@ func serve(ctx context.Context, lead *election.Leader, out chan<- turn) {
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	select {
-	case out <- turn{lead.Fence, lead.Lost(), giveUp}:
+	case out <- turn{fence: lead.Fence, lost: lead.Lost(), giveUp: giveUp, reigns: lead.Reigns(), reign: <-lead.Reigns()}:
 	case <-lead.Lost():
 		return
 	case <-ctx.Done():

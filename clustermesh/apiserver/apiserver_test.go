@@ -296,6 +296,39 @@ func TestLease(t *testing.T) {
 	r.wants("what it vouched for stays", nodeKeys(0, 3)...)
 }
 
+// A store that restarts lets leases begin anew; who lives says so in the new reign.
+func TestLeaseAfterRestart(t *testing.T) {
+	r := newRig(t)
+	r.write("nodes.yaml", nodesYAML(0, 2))
+	r.serve("n1")
+	client := r.store.Dial()
+	reign := func() uint64 {
+		o, err := clustermesh.DecodeAt(clustermesh.Root+leaseKey, r.have[leaseKey])
+		if len(r.have[leaseKey]) == 0 || err != nil {
+			return 0
+		}
+		return o.(*clustermesh.Lease).Reign
+	}
+	stores := func() uint64 {
+		resp, err := client.Raw().Get(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Header.RaftTerm
+	}
+	r.until("it is held", func() bool { return reign() > 0 })
+	first := stores()
+	if reign() != first {
+		t.Errorf("held in reign %d, want %d", reign(), first)
+	}
+	r.store.Stop()
+	r.store.Start()
+	r.until("it is held in the next", func() bool { return reign() > first })
+	if got, want := reign(), stores(); got != want {
+		t.Errorf("held in reign %d, want %d", got, want)
+	}
+}
+
 const leaseKey = "export/lease"
 
 // A process that was killed leaves its election key; the next one on its node

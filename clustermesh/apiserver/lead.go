@@ -83,13 +83,13 @@ func (l *loop) write(ctx context.Context) error {
 
 // hold takes the cluster's lease, once all that the source has is stored, and of no
 // mirror that is stale that it is synced: from then on the readers of the store may take
-// it for up to date. It goes with our lead.
+// it for up to date. It goes with our lead, and is written again when the store restarted.
 func (l *loop) hold(ctx context.Context) error {
 	t := l.term
-	if t == nil || t.held || t.writer.Staged() > 0 || !l.catalog.synced() || !l.mirroring.settled() {
+	if t == nil || t.held && t.reign == l.turn.reign || t.writer.Staged() > 0 || !l.catalog.synced() || !l.mirroring.settled() {
 		return nil
 	}
-	lease := &clustermesh.Lease{Holder: l.server.config.Node}
+	lease := &clustermesh.Lease{Holder: l.server.config.Node, Reign: l.turn.reign}
 	value, err := clustermesh.Encode(lease)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (l *loop) hold(ctx context.Context) error {
 	if err := etcd.Hold(ctx, l.client, l.turn.fence, clustermesh.KeyOf(clustermesh.Export, lease).String(), value); err != nil {
 		return err
 	}
-	t.held = true
+	t.held, t.reign = true, lease.Reign
 	return nil
 }
 

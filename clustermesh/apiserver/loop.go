@@ -104,6 +104,8 @@ func (l *loop) run(ctx context.Context) error {
 			err = l.count(b)
 		case t := <-l.turns:
 			l.turn, l.retry = &t, time.Time{}
+		case r := <-l.reigns():
+			l.turn.reign = r
 		case <-l.lost():
 			l.depose("its lease is lost")
 		case <-l.mirroring.changed(): // for the status, and to hold the lease
@@ -129,6 +131,13 @@ func (l *loop) lost() <-chan struct{} {
 		return nil
 	}
 	return l.turn.lost
+}
+
+func (l *loop) reigns() <-chan uint64 {
+	if l.turn == nil {
+		return nil
+	}
+	return l.turn.reigns
 }
 
 // tick does what is due by time alone.

@@ -55,8 +55,9 @@ type term struct {
 	importsLost bool
 	// remote: the endpoints of other clusters were counted.
 	remote bool
-	// held: we have the cluster's lease.
-	held bool
+	// held: we have the cluster's lease, written in that reign of the store.
+	held  bool
+	reign uint64
 	// invalid is what cannot be stored, or was found stored, as it is, and why.
 	invalid map[string]error
 	// unmarked are the markers that this term has not staged yet, census counts

@@ -486,7 +486,10 @@ func (x *Cluster) GetSeal() []byte {
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node that the API server runs on.
-	Holder        string `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	Holder string `protobuf:"bytes,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	// The term of etcd's own leader in which the holder was last known to live; zero is
+	// unknown. A lease from before etcd restarted outlives who held it.
+	Reign         uint64 `protobuf:"varint,2,opt,name=reign,proto3" json:"reign,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +529,13 @@ func (x *Lease) GetHolder() string {
 		return x.Holder
 	}
 	return ""
+}
+
+func (x *Lease) GetReign() uint64 {
+	if x != nil {
+		return x.Reign
+	}
+	return 0
 }
 
 // Origin names the store of the Kubernetes API of which the cluster's objects are.
@@ -3583,9 +3593,10 @@ const file_clustermesh_proto_rawDesc = "" +
 	"\rservice_cidrs\x18\x05 \x03(\v2\x1e.tombolo.clustermesh.v1.PrefixR\fserviceCidrs\x12\"\n" +
 	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x14\n" +
 	"\x05peers\x18\a \x03(\tR\x05peers\x12\x12\n" +
-	"\x04seal\x18\b \x01(\fR\x04seal\"\x1f\n" +
+	"\x04seal\x18\b \x01(\fR\x04seal\"5\n" +
 	"\x05Lease\x12\x16\n" +
-	"\x06holder\x18\x01 \x01(\tR\x06holder\"\x1a\n" +
+	"\x06holder\x18\x01 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05reign\x18\x02 \x01(\x04R\x05reign\"\x1a\n" +
 	"\x06Origin\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\"\x1a\n" +
 	"\x04Seal\x12\x12\n" +

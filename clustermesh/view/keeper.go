@@ -22,8 +22,12 @@ var (
 type Keeper struct {
 	// tells: the cluster has a lease while its objects are kept; held: somebody has it.
 	tells, held bool
+	// reign is in which of the store's reigns it was written.
+	reign uint64
 	// since is since when nobody has; zero while somebody does, or none is told.
 	since time.Time
+	// away is since when the store was out of reach, as of the last batch.
+	away time.Time
 }
 
 // Follow takes a batch in that arrived at now, and makes it stale while nobody keeps
@@ -36,13 +40,20 @@ func (k *Keeper) Follow(b *Batch, now time.Time) {
 				k.tells = c.HasLease()
 			}
 		case leaseKey:
-			k.held = e.Op != etcd.Delete // one of a younger version is one, too
+			k.held, k.reign = e.Op != etcd.Delete, 0 // one of a younger version is one, too
+			if l, ok := e.Value.(*clustermesh.Lease); ok {
+				k.reign = l.Reign
+			}
 		}
 	}
+	away := k.away
+	k.away = b.Stale
 	switch {
-	case !k.tells || k.held:
+	case !k.tells || k.held && !k.outlived(b.Reign):
 		k.since = time.Time{}
 		return
+	case k.since.IsZero() && !away.IsZero():
+		k.since = away
 	case k.since.IsZero():
 		k.since = now
 	}
@@ -52,3 +63,7 @@ func (k *Keeper) Follow(b *Batch, now time.Time) {
 		b.Stale = k.since
 	}
 }
+
+// outlived reports whether the lease may have outlived who held it: it is from before the
+// store restarted, and who lives writes it again then. One of an older version does not.
+func (k *Keeper) outlived(reign uint64) bool { return k.reign != 0 && k.reign < reign }

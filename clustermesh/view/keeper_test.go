@@ -13,7 +13,8 @@ import (
 
 // What happens in a second, by words: told and untold are a cluster that has a lease
 // while it is kept, and one of an older version; held, gone and odd are the lease; away is
-// the store out of reach, since that second or an earlier one.
+// the store out of reach, since that second or an earlier one; held@ and reign@ are of a
+// reign of the store.
 func TestKeeper(t *testing.T) {
 	for _, c := range []struct{ seconds, stale string }{
 		{"- told,held - -", "- - - -"},
@@ -27,6 +28,13 @@ func TestKeeper(t *testing.T) {
 		{"told,held gone away=2", "- 1 1?"},  // stale for longer than out of reach
 		{"told,held away=1 gone,away=1", "- 1? 1?"},
 		{"held told", "- -"},
+		{"told,held@1,reign@1 away=1,reign@1 reign@1", "- 1? -"},                            // the same reign: it would be gone
+		{"told,held@1,reign@1 away=1,reign@1 reign@2 reign@2,gone", "- 1? 1 1"},             // a dead one's, in a store that restarted
+		{"told,held@1,reign@1 away=1,reign@1 away=1,reign@2 reign@2 held@2", "- 1? 1? 1 -"}, // of one who lives
+		{"told,held@1,reign@1 away=1,reign@1 held@1,away=1,reign@2 reign@2", "- 1? 1? 1"},   // what was missed is from before
+		{"told,held@1,reign@2 reign@2 held@2,reign@2", "0 0 -"},                             // seen first after a restart
+		{"told,held@1,reign@1 held@2,reign@1", "- -"},                                       // another leads, and nobody was away
+		{"told,held,reign@1 away=1,reign@1 reign@2", "- 1? -"},                              // an older version does not say
 	} {
 		t.Run(c.seconds, func(t *testing.T) {
 			var k Keeper
@@ -66,8 +74,16 @@ func keeperBatch(words string) (b Batch) {
 		case "-":
 		default:
 			var n int
-			fmt.Sscanf(w, "away=%d", &n)
-			b.Stale, b.Err = second(n), errAway
+			switch what, number, _ := strings.Cut(strings.Replace(w, "=", "@", 1), "@"); what {
+			case "held":
+				fmt.Sscan(number, &n)
+				add(etcd.Put, leaseKey, &clustermesh.Lease{Holder: "n1", Reign: uint64(n)})
+			case "reign":
+				fmt.Sscan(number, &b.Reign)
+			case "away":
+				fmt.Sscan(number, &n)
+				b.Stale, b.Err = second(n), errAway
+			}
 		}
 	}
 	return b

@@ -2,8 +2,11 @@ package view
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/etcd"
@@ -156,4 +159,57 @@ func TestNamesAreShared(t *testing.T) {
 	if a.Endpoints[0].Node != "same" || b.Endpoints[0].Node != "same" {
 		t.Error("names were changed")
 	}
+}
+
+// A store that restarts lets the lease of a dead leader begin anew: that vouches for
+// nothing until somebody who lives writes it in the store's new reign.
+func TestWatchAfterRestart(t *testing.T) {
+	s := etcdtest.New(t)
+	s.Stop()
+	s.Config.Dir = t.TempDir()
+	s.Start()
+	c := s.Dial()
+	// Nobody keeps this lease alive, and it outlives the test.
+	l, err := c.Raw().Grant(t.Context(), 600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(reign uint64) uint64 {
+		value, err := clustermesh.Encode(&clustermesh.Lease{Holder: "n1", Reign: reign})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.Raw().Put(t.Context(), leaseKey, string(value), clientv3.WithLease(l.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Header.RaftTerm
+	}
+	first := hold(l.ResponseHeader.RaftTerm)
+	value, err := clustermesh.Encode(&clustermesh.Cluster{Name: "east", ID: 1, Capabilities: []string{clustermesh.CapabilityLease}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcdtest.Put(t, c, clusterKey, string(value))
+	r := read(t, c)
+	fresh := func() bool { stale, _ := r.view.Stale(); return stale.IsZero() }
+	r.until("it is kept", func() bool { return r.view.Self() != nil && fresh() })
+	s.Stop()
+	r.until("the store is away", func() bool { return !fresh() })
+	s.Start()
+	r.until("the store is back, and nobody keeps it", func() bool {
+		_, err := r.view.Stale()
+		if fresh() {
+			t.Fatal("a dead leader's lease passes for freshness")
+		}
+		return errors.Is(err, ErrUnkept)
+	})
+	resp, err := c.Raw().Get(t.Context(), leaseKey)
+	if err != nil || len(resp.Kvs) == 0 {
+		t.Fatalf("the lease is gone, which this is not about: %v", err)
+	}
+	if second := hold(resp.Header.RaftTerm); second <= first {
+		t.Fatalf("the store's reigns are %d and %d", first, second)
+	}
+	r.until("it is kept again", fresh)
 }

@@ -136,6 +136,11 @@ func await(ctx context.Context, c *etcd.Client, prefix string, own etcd.Fence, l
 // Lost is closed when the lease of this term is, or may be, gone.
 func (l *Leader) Lost() <-chan struct{} { return l.lease.lost }
 
+// Reigns receives the term of the store's own leader, now and whenever our lease was
+// renewed in a later one: what hangs on it and names an earlier one may be taken for a
+// dead process's.
+func (l *Leader) Reigns() <-chan uint64 { return l.lease.reigns }
+
 // Resign ends the term, so that another can lead at once.
 func (l *Leader) Resign() { l.lease.end() }
 

@@ -28,6 +28,8 @@ type lease struct {
 	back chan struct{}
 	// revision is the store's, as far as it is known.
 	revision atomic.Int64
+	// reigns has the term of the store's own leader when that is another.
+	reigns chan uint64
 }
 
 // grant asks for a lease and keeps it alive, beyond the end of ctx.
@@ -37,21 +39,30 @@ func grant(ctx context.Context, c *etcd.Client, ttl time.Duration) (*lease, erro
 		return nil, fmt.Errorf("asking for a lease: %w", err)
 	}
 	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &lease{client: c.Raw(), id: resp.ID, cancel: cancel, lost: make(chan struct{}), back: make(chan struct{})}
+	l := &lease{client: c.Raw(), id: resp.ID, cancel: cancel, lost: make(chan struct{}), back: make(chan struct{}), reigns: make(chan uint64, 1)}
 	alive, err := c.Raw().KeepAlive(keep, l.id)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("keeping a lease: %w", err)
 	}
 	l.revision.Store(resp.ResponseHeader.GetRevision())
-	go l.follow(alive)
+	l.reigns <- resp.ResponseHeader.GetRaftTerm()
+	go l.follow(alive, resp.ResponseHeader.GetRaftTerm())
 	return l, nil
 }
 
 // follow watches the lease's confirmations until there are no more.
-func (l *lease) follow(alive <-chan *clientv3.LeaseKeepAliveResponse) {
+func (l *lease) follow(alive <-chan *clientv3.LeaseKeepAliveResponse, reign uint64) {
 	defer close(l.lost)
 	for resp := range alive {
+		if r := resp.ResponseHeader.GetRaftTerm(); r > reign {
+			reign = r
+			select {
+			case <-l.reigns: // nobody looked, and it is old
+			default:
+			}
+			l.reigns <- r
+		}
 		if resp.ResponseHeader.GetRevision() < l.revision.Load() {
 			close(l.back)
 			break
