@@ -41,7 +41,8 @@ type Deps struct {
 	// Balanced is what this node balances.
 	Balanced func() *loadbalancer.Snapshot
 	Balancer interface {
-		SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string) error
+		// SetWithdrawn says which pods of a cluster are withdrawn, as of so many batches.
+		SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string, taken uint64) error
 	}
 	Judge interface {
 		Confirm(ctx context.Context, who health.Name, life health.Life) error
@@ -266,7 +267,7 @@ func (c *Census) withdraw(ctx context.Context, name string) {
 	if c.recalled {
 		c.spare(gone)
 	}
-	_ = c.deps.Balancer.SetWithdrawn(ctx, name, gone) // only ctx ends it
+	_ = c.deps.Balancer.SetWithdrawn(ctx, name, gone, c.view.Taken()) // only ctx ends it
 }
 
 // maxTold bounds how many pods of one answer have an event of their own.

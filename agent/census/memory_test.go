@@ -21,7 +21,7 @@ type orders struct {
 	confirmed []health.Name
 }
 
-func (o *orders) SetWithdrawn(_ context.Context, _ string, pods map[global.Pod]string) error {
+func (o *orders) SetWithdrawn(_ context.Context, _ string, pods map[global.Pod]string, _ uint64) error {
 	o.withdrawn = pods
 	return nil
 }

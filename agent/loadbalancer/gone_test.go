@@ -133,7 +133,7 @@ func TestUnlistedWhileNobodyLooked(t *testing.T) {
 func TestWithdrawnIsEnded(t *testing.T) {
 	d := newDeparture(t)
 	pod := global.Pod{Cluster: "west", Address: d.who.address.Addr()}
-	d.l.withdraw(withdrawal{"west", map[global.Pod]string{pod: "its node"}})
+	d.l.withdraw(withdrawal{cluster: "west", pods: map[global.Pod]string{pod: "its node"}})
 	d.expect("withdrawn", 0, true, Ended, 1)
 	d.expect("its connections were ended", lingers, false, 0, 1)
 }

@@ -96,6 +96,8 @@ type LoadBalancer struct {
 	// withdrawn are pods that ended, says their node; never changed once it was
 	// handed out.
 	withdrawn map[global.Pod]string
+	// early are the last withdrawals of clusters that go by batches not taken in yet.
+	early map[string]withdrawal
 	// leaving are the services with backends that are gone, and when something of
 	// that changes; ended is set when the connections of some came to be ended.
 	leaving map[clustermesh.ServiceName]time.Time
@@ -143,6 +145,7 @@ func New(c Config, t Target, log *slog.Logger) *LoadBalancer {
 		starving:    map[key]struct{}{},
 		report:      newReport(),
 		held:        map[nodeName]Health{},
+		early:       map[string]withdrawal{},
 		leaving:     map[clustermesh.ServiceName]time.Time{},
 		touched:     map[nodeName]struct{}{},
 		stirred:     map[global.Pod]struct{}{},
@@ -229,6 +232,7 @@ func (l *LoadBalancer) take(b view.Batch) {
 	}
 	l.parted.due = l.parted.due || len(c.Services)+len(c.Clusters)+len(c.Peers) > 0
 	l.report.dirty = true
+	l.withdrawLate()
 }
 
 // settle brings every key that is due to what it should be.

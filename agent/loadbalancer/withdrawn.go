@@ -12,25 +12,39 @@ import (
 type withdrawal struct {
 	cluster string
 	pods    map[global.Pod]string
+	// taken is how many batches of the mesh that goes by.
+	taken uint64
 }
 
 // SetWithdrawn says which pods of a cluster ended, and on whose word, as their own
 // nodes say while the cluster's mirror is stale; what was said of the cluster before is
 // forgotten. They leave the tables whatever else there is, and their
-// connections are ended: their addresses may be others' by now. It returns when Run has it, or ctx is
-// done.
-func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string) error {
+// connections are ended: their addresses may be others' by now. Who is named no longer is
+// back once as many batches of the mesh were taken in as whoever says so had taken: one of
+// them may be why. It returns when Run has it, or ctx is done.
+func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods map[global.Pod]string, taken uint64) error {
 	select {
-	case l.withdrawals <- withdrawal{cluster, maps.Clone(pods)}:
+	case l.withdrawals <- withdrawal{cluster, maps.Clone(pods), taken}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// withdraw takes a withdrawal in.
+// withdraw takes a withdrawal in. One that goes by batches that still wait takes nobody
+// back before them.
 func (l *LoadBalancer) withdraw(w withdrawal) {
 	before := l.withdrawn
+	delete(l.early, w.cluster)
+	if w.taken > l.view.Taken() {
+		l.early[w.cluster] = w
+		w.pods = maps.Clone(w.pods)
+		for p, reason := range before {
+			if _, again := w.pods[p]; !again && p.Cluster == w.cluster {
+				w.pods[p] = reason
+			}
+		}
+	}
 	l.withdrawn = map[global.Pod]string{} // never changed once it was handed out
 	maps.Copy(l.withdrawn, w.pods)
 	for p, reason := range before {
@@ -44,6 +58,15 @@ func (l *LoadBalancer) withdraw(w withdrawal) {
 	l.heard++
 	l.stir(before, l.withdrawn)
 	l.stir(l.withdrawn, before)
+}
+
+// withdrawLate takes the withdrawals in whose batches have come.
+func (l *LoadBalancer) withdrawLate() {
+	for _, w := range l.early {
+		if w.taken <= l.view.Taken() {
+			l.withdraw(w)
+		}
+	}
 }
 
 // endFound ends the backends that were found in the maps at addresses of pods that

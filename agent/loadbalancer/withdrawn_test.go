@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tombolo.io/tombolo/clustermesh/global"
+	"tombolo.io/tombolo/clustermesh/view"
 )
 
 // TestWithdrawnPodsAreEnded holds that a pod that ended, says its node, leaves
@@ -29,7 +30,7 @@ func TestWithdrawnPodsAreEnded(t *testing.T) {
 		return false
 	}
 	say := func(cluster string, pods ...global.Pod) {
-		w := withdrawal{cluster, map[global.Pod]string{}}
+		w := withdrawal{cluster: cluster, pods: map[global.Pod]string{}}
 		for _, p := range pods {
 			w.pods[p] = "it ended"
 		}
@@ -91,12 +92,12 @@ func TestWithdrawnFromMemory(t *testing.T) {
 	woken := 0
 	h.start()
 	h.l.config.Down = func() { woken++ }
-	h.l.withdraw(withdrawal{"west", map[global.Pod]string{{Cluster: "west", Address: address, UID: "u"}: "it ended"}})
+	h.l.withdraw(withdrawal{cluster: "west", pods: map[global.Pod]string{{Cluster: "west", Address: address, UID: "u"}: "it ended"}})
 	h.drain(3)
 	if got := standings(); got[Ended] != n || len(got) != 1 || woken == 0 {
 		t.Errorf("%v, want %d ended; told %d times", got, n, woken)
 	}
-	h.l.withdraw(withdrawal{"west", nil})
+	h.l.withdraw(withdrawal{cluster: "west"})
 	h.drain(3)
 	if got := standings(); got[Ended] != n {
 		t.Errorf("taken back before the store rules: %v", got)
@@ -112,5 +113,51 @@ func TestWithdrawnFromMemory(t *testing.T) {
 	h.converge()
 	if after := h.selects(); !maps.Equal(before, after) {
 		t.Errorf("the store rules:\n got %v\nwant %v", after, before)
+	}
+}
+
+// TestWithdrawnUntilTheBatch holds that who is withdrawn no longer, because of what a
+// batch says, is not used before the load balancer has that batch.
+func TestWithdrawnUntilTheBatch(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.half(false, -1)
+	h.tell(true)
+	h.converge()
+	one, other := endpointAddr(1, 2, 2, false), endpointAddr(1, 2, 3, false)
+	withdrawn := func() string {
+		names := ""
+		for _, a := range []netip.Addr{one, other} {
+			if _, gone := h.l.withdrawn[global.Pod{Cluster: "west", Address: a}]; gone {
+				names += a.String() + " "
+			}
+		}
+		return names
+	}
+	say := func(taken uint64, addresses ...netip.Addr) {
+		w := withdrawal{cluster: "west", pods: map[global.Pod]string{}, taken: taken}
+		for _, a := range addresses {
+			w.pods[global.Pod{Cluster: "west", Address: a}] = "it ended"
+		}
+		h.l.withdraw(w)
+		h.drain(20)
+	}
+	now := h.l.view.Taken()
+	say(now, one)
+	say(now + 2)
+	if got, want := withdrawn(), one.String()+" "; got != want {
+		t.Errorf("two batches early: withdrawn %q, want %q", got, want)
+	}
+	h.l.take(view.Batch{})
+	say(now+2, other)
+	if got, want := withdrawn(), one.String()+" "+other.String()+" "; got != want {
+		t.Errorf("one batch early, and another ended: withdrawn %q, want %q", got, want)
+	}
+	h.l.take(view.Batch{})
+	if got, want := withdrawn(), other.String()+" "; got != want {
+		t.Errorf("with the batch: withdrawn %q, want %q", got, want)
+	}
+	say(now + 2)
+	if got := withdrawn(); got != "" {
+		t.Errorf("taken back: withdrawn %q", got)
 	}
 }

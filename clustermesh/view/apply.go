@@ -49,6 +49,7 @@ type Changes struct {
 // could not read touch nothing but Invalid.
 func (v *View) Apply(b Batch) Changes {
 	var c Changes
+	v.taken++
 	c.Connection = v.stale.IsZero() != b.Stale.IsZero()
 	if v.stale.IsZero() && !b.Stale.IsZero() {
 		v.doubtMirrors()

@@ -42,6 +42,7 @@ type View struct {
 	// away: the store was stale before the batch that is taken in, or is with it.
 	away     bool
 	revision int64
+	taken    uint64
 }
 
 // origin is where objects lie: an area, and in the mirror area the cluster.
@@ -186,6 +187,10 @@ func (v *View) Stale() (time.Time, error) { return v.stale, v.err }
 
 // Revision returns the store's revision up to which the view has seen everything.
 func (v *View) Revision() int64 { return v.revision }
+
+// Taken counts the batches that were taken in. Readers of one Share have the same ones, so
+// it tells how far one is beside another.
+func (v *View) Taken() uint64 { return v.taken }
 
 // Invalid returns the keys whose present value does not decode, and why. The
 // view keeps the last good value of each.
