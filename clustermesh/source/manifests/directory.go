@@ -53,6 +53,22 @@ type directory struct {
 	// missing from another directory in its place was not deleted.
 	dev, ino uint64
 	read     map[string]readAt
+	// waits are the files that may not be whole: they are open for writing, or changed
+	// just now. written are those that were watched to be made or written to, and not to
+	// be closed.
+	waits   map[string]wait
+	written map[string]bool
+	// passed: there was a pass over all files. Until then nothing is known of any, so
+	// that no one is waited for.
+	passed bool
+	// ask is openForWriting.
+	ask func(*os.File) (open, known bool)
+}
+
+func newDirectory(path string) directory {
+	return directory{
+		path: path, read: map[string]readAt{}, waits: map[string]wait{}, written: map[string]bool{}, ask: openForWriting,
+	}
 }
 
 // readAt is which state of a file was read, and when.
@@ -79,34 +95,28 @@ func (d *directory) list() ([]string, error) {
 			out = append(out, e.Name())
 		}
 	}
+	for name := range d.waits {
+		if _, listed := slices.BinarySearch(out, name); !listed {
+			delete(d.waits, name)
+		}
+	}
 	return out, nil
 }
 
-// freshness is how a file in the directory compares with what was read of it.
-type freshness int
-
-const (
-	asRead  freshness = iota
-	changed           // it is another than was read, or may be
-	writing           // it changed just now: its writer may not be done
-)
-
-// fresh compares a file with what was read of it.
-func (d *directory) fresh(name string, now time.Time) freshness {
+// due says whether a pass is to read a file: it is another than was read of it, or may
+// be, and it did not change just now, unless it does so all the time.
+func (d *directory) due(name string, now time.Time) bool {
 	info, err := os.Stat(filepath.Join(d.path, name))
 	if err != nil {
-		return changed // reading it will tell why
+		return true // reading it will tell why
 	}
 	s := stampOf(info)
 	known, ok := d.read[name]
 	young := s.age(now) < settle
-	switch {
-	case ok && known.stamp == s && (young || s.age(known.when) >= settle):
-		return asRead
-	case young:
-		return writing
+	if ok && known.stamp == s && (young || s.age(known.when) >= settle) {
+		return false
 	}
-	return changed
+	return !young || !d.awaits(d.wait(name, now), now)
 }
 
 // there says whether the directory that was listed is still where it was.
@@ -123,26 +133,17 @@ func (d *directory) there() bool {
 // mount that is away, and not the deletion of what it names.
 var errDangling = errors.New("it is a link, and what it leads to does not exist")
 
-// load reads a file and parses it against what it was before; nil when it is
-// gone. A file whose directory is gone is as it was.
+// load reads a file and parses it against what it was before. One that is missing is
+// as it was: whether it is gone is another question.
 func (d *directory) load(name string, before *file, now time.Time) *file {
-	path := filepath.Join(d.path, name)
-	info, err := os.Stat(path)
-	var data []byte
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = errors.New("it is not a regular file")
-	default:
-		data, err = os.ReadFile(path)
+	data, s, err := d.whole(name)
+	if errors.Is(err, errOpen) {
+		return d.await(name, before, now)
 	}
+	delete(d.waits, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if !d.there() {
+		if _, missing := os.Lstat(filepath.Join(d.path, name)); missing != nil {
 			return before
-		}
-		if _, gone := os.Lstat(path); gone != nil {
-			delete(d.read, name)
-			return nil
 		}
 		err = errDangling
 	}
@@ -150,8 +151,20 @@ func (d *directory) load(name string, before *file, now time.Time) *file {
 		delete(d.read, name)
 		return unreadable(name, unwrapPath(err), before)
 	}
-	d.read[name] = readAt{stampOf(info), now}
+	d.read[name] = readAt{s, now}
 	return parse(name, data, before)
+}
+
+// gone says whether a file is missing from a directory that is where it was.
+func (d *directory) gone(name string) bool {
+	_, err := os.Lstat(filepath.Join(d.path, name))
+	return errors.Is(err, fs.ErrNotExist) && d.there()
+}
+
+// forget takes note that a file is gone.
+func (d *directory) forget(name string) {
+	delete(d.read, name)
+	delete(d.waits, name)
 }
 
 // linked says whether a file that was created appeared whole: a symbolic link,

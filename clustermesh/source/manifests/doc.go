@@ -14,7 +14,9 @@
 //
 // A mistake costs as little as possible. An object whose document is wrong
 // stays as it was; when not even its name can be read, all objects that the
-// file held before stay. A directory that is missing or cannot be read deletes
-// nothing. What was found by listing and not by watching is marked as a full
-// pass, so that its receiver can distrust a mass of deletions.
+// file held before stay. A file that somebody has open for writing is not
+// read, for half of it may be whole YAML. A directory that is missing or
+// cannot be read deletes nothing. What was found by listing and not by watching
+// is marked as a full pass, so that its receiver can distrust a mass of
+// deletions.
 package manifests

@@ -40,12 +40,14 @@ type event struct {
 }
 
 const (
-	// maskChanged are events after which a file's contents are whole.
-	maskChanged = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE
-	// maskGone are those of them after which the file is missing.
+	// maskWhole are events after which a file's contents are whole, unless it has
+	// another writer.
+	maskWhole = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO
+	// maskGone are those after which the file is missing.
 	maskGone = unix.IN_MOVED_FROM | unix.IN_DELETE
-	// maskCreated comes for links, which nobody closes, too.
-	maskCreated = unix.IN_CREATE
+	// maskWriting are events between which and IN_CLOSE_WRITE a file is open for writing.
+	// IN_CREATE comes for links, which nobody closes, too.
+	maskWriting = unix.IN_CREATE | unix.IN_MODIFY
 	// maskLost says that the directory is no longer where it was.
 	maskLost = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT | unix.IN_IGNORED
 )
@@ -73,7 +75,7 @@ func (n *inotify) add(path string) error {
 	var wd int
 	var err error
 	if control := n.raw.Control(func(fd uintptr) {
-		wd, err = unix.InotifyAddWatch(int(fd), path, maskChanged|maskCreated|unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_ONLYDIR)
+		wd, err = unix.InotifyAddWatch(int(fd), path, maskWhole|maskGone|maskWriting|unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_ONLYDIR)
 		if err == nil && n.watch >= 0 && n.watch != int32(wd) {
 			// It fails for a directory that was deleted, whose watch is gone already.
 			_, _ = unix.InotifyRmWatch(int(fd), uint32(n.watch))

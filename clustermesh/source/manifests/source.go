@@ -58,6 +58,8 @@ type Source struct {
 	// missing and do not count as gone yet.
 	next     time.Time
 	vanished map[string]vanished
+	// closing are the files that were not whole yet when their writer's close was told.
+	closing map[string]look
 	// away: the directory is not where it was, so that its files are missing for
 	// that alone, until a pass has listed one.
 	away bool
@@ -79,15 +81,21 @@ type vanished struct {
 	watched bool
 }
 
+// look is when a file is looked at again, and how long after the look before.
+type look struct {
+	at    time.Time
+	pause time.Duration
+}
+
 // New returns a source that reads nothing before Run.
 func New(c Config, log *slog.Logger) *Source {
 	if c.Relist == 0 {
 		c.Relist = defaultRelist
 	}
 	s := &Source{
-		config: c, log: log, set: newSet(), dir: directory{path: c.Dir, read: map[string]readAt{}},
-		vanished: map[string]vanished{},
-		known:    map[source.Problem]bool{}, skipped: map[string]bool{},
+		config: c, log: log, set: newSet(), dir: newDirectory(c.Dir),
+		vanished: map[string]vanished{}, closing: map[string]look{},
+		known: map[source.Problem]bool{}, skipped: map[string]bool{},
 	}
 	s.status.Store(&source.Status{From: "manifests in " + c.Dir})
 	return s
@@ -119,6 +127,7 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 		case e := <-seen:
 			full = s.take(e, watcher.watch, time.Now())
 		case now := <-timer.C:
+			s.reread(now)
 			full = s.bury(now) || !now.Before(s.next)
 		}
 		// What was watched is delivered apart from what a pass finds.
@@ -146,6 +155,11 @@ func (s *Source) due() time.Time {
 			at = v.at
 		}
 	}
+	for _, l := range s.closing {
+		if l.at.Before(at) {
+			at = l.at
+		}
+	}
 	return at
 }
 
@@ -157,8 +171,10 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 			arrived[e.cookie] = true
 		}
 	}
-	names := map[string]bool{}
-	full = e.overflow
+	closed, moved := map[string]bool{}, map[string]bool{}
+	if full = e.overflow; full {
+		clear(s.dir.written) // who closed what is lost
+	}
 	for _, e := range e.list {
 		switch {
 		case e.watch != watch:
@@ -169,18 +185,53 @@ func (s *Source) take(e events, watch int32, now time.Time) (full bool) {
 		case e.name == "..data":
 			full = true // a volume of a ConfigMap was replaced; its files are links
 		case !isManifest(e.name):
-		case e.mask&maskGone != 0 && !arrived[e.cookie]:
-			s.vanished[e.name] = vanished{now.Add(grace), true}
-			delete(names, e.name)
-		case e.mask&maskChanged != 0 || s.dir.linked(e.name):
-			names[e.name] = true
+		case e.mask&maskGone != 0:
+			delete(closed, e.name)
+			delete(s.dir.written, e.name)
+			if arrived[e.cookie] { // it is another manifest now, which is read as well
+				moved[e.name] = true
+			} else {
+				s.vanished[e.name] = vanished{now.Add(grace), true}
+			}
+		case e.mask&maskWhole != 0 || e.mask&unix.IN_CREATE != 0 && s.dir.linked(e.name):
+			closed[e.name] = true
+			delete(moved, e.name)
 			delete(s.vanished, e.name)
+			delete(s.dir.written, e.name)
+		default: // somebody made it or writes to it, and has it open
+			s.dir.written[e.name] = true
 		}
 	}
-	for name := range names {
-		s.load(name, now)
+	for name := range closed {
+		s.look(name, look{now, closing}, now)
+	}
+	for name := range moved {
+		s.end(name, now)
 	}
 	return full
+}
+
+// look reads a file whose writer closed it, or plans the next look when it is open
+// still. In the end that is left to the passes, and to the close of another writer.
+func (s *Source) look(name string, l look, now time.Time) {
+	s.load(name, now)
+	if _, waits := s.dir.waits[name]; !waits || l.pause > settle {
+		delete(s.closing, name)
+		return
+	}
+	s.closing[name] = look{now.Add(l.pause), 2 * l.pause}
+}
+
+// reread looks again at the files whose time has come.
+func (s *Source) reread(now time.Time) {
+	if s.away {
+		return
+	}
+	for name, l := range s.closing {
+		if !now.Before(l.at) {
+			s.look(name, l, now)
+		}
+	}
 }
 
 // bury forgets the files that were watched to vanish and did not come back. It
@@ -193,8 +244,7 @@ func (s *Source) bury(now time.Time) (others bool) {
 		switch {
 		case now.Before(v.at):
 		case v.watched:
-			delete(s.vanished, name)
-			s.load(name, now)
+			s.end(name, now)
 		default:
 			others = true
 		}
@@ -224,17 +274,20 @@ func (s *Source) pass(w *inotify, now time.Time) {
 	if s.away = err != nil; s.away {
 		s.next = now.Add(retry)
 		clear(s.vanished)
+		clear(s.closing)
+		clear(s.dir.written)
 		return
 	}
 	var wait time.Duration // for files that are being written
 	for _, name := range names {
-		f := s.dir.fresh(name, now)
-		if f == changed || f == writing && !s.synced {
+		if s.dir.due(name, now) {
 			s.load(name, now)
-		} else if f == writing {
+		}
+		if w, waits := s.dir.waits[name]; waits && s.dir.awaits(w, now) {
 			wait = min(s.config.Relist, settle)
 		}
 	}
+	s.dir.passed = true
 	for name := range maps.Clone(s.set.files) {
 		if _, listed := slices.BinarySearch(names, name); listed {
 			s.found(name)
@@ -265,9 +318,19 @@ func (s *Source) missing(name string, now time.Time, wait time.Duration) {
 	case wait > 0:
 		s.vanished[name] = vanished{now.Add(wait), false}
 	default:
-		delete(s.vanished, name)
-		s.load(name, now)
+		s.end(name, now)
 	}
+}
+
+// end lets go of a file that is missing for long enough, if it is.
+func (s *Source) end(name string, now time.Time) {
+	delete(s.vanished, name)
+	if !s.dir.gone(name) {
+		s.load(name, now)
+		return
+	}
+	s.dir.forget(name)
+	s.set.put(name, nil)
 }
 
 // deliver publishes the status and sends what changed, if anything did. It
