@@ -123,6 +123,9 @@ func (s *Source) Run(ctx context.Context, out chan<- source.Update) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-broken:
+			if ctx.Err() != nil { // it ended because we do
+				return nil
+			}
 			return err
 		case e := <-seen:
 			full = s.take(e, watcher.watch, time.Now())

@@ -382,3 +382,32 @@ func TestConfigValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who ends a source while events come is not told that it broke.
+func TestSourceEndsWhileEventsCome(t *testing.T) {
+	dir := t.TempDir()
+	for range 100 {
+		s := New(Config{Dir: dir, Relist: time.Hour}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		ctx, cancel := context.WithCancel(context.Background())
+		updates, ended := make(chan source.Update), make(chan error, 1)
+		go func() { ended <- s.Run(ctx, updates) }()
+		<-updates // it watches
+		go func() {
+			for ctx.Err() == nil {
+				select {
+				case <-updates:
+				case <-ctx.Done():
+				}
+			}
+		}()
+		for i := range 5 {
+			if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(nodes(fmt.Sprintf("n%d=a", i))), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatalf("Run: %v", err)
+		}
+	}
+}
