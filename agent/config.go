@@ -40,6 +40,8 @@ type Config struct {
 	// NodePortAddresses are CIDRs: the node's addresses in them serve node ports. Just
 	// uplink.None, or nothing, is nowhere.
 	NodePortAddresses []string
+	// KubeProxyReplacement takes every service of the cluster, as kube-proxy does.
+	KubeProxyReplacement bool
 	// Pods says whence it is known which pods run on the node, as parsePods reads it.
 	Pods string
 	// GossipPort is where the agents of this cluster gossip, UDP and TCP, each at its

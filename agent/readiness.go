@@ -14,7 +14,6 @@ import (
 	"tombolo.io/tombolo/agent/packets"
 	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
-	"tombolo.io/tombolo/clustermesh/global"
 )
 
 // A new word is looked for every readinessEvery, and one who waits for it is
@@ -141,7 +140,7 @@ func readinessOf(s *loadbalancer.Snapshot, node string, pins []string, led outsi
 // where those are ours to lead, which needs an uplink with the program, and for sockets
 // where others lead packets.
 func written(st *loadbalancer.ServiceStatus, ip netip.Addr, led outside) bool {
-	ours := led != byOthers && global.Led(st.Merged.Definition)
+	ours := led != byOthers && st.Merged.Led()
 	if ours && led == nowhere {
 		return false
 	}

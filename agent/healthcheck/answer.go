@@ -25,7 +25,7 @@ type answer struct {
 // name one port the older has it.
 func answersOf(node string, services []*loadbalancer.ServiceStatus, led bool) map[netip.AddrPort]answer {
 	services = slices.Clone(services)
-	services = slices.DeleteFunc(services, func(st *loadbalancer.ServiceStatus) bool { return !asks(st.Merged.Definition) })
+	services = slices.DeleteFunc(services, func(st *loadbalancer.ServiceStatus) bool { return !asks(st.Merged) })
 	slices.SortFunc(services, func(a, b *loadbalancer.ServiceStatus) int {
 		return a.Merged.Definition.Age().Compare(b.Merged.Definition.Age())
 	})
@@ -42,9 +42,10 @@ func answersOf(node string, services []*loadbalancer.ServiceStatus, led bool) ma
 }
 
 // asks reports whether nodes answer for a service.
-func asks(s *clustermesh.Service) bool {
-	return s != nil && s.HealthCheckNodePort != 0 && s.Type == clustermesh.LoadBalancer &&
-		s.ExternalPolicy == clustermesh.TrafficLocal && global.Led(s)
+func asks(s *global.Service) bool {
+	def := s.Definition
+	return s.Led() && def.HealthCheckNodePort != 0 && def.Type == clustermesh.LoadBalancer &&
+		def.ExternalPolicy == clustermesh.TrafficLocal
 }
 
 // local counts the addresses on a node to which packets from outside are led. Those that

@@ -99,7 +99,7 @@ type wish struct {
 // service first, in their order.
 func desire(s *global.Service, w wish) []desired {
 	out := make([]desired, 0, len(s.Ports))
-	w.packets = w.packets && global.Led(s.Definition)
+	w.packets = w.packets && s.Led()
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		d := desired{

@@ -36,6 +36,8 @@ type Config struct {
 	// NodePorts are where node ports are served: at those of the node's addresses that
 	// they contain. None is nowhere.
 	NodePorts []netip.Prefix
+	// Every: services are balanced that are neither global nor of type LoadBalancer, too.
+	Every bool
 	// Outliers is what becomes of backends that fail. Tell is called with what is
 	// new of that, by Run's goroutine, and must not block; it may be nil.
 	Outliers Outliers

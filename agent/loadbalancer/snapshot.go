@@ -184,7 +184,7 @@ func (r *report) due() (time.Time, bool) { return r.published.Add(publishEvery),
 func (r *report) service(in *global.Input, merged *global.Service, ports []*port, ejections []Ejection) {
 	r.dirty = true
 	i, known := r.at[merged.Name]
-	if len(ports) == 0 && !global.Taken(merged.Definition) && (merged.Definition != nil || len(merged.Parts) == 0) {
+	if len(ports) == 0 && !merged.Taken() && (merged.Definition != nil || len(merged.Parts) == 0) {
 		if known {
 			r.forget(i)
 		}

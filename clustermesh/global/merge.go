@@ -8,19 +8,6 @@ import (
 	"tombolo.io/tombolo/clustermesh"
 )
 
-// Taken reports whether Tombolo serves the service that a cluster defines so:
-// the global ones, and those of type LoadBalancer.
-func Taken(s *clustermesh.Service) bool {
-	return s != nil && s.Type != clustermesh.ExternalName && (s.Global || s.Type == clustermesh.LoadBalancer)
-}
-
-// Led reports whether packets from outside to the service's load-balancer IPs are
-// Tombolo's to lead: not where another implementation has them, as kube-proxy does
-// behind MetalLB, unless the service is global.
-func Led(s *clustermesh.Service) bool {
-	return Taken(s) && (s.Global || !s.LoadBalancerOthers && (s.LoadBalancerClass == "" || s.LoadBalancerClass == clustermesh.LoadBalancerClass))
-}
-
 // Balanced reports whether connections of a protocol are balanced at all. The
 // kernel asks no program about SCTP's connect().
 func Balanced(p clustermesh.Protocol) bool { return p == clustermesh.TCP || p == clustermesh.UDP }
@@ -99,7 +86,8 @@ func (m *merge) run() Service {
 			}
 		}
 	}
-	s := Service{Name: m.in.Name, Definition: m.def, Conflicts: settleClaims(m.merged, m.endpoints), Reason: whyWithout(m.def)}
+	s := Service{Name: m.in.Name, Definition: m.def, Every: m.in.Every, Conflicts: settleClaims(m.merged, m.endpoints)}
+	s.Reason = s.whyWithout()
 	if s.Reason == "" {
 		for _, sp := range m.def.Ports {
 			if Balanced(sp.Protocol) {
@@ -114,14 +102,17 @@ func (m *merge) run() Service {
 	return s
 }
 
-// whyWithout says why a service that is defined so has no ports here.
-func whyWithout(def *clustermesh.Service) string {
+// whyWithout says why a service has no ports here.
+func (s *Service) whyWithout() string {
+	def := s.Definition
 	switch {
 	case def == nil:
 		return "not defined in this cluster"
 	case def.Type == clustermesh.ExternalName:
 		return "of type ExternalName"
-	case !Taken(def):
+	case !s.Taken() && s.Every && !def.Headless:
+		return "labelled for another proxy: " + proxyLabel
+	case !s.Taken():
 		return "neither global nor of type LoadBalancer"
 	case len(def.ClusterIPs)+len(def.LoadBalancerIPs)+len(def.ExternalIPs) == 0:
 		return "has no address"

@@ -102,6 +102,23 @@ func TestMerge(t *testing.T) {
 			`none: neither global nor of type LoadBalancer
 			 east 1/0/0
 			 west 1/0/0 (not global in this cluster)`},
+		{"every one, where there is no kube-proxy",
+			"east plain nodeport=30080: 10.1.0.1; west: 10.2.0.1; every: yes; nodeports: 10.1.200.1",
+			`172.20.0.1:80:10.1.200.1:30080:external: east/10.1.0.1:8080
+			 east 1/0/0
+			 west 1/0/0 (not global in this cluster)`},
+		{"but those for another proxy, as kube-proxy leaves them",
+			"east plain proxied: 10.1.0.1; every: yes",
+			`none: labelled for another proxy: service.kubernetes.io/service-proxy-name
+			 east 1/0/0`},
+		{"and those whose clients dial their endpoints",
+			"east plain headless: 10.1.0.1; every: yes",
+			`none: neither global nor of type LoadBalancer
+			 east 1/0/0`},
+		{"a global one for another proxy",
+			"east proxied: 10.1.0.1; every: yes",
+			`172.20.0.1:80: east/10.1.0.1:8080
+			 east 1/0/0`},
 		{"a load balancer that is not global has its own endpoints",
 			"east plain lb weight=0: 10.1.0.1; west: 10.2.0.1",
 			`172.20.0.1:80:192.0.2.1:80:external: east/10.1.0.1:8080*1
@@ -501,8 +518,13 @@ func TestLed(t *testing.T) {
 		{"of another's and global", &clustermesh.Service{Type: balanced, LoadBalancerClass: "example.com/metal", Global: true}, true},
 		{"written by another and global", &clustermesh.Service{Type: balanced, LoadBalancerOthers: true, Global: true}, true},
 	} {
-		if got := Led(c.s); got != c.want {
+		s := Service{Definition: c.s}
+		if got := s.Led(); got != c.want {
 			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		}
+		s.Every = true
+		if got, want := s.Led(), c.s != nil; got != want {
+			t.Errorf("%s, without kube-proxy: %t, want %t", c.name, got, want)
 		}
 	}
 }

@@ -21,6 +21,8 @@ type Input struct {
 	// NodeAddresses are those of Node at which it serves node ports; none where it
 	// serves no such ports.
 	NodeAddresses []netip.Addr
+	// Every: all services are taken, for there is no kube-proxy.
+	Every bool
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
 
@@ -61,6 +63,8 @@ type Service struct {
 	// holds for the service as a whole: session affinity, table size, external
 	// traffic policy, labels.
 	Definition *clustermesh.Service
+	// Every is the Input's.
+	Every bool
 	// Reason says why the service has no ports here; empty when it has.
 	Reason string
 	// Ports are in the order of the definition, without those that are not

@@ -32,6 +32,7 @@ import (
 //	ejected: CLUSTER/ADDRESS   its port 8080 behind port 80
 //	at: NODE/ZONE   where the one who looks is
 //	nodeports: ADDRESS, ADDRESS   where that node serves node ports
+//	every: yes   there is no kube-proxy
 
 var ids = map[string]uint16{"east": 1, "west": 2, "north": 3}
 
@@ -72,6 +73,10 @@ func export(cluster string, s *clustermesh.Service) Export {
 func parseKnown(t *testing.T, in *Input, word, list string) bool {
 	t.Helper()
 	for item := range strings.SplitSeq(list, ",") {
+		if word == "every" {
+			in.Every = true
+			continue
+		}
 		if word == "nodeports" {
 			in.NodeAddresses = append(in.NodeAddresses, netip.MustParseAddr(strings.TrimSpace(item)))
 			continue
@@ -139,6 +144,8 @@ func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *c
 			return nil
 		case "plain":
 			s.Global = false
+		case "proxied":
+			s.Labels = map[string]string{"service.kubernetes.io/service-proxy-name": "another"}
 		case "unshared":
 			s.Shared = false
 		case "lb":
@@ -149,7 +156,7 @@ func parseService(t *testing.T, name clustermesh.ServiceName, words []string) *c
 		case "dual":
 			s.ClusterIPs = append(s.ClusterIPs, netip.MustParseAddr("fd20::1"))
 		case "headless":
-			s.ClusterIPs = nil
+			s.Headless, s.ClusterIPs = true, nil
 		case "local":
 			s.Affinity = clustermesh.AffinityLocal
 		case "remote":

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,9 @@ speaker:
 
 // external is an etcd outside.
 const external = `apiserver: {etcd: {mode: external, endpoints: ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]}}`
+
+// alone is a cluster without kube-proxy.
+const alone = `{agent: {kubeProxyReplacement: true}, kubernetes: {host: 10.0.0.1, port: 443}}`
 
 // binDir is where the binary is built, for all tests.
 var binDir string
@@ -72,6 +77,7 @@ func TestRolesKnowTheirFlags(t *testing.T) {
 	}
 	for name, documents := range map[string][]string{
 		"east": {east}, "everything": {east, everything}, "external": {east, everything, external},
+		"without kube-proxy": {east, external, alone},
 	} {
 		roles := 0
 		for _, o := range must(t, documents...) {
@@ -101,4 +107,37 @@ func containers(o *unstructured.Unstructured) []map[string]any {
 		out = append(out, c.(map[string]any))
 	}
 	return out
+}
+
+// Without kube-proxy the agents take every service, and the API server does not reach
+// Kubernetes by one.
+func TestWithoutKubeProxy(t *testing.T) {
+	agents, servers := 0, 0
+	for _, o := range must(t, east, external, alone) {
+		for _, c := range containers(o) {
+			args, _, _ := unstructured.NestedStringSlice(c, "args")
+			env, _, _ := unstructured.NestedSlice(c, "env")
+			host := slices.ContainsFunc(env, func(e any) bool {
+				return reflect.DeepEqual(e, map[string]any{"name": "KUBERNETES_SERVICE_HOST", "value": "10.0.0.1"})
+			})
+			port := slices.ContainsFunc(env, func(e any) bool {
+				return reflect.DeepEqual(e, map[string]any{"name": "KUBERNETES_SERVICE_PORT", "value": "443"})
+			})
+			switch args[0] {
+			case "agent":
+				agents++
+				if !slices.Contains(args, "--kube-proxy-replacement") {
+					t.Errorf("the agent's arguments: %q", args)
+				}
+			case "apiserver":
+				servers++
+				if !host || !port {
+					t.Errorf("the API server's environment: %v", env)
+				}
+			}
+		}
+	}
+	if agents != 1 || servers != 1 {
+		t.Errorf("found %d agents and %d API servers", agents, servers)
+	}
 }

@@ -26,6 +26,8 @@ func TestWrongValues(t *testing.T) {
 		{"a duration without a unit", `apiserver: {shrinkHold: "5"}`, "'/apiserver/shrinkHold': '5' does not match pattern"},
 		{"a port of two", `agent: {metricsPort: 7947}`, "share the node and must differ"},
 		{"a node port of an inner service", `apiserver: {service: {nodePort: 32379}}`, "apiserver.service.nodePort is of no use with type ClusterIP"},
+		{"no kube-proxy, and etcd behind a Service", `{agent: {kubeProxyReplacement: true}, kubernetes: {host: 10.0.0.1}}`, "agent.kubeProxyReplacement wants apiserver.etcd.mode external"},
+		{"no kube-proxy, and Kubernetes behind a Service", `{agent: {kubeProxyReplacement: true}, apiserver: {etcd: {mode: external, endpoints: ["https://10.0.0.1:2379"]}}}`, "and kubernetes.host"},
 		{"a type that SELinux cannot have", `speaker: {seLinuxType: "a: b"}`, "'/speaker/seLinuxType': 'a: b' does not match pattern"},
 		{"no flag", `agent: {extraArgs: [maps=small]}`, "'/agent/extraArgs/0': 'maps=small' does not match pattern"},
 		{"a peer without its secret", `apiserver: {peers: [{name: west}]}`, "missing property 'secretName'"},

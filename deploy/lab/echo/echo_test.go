@@ -147,6 +147,18 @@ func TestLost(t *testing.T) {
 	}
 }
 
+func TestWasLost(t *testing.T) {
+	for _, c := range []struct {
+		tries uint32
+		took  time.Duration
+		want  bool
+	}{{0, time.Millisecond, false}, {0, 3 * time.Second, false}, {1, 5 * time.Millisecond, false}, {1, 1001 * time.Millisecond, true}, {2, 3 * time.Second, true}} {
+		if got := wasLost(c.tries, c.took); got != c.want {
+			t.Errorf("%d tries in %v: %v, want %v", c.tries, c.took, got, c.want)
+		}
+	}
+}
+
 // full listens on loopback with a queue that is full, until free has a responder serve
 // those who wait in it.
 func full(t *testing.T) (at netip.AddrPort, free func()) {

@@ -188,12 +188,14 @@ func (l Load) overUDP(context.Context) ask {
 
 // exchange dials, sends and receives, within the deadline of ctx.
 func (l Load) exchange(ctx context.Context, network string, request []byte, receive func(net.Conn) ([]byte, error)) ([]byte, error) {
+	start := time.Now()
 	conn, err := l.dial(ctx, network)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if tries, err := extraTries(conn); err != nil || l.AtOnce && tries > 0 {
+	took := time.Since(start)
+	if tries, err := extraTries(conn); err != nil || l.AtOnce && wasLost(tries, took) {
 		return nil, cmp.Or(err, errLost)
 	}
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
@@ -205,6 +207,15 @@ func (l Load) exchange(ctx context.Context, network string, request []byte, rece
 
 // errLost is of a connection whose first packet, or the answer to it, was lost.
 var errLost = errors.New("lost")
+
+// patience is how long the kernel waits for an answer to a first packet before it sends
+// another (RFC 6298, 2.1).
+const patience = time.Second
+
+// wasLost says whether a connection that came about after extra tries had lost one. When
+// the other side answers that it remembers an earlier connection of the same ports, in
+// TIME_WAIT, as behind an address translation, the kernel tries again at once.
+func wasLost(tries uint32, took time.Duration) bool { return tries > 0 && took >= patience }
 
 // extraTries returns how often the kernel sent again what opened a connection.
 func extraTries(c net.Conn) (n uint32, err error) {
