@@ -51,6 +51,9 @@ func TestLife(t *testing.T) {
 		t.Errorf("without the store the status is %+v, ready: %v", s, s.Ready())
 	}
 	always("without the store", "two")
+	r.until("the agent says why the store is away", func() bool {
+		return strings.Contains(fmt.Sprint(second.Status().Reasons), r.store.Config.Listen[0]+": connection refused (does it run there")
+	})
 
 	r.store.Start()
 	r.until("the agent is ready again", func() bool { return second.Status().Ready() == nil })

@@ -72,6 +72,7 @@ func testSpeaker(t *testing.T, kind lab.Kind) {
 
 	s.source("disk")
 	s.reason("etcd stale since")
+	s.reason("etcd at unix://" + w.socket + ": ")
 	w.lose()
 	w.fill()
 	s.until("store reached", func() string {

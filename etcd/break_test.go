@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,17 @@ func (r *reader) untilStale(want bool) {
 	}
 }
 
+// untilTold takes batches until the reader is told of the store what contains want.
+func (r *reader) untilTold(want string) {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	for r.last.Err == nil || !strings.Contains(r.last.Err.Error(), want) {
+		if !r.take(time.Until(deadline)) {
+			r.t.Fatalf("told is %v, want %q", r.last.Err, want)
+		}
+	}
+}
+
 func TestCutConnection(t *testing.T) {
 	_, c, wire, r := wired(t)
 	e := epochOf(t, c)
@@ -52,6 +64,24 @@ func TestCutConnection(t *testing.T) {
 	}
 }
 
+// Of a store that is away the reader is told which endpoint cannot be reached, and why, and
+// as soon as it is back that it is.
+func TestReaderIsToldWhyTheStoreIsAway(t *testing.T) {
+	s := etcdtest.New(t)
+	e := epochOf(t, s.Dial())
+	etcdtest.Put(t, s.Dial(), "t/a/1", "x", "t/synced/a", e+"/1")
+	r := read(t, s.Dial())
+	r.until("a/1=x +a")
+	s.Stop()
+	r.untilStale(true)
+	r.untilTold(s.Config.Listen[0] + ": connection refused")
+	s.Start()
+	r.untilStale(false)
+	if r.last.Err != nil {
+		t.Errorf("it is back, and told is %v", r.last.Err)
+	}
+}
+
 // A store that takes connections and says nothing is out of reach too.
 func TestSilentStore(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,6 +99,7 @@ func TestSilentStore(t *testing.T) {
 	if r.last.Err == nil || len(r.log) != 0 {
 		t.Errorf("stale because of %v, told %q", r.last.Err, r.log)
 	}
+	r.untilTold("http://" + l.Addr().String() + ": it takes connections and does not answer")
 	r.stop()
 }
 

@@ -24,7 +24,8 @@ type Config struct {
 
 // Client is a connection to a store. It may be shared by goroutines.
 type Client struct {
-	etcd *clientv3.Client
+	etcd   *clientv3.Client
+	config Config
 }
 
 // Bounds of the connection. A dead connection is noticed within keepAlive +
@@ -55,7 +56,7 @@ func Dial(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to etcd at %v: %w", cfg.Endpoints, err)
 	}
-	return &Client{etcd: c}, nil
+	return &Client{etcd: c, config: cfg}, nil
 }
 
 // Raw returns the client underneath, for what this package does not offer.

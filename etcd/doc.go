@@ -5,7 +5,8 @@
 // for each of them. Table.Watch lists and then follows it: the tracker, a pure
 // state machine, turns listings and watch responses into events, the watcher
 // around it keeps the connection, and the feeder hands batches to a reader
-// that may be slow. A table's contents reach the reader only while its marker
+// that may be slow. While the store is out of reach, an examiner finds out why, and
+// the feeder hands that on too. A table's contents reach the reader only while its marker
 // is present, names the epoch that the store has now and, after the store
 // went back, was written after that; until then the reader keeps what it
 // has. When the marker vouches again, the difference is delivered.

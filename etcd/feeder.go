@@ -19,7 +19,7 @@ type update[T any] struct {
 // feed passes updates on as batches. It always takes an update at once: what
 // a slow reader has not taken is merged by key, so that the connection to the
 // store never waits for the reader and the reader never misses a last value.
-func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) {
+func feed[T any](ctx context.Context, in <-chan update[T], found <-chan diagnosis, out chan<- Batch[T]) {
 	p := newPending[T]()
 	for {
 		select {
@@ -35,6 +35,8 @@ func feed[T any](ctx context.Context, in <-chan update[T], out chan<- Batch[T]) 
 		select {
 		case u := <-in:
 			p.merge(u)
+		case d := <-found:
+			p.learn(d)
 		case ready <- p.batch():
 			p = p.next()
 		case <-ctx.Done():
@@ -56,6 +58,8 @@ type pending[T any] struct {
 	// ever told one. The first is news even when the table is empty.
 	last Batch[T]
 	told bool
+	// known: last.Err is a diagnosis of what began at last.Stale, and stays.
+	known bool
 	// due: there is something to tell.
 	due bool
 }
@@ -67,15 +71,25 @@ func newPending[T any]() *pending[T] {
 // next is what follows a batch that was taken.
 func (p *pending[T]) next() *pending[T] {
 	n := newPending[T]()
-	n.last, n.told = p.last, true
+	n.last, n.told, n.known = p.last, true, p.known
 	return n
 }
 
 func (p *pending[T]) merge(u update[T]) {
 	p.due = p.due || !p.told || len(u.events) > 0 || !u.stale.Equal(p.last.Stale)
+	if p.known = p.known && u.stale.Equal(p.last.Stale); p.known {
+		u.err = p.last.Err
+	}
 	p.last = Batch[T]{Revision: u.revision, Epoch: u.epoch, Reign: u.reign, Stale: u.stale, Err: u.err}
 	for _, e := range u.events {
 		p.add(e)
+	}
+}
+
+// learn takes in why the store is out of reach, unless it is no longer, or is again.
+func (p *pending[T]) learn(d diagnosis) {
+	if d.stale.Equal(p.last.Stale) {
+		p.last.Err, p.known, p.due = d.err, true, true
 	}
 }
 

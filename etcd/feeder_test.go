@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -106,7 +107,7 @@ func fold(m map[string]string, e Event[string]) {
 func TestFeedNeverWaitsForTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, out := make(chan update[string]), make(chan Batch[string])
-		go feed(t.Context(), in, out)
+		go feed(t.Context(), in, nil, out)
 		stale := time.Now()
 		for i := range 1000 {
 			in <- update[string]{events: []Event[string]{{Op: Put, Key: fmt.Sprint(i % 10), Value: fmt.Sprint(i)}}, revision: int64(i)}
@@ -133,5 +134,47 @@ func TestFeedNeverWaitsForTheReader(t *testing.T) {
 		if b := <-out; !b.Stale.IsZero() || b.Revision != 1002 {
 			t.Errorf("back in reach: %+v", b)
 		}
+	})
+}
+
+// TestFeedTellsWhyTheStoreIsAway holds that a diagnosis is told when it comes, stays while
+// attempts go on to fail, and is not told of another time than its own.
+func TestFeedTellsWhyTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, found, out := make(chan update[string]), make(chan diagnosis), make(chan Batch[string])
+		go feed(t.Context(), in, found, out)
+		broken, refused := errors.New("it broke"), errors.New("refused")
+		away := time.Now()
+		tells := func(what string, want error) {
+			t.Helper()
+			if b := <-out; b.Err != want {
+				t.Errorf("%s: got %v, want %v", what, b.Err, want)
+			}
+		}
+		silent := func(what string) {
+			t.Helper()
+			synctest.Wait()
+			select {
+			case b := <-out:
+				t.Errorf("%s: a batch without news: %+v", what, b)
+			default:
+			}
+		}
+		in <- update[string]{stale: away, err: broken}
+		tells("at first", broken)
+		found <- diagnosis{away, refused}
+		tells("the diagnosis", refused)
+		in <- update[string]{stale: away, err: broken}
+		silent("the next attempt")
+		in <- update[string]{stale: away, err: broken, events: []Event[string]{{Op: Put, Key: "k"}}}
+		tells("an event meanwhile", refused)
+		in <- update[string]{}
+		tells("back in reach", nil)
+		found <- diagnosis{away, refused}
+		silent("a diagnosis that comes late")
+		in <- update[string]{stale: away.Add(1), err: broken}
+		tells("away again", broken)
+		found <- diagnosis{away, refused}
+		silent("a diagnosis of the time before")
 	})
 }

@@ -4,64 +4,128 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 )
 
 // Bounds of an attempt to connect: how long it may take, and how long the other
-// side has to refuse our certificate, which in TLS 1.3 it does afterwards.
+// side has to refuse us afterwards: our certificate, in TLS 1.3, or a connection
+// without TLS.
 const (
 	reachTimeout  = 2 * time.Second
 	refuseTimeout = 200 * time.Millisecond
 )
 
-// Reach connects once to every endpoint and returns why that failed, endpoint by
-// endpoint; nil when it did not. It is for people whose request had no answer in
-// time: the library tries again until then and does not say what was wrong.
-func (c Config) Reach(ctx context.Context) error {
+// What the way to an endpoint may lack besides what the errors of the network say.
+var (
+	errUnheard  = errors.New("no answer within " + reachTimeout.String())
+	errMute     = errors.New("it takes connections and is silent")
+	errNotPlain = errors.New("it ends connections without TLS")
+)
+
+// refusal is the alert with which the other side refuses our certificate.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// Explain says why a request to the store ended with err: it connects once to every
+// endpoint, within 2 s, and names each that cannot be reached, the reason and what
+// mends it. The library tries again until the time is over, and does not say what was
+// wrong. The text is one line, and the same for the same trouble.
+func (c Config) Explain(ctx context.Context, err error) error {
+	return explain(c.Endpoints, c.reach(ctx), err)
+}
+
+// Explain is that of the configuration with which the client was made.
+func (c *Client) Explain(ctx context.Context, err error) error { return c.config.Explain(ctx, err) }
+
+// reach connects once to every endpoint, and returns why that failed, by endpoint.
+func (c Config) reach(ctx context.Context) []error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	errs := make([]error, len(c.Endpoints))
 	var all sync.WaitGroup
 	for i, e := range c.Endpoints {
-		all.Go(func() { errs[i] = c.reach(ctx, e) })
+		all.Go(func() { errs[i] = c.connect(ctx, e) })
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	return errs
 }
 
-func (c Config) reach(ctx context.Context, endpoint string) error {
+// connect goes the way to an endpoint as far as it can.
+func (c Config) connect(ctx context.Context, endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return fmt.Errorf("connecting to etcd: %w", err)
+		return err
 	}
-	conn, err := c.dialer().DialContext(ctx, "tcp", u.Host)
-	if err != nil {
-		return fmt.Errorf("connecting to etcd at %s: %w", endpoint, err)
+	network, address := "tcp", u.Host
+	if isSocket(u) {
+		network, address = "unix", u.Path
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	switch timeout := net.Error(nil); {
+	case errors.As(err, &timeout) && timeout.Timeout() && !looksUp(err):
+		return errUnheard
+	case err != nil:
+		return err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if c.TLS == nil {
-		return nil
+		return greet(conn)
 	}
-	conn.SetReadDeadline(time.Now().Add(refuseTimeout))
-	_, err = conn.Read(make([]byte, 1))
+	return c.handshake(ctx, conn, u.Hostname())
+}
+
+// looksUp says whether an error is about the name, not the way to the address.
+func looksUp(err error) bool {
+	name := (*net.DNSError)(nil)
+	return errors.As(err, &name)
+}
+
+func (c Config) handshake(ctx context.Context, conn net.Conn, host string) error {
+	config := c.TLS.Clone()
+	config.NextProtos = []string{"h2"}
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errMute
+		}
+		return err
+	}
+	secure.SetReadDeadline(time.Now().Add(refuseTimeout))
+	_, err := secure.Read(make([]byte, 1))
 	if alert := (*net.OpError)(nil); errors.As(err, &alert) && alert.Op == "remote error" {
-		return fmt.Errorf("connecting to etcd at %s: it refuses our certificate: %w", endpoint, err)
+		return refusal{alert.Err}
 	}
 	return nil
 }
 
-// dialer is what connects to an endpoint.
-func (c Config) dialer() interface {
-	DialContext(context.Context, string, string) (net.Conn, error)
-} {
-	if c.TLS == nil {
-		return &net.Dialer{}
+// hello is how a connection of HTTP/2 begins: RFC 9113, section 3.4, with empty settings.
+const hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// greet begins to speak without TLS, which a server that wants TLS answers with an alert
+// or the end.
+func greet(conn net.Conn) error {
+	conn.SetDeadline(time.Now().Add(refuseTimeout))
+	if _, err := io.WriteString(conn, hello); err != nil {
+		return nil // whether it speaks TLS is not known
 	}
-	config := c.TLS.Clone()
-	config.NextProtos = []string{"h2"}
-	return &tls.Dialer{Config: config}
+	const alert = 21 // RFC 8446, section 5.1
+	first := make([]byte, 1)
+	_, err := conn.Read(first)
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || err == nil && first[0] == alert {
+		return errNotPlain
+	}
+	return nil
 }
+
+// isSocket says whether a URL is that of a socket of this machine.
+func isSocket(u *url.URL) bool { return u.Scheme == "unix" || u.Scheme == "unixs" }

@@ -26,7 +26,8 @@ const notice = 3 * time.Second
 // Watch lists the table and follows it until ctx ends, and returns why it
 // ended. It sends batches to out. While the store is out of reach, or is not
 // the one that was read before and has not vouched for its tables yet, the
-// reader is told so and nothing else.
+// reader is told so and nothing else. Why it is out of reach may be told better
+// some time after that it is.
 func (t Table[T]) Watch(ctx context.Context, c *Client, log *slog.Logger, out chan<- Batch[T]) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -34,11 +35,10 @@ func (t Table[T]) Watch(ctx context.Context, c *Client, log *slog.Logger, out ch
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher[T]{
 		client: c, table: t, log: log.With("prefix", t.Prefix),
-		tracker: newTracker(t), updates: make(chan update[T]), list: true,
+		tracker: newTracker(t), updates: make(chan update[T]), found: make(chan diagnosis), list: true,
 	}
-	var feeder sync.WaitGroup
-	feeder.Go(func() { feed(ctx, w.updates, out) })
-	defer feeder.Wait()
+	w.beside.Go(func() { feed(ctx, w.updates, w.found, out) })
+	defer w.beside.Wait()
 	defer cancel()
 	return w.run(ctx)
 }
@@ -50,6 +50,9 @@ type watcher[T any] struct {
 	log     *slog.Logger
 	tracker *tracker[T]
 	updates chan update[T]
+	found   chan diagnosis
+	// beside are the goroutines beside this one.
+	beside sync.WaitGroup
 
 	// list: the table has to be listed before it can be watched; broken: the
 	// store is known not to be the one that was read before.
@@ -59,6 +62,10 @@ type watcher[T any] struct {
 	// stale is since when the store is out of reach, and err why.
 	stale time.Time
 	err   error
+	// examiner finds out more while the store is out of reach, until dismiss; nil
+	// while it is not.
+	examiner *examiner
+	dismiss  context.CancelFunc
 	// failures counts attempts in a row that did not get as far as watching.
 	failures int
 }
@@ -189,6 +196,8 @@ func (w *watcher[T]) connected(ctx context.Context) {
 	}
 	w.log.Info("store is in reach again", "after", time.Since(w.stale).Round(time.Millisecond))
 	w.stale, w.err = time.Time{}, nil
+	w.dismiss()
+	w.examiner = nil
 	w.publish(ctx)
 }
 
@@ -200,6 +209,18 @@ func (w *watcher[T]) disconnected(ctx context.Context, err error) {
 		w.log.Warn("store is out of reach; what is known of it stays", "err", err)
 	}
 	w.publish(ctx)
+	w.examine(ctx, err)
+}
+
+// examine has it found out why an attempt ended with err.
+func (w *watcher[T]) examine(ctx context.Context, err error) {
+	if w.examiner == nil {
+		x := &examiner{client: w.client, log: w.log, stale: w.stale, errs: make(chan error, 1), found: w.found}
+		ctx, w.dismiss = context.WithCancel(ctx)
+		w.examiner = x
+		w.beside.Go(func() { x.run(ctx) })
+	}
+	w.examiner.attempted(err)
 }
 
 // patience returns how long an answer may take.

@@ -13,6 +13,7 @@ import (
 
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/etcd"
+	"tombolo.io/tombolo/internal/etcdtest"
 )
 
 // peerAt returns the configuration of a peer at an address.
@@ -211,6 +212,26 @@ func TestConnectionLost(t *testing.T) {
 	w.mend(address)
 	r.phase("west", clustermesh.MirrorSynced, "")
 	r.has("west", "cart/b=10.2.0.2")
+}
+
+// Of a peer that cannot be reached it is said which endpoint that is, and why: from the
+// beginning, and when it was heard before.
+func TestPeerOutOfReachIsExplained(t *testing.T) {
+	a := newAuthority(t)
+	west := newStore(a)
+	west.export(cluster("west", 2), service("cart"))
+	nowhere := etcdtest.Address(t)
+	north := a.peerAt("north", nowhere)
+	strangers := newAuthority(t)
+	south := strangers.peerAt("south", west.address())
+	south.TLS.CA = a.peerAt("x", "").TLS.CA
+	r := newRig(a)
+	r.lead(a.peerAt("west", west.address()), north, south)
+	r.phase("west", clustermesh.MirrorSynced, "")
+	r.phase("north", clustermesh.MirrorConnecting, "the peer is out of reach: etcd at https://"+nowhere+": connection refused (does it run there")
+	r.phase("south", clustermesh.MirrorConnecting, "etcd at https://"+west.address()+": it refuses our certificate")
+	west.stop()
+	r.phase("west", clustermesh.MirrorStale, "etcd at https://"+west.address()+": connection refused")
 }
 
 // A peer whose API servers are dead beside a live etcd is no more up to date than one

@@ -25,7 +25,7 @@ const askStore = 5 * time.Second
 
 // meshPages are what the roles with a client of the store answer about the
 // mesh. They read the store when they are asked, and wait for it as long as
-// patience says.
+// patience says; then they look for 2 s why there is no answer.
 func meshPages(client *etcd.Client, patience time.Duration) map[string]control.Page {
 	page := func(ask func(context.Context, *http.Request) (any, error)) control.Page {
 		return func(r *http.Request) (any, error) {
@@ -34,7 +34,7 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 			v, err := ask(ctx, r)
 			switch {
 			case err != nil && ctx.Err() != nil:
-				err = context.Cause(ctx)
+				err = fmt.Errorf("%w: %w", context.Cause(ctx), client.Explain(r.Context(), err))
 			case errors.Is(err, inspect.ErrNotFound):
 				err = fmt.Errorf("%w: %w", control.ErrNotFound, err)
 			}
@@ -62,7 +62,11 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 			}
 			ctx, cancel := context.WithTimeoutCause(r.Context(), patience+askStore, errors.New("etcd gave no answer"))
 			defer cancel()
-			return inspect.RunCheck(ctx, client, patience)
+			all, err := inspect.RunCheck(ctx, client, patience)
+			if err != nil && ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", context.Cause(ctx), client.Explain(r.Context(), err))
+			}
+			return all, err
 		},
 		"/ipam/pools":     page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Pools(ctx, client) }),
 		"/ipam/addresses": page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Addresses(ctx, client) }),

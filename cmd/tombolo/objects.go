@@ -43,7 +43,7 @@ mistake stands as it did before; tombolo status apiserver names the mistake.`,
 		},
 	}
 	o.add(c)
-	f.patience = askStore + time.Second
+	f.patience = askStore + 3*time.Second
 	f.add(c.Flags())
 	return c
 }

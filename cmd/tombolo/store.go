@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -61,8 +60,8 @@ func (f *storeFlags) withStore(do func(c *cobra.Command, client *etcd.Client, ar
 	}
 }
 
-// explain adds to an error of a store that gave no answer in time why its members
-// cannot be reached, as far as that can be told.
+// explain adds to an error of a store that gave no answer in time what is wrong with the
+// way to its members, as far as that can be told.
 func (f *storeFlags) explain(ctx context.Context, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
@@ -71,10 +70,7 @@ func (f *storeFlags) explain(ctx context.Context, err error) error {
 	if failed != nil {
 		return err
 	}
-	if why := cfg.Reach(ctx); why != nil {
-		return fmt.Errorf("%w\n%w", err, why)
-	}
-	return fmt.Errorf("%w: etcd at %s takes connections and does not answer; have most of its members died?", err, strings.Join(f.endpoints, ", "))
+	return fmt.Errorf("%w: %w", err, cfg.Explain(ctx, err))
 }
 
 // storeLog tells on the standard error what a person who waits should know.
