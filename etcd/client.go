@@ -37,10 +37,11 @@ const (
 	request          = 10 * time.Second
 )
 
-// Dial returns a client of the store. It never blocks: requests connect.
+// Dial returns a client of the store. It never blocks: requests connect. Its error is
+// about the configuration.
 func Dial(cfg Config) (*Client, error) {
-	if len(cfg.Endpoints) == 0 {
-		return nil, errors.New("connecting to etcd: no endpoint is given")
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("connecting to etcd: %w", err)
 	}
 	c, err := clientv3.New(clientv3.Config{
 		Endpoints:            cfg.Endpoints,

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -125,6 +128,49 @@ func greet(conn net.Conn) error {
 		return errNotPlain
 	}
 	return nil
+}
+
+// Validate returns every mistake of the configuration.
+func (c Config) Validate() error {
+	if len(c.Endpoints) == 0 {
+		return errors.New("no endpoint is given")
+	}
+	var errs []error
+	for _, e := range c.Endpoints {
+		if !isEndpoint(e) {
+			errs = append(errs, fmt.Errorf("etcd's endpoint %q: want https://HOST:PORT, such as https://10.0.0.1:2379, or http://HOST:PORT for an etcd without TLS", e))
+		}
+	}
+	if len(errs) == 0 && slices.ContainsFunc(c.Endpoints, secure) && slices.ContainsFunc(c.Endpoints, insecure) {
+		errs = append(errs, fmt.Errorf("etcd's endpoints %s: want all of them with https://, or none", strings.Join(c.Endpoints, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// Secure says whether the endpoints are reached by TLS. Those of a valid configuration are
+// so all, or none is.
+func (c Config) Secure() bool { return slices.ContainsFunc(c.Endpoints, secure) }
+
+func secure(endpoint string) bool {
+	return strings.HasPrefix(endpoint, "https://") || strings.HasPrefix(endpoint, "unixs://")
+}
+
+func insecure(endpoint string) bool { return !secure(endpoint) }
+
+// isEndpoint says whether the library takes an endpoint for what its writer meant. It has
+// an address for anything, but whoever tries that waits for ever.
+func isEndpoint(e string) bool {
+	u, err := url.Parse(e)
+	switch {
+	case err != nil:
+		return false
+	case isSocket(u):
+		return u.Host == "" && u.Path != "" && e == u.Scheme+"://"+u.Path
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Port() == "":
+		return false
+	}
+	_, err = net.LookupPort("tcp", u.Port())
+	return err == nil && strings.TrimSuffix(e, "/") == u.Scheme+"://"+u.Host
 }
 
 // isSocket says whether a URL is that of a socket of this machine.

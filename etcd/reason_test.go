@@ -58,3 +58,31 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestEndpoints holds that what is no endpoint is refused before anybody waits for it.
+func TestEndpoints(t *testing.T) {
+	for endpoints, want := range map[string]string{
+		"https://10.0.0.1:2379":                       "",
+		"https://[fd00::1]:2379 https://etcd.x:2379/": "",
+		"http://127.0.0.1:2379":                       "",
+		"unix:///run/etcd.sock":                       "",
+		"unix:":                                       "want https://HOST:PORT",
+		"":                                            "no endpoint is given",
+		"foo":                                         `etcd's endpoint "foo": want https://HOST:PORT`,
+		"10.0.0.1:2379":                               "want https://HOST:PORT",
+		"localhost:2379":                              "want https://HOST:PORT",
+		"https://10.0.0.1":                            "want https://HOST:PORT",
+		"https://:2379":                               "want https://HOST:PORT",
+		"https://10.0.0.1:70000":                      "want https://HOST:PORT",
+		"https://10.0.0.1:2379/x":                     "want https://HOST:PORT",
+		"https://u:p@10.0.0.1:2379":                   "want https://HOST:PORT",
+		"htps://10.0.0.1:2379":                        "want https://HOST:PORT",
+		"https://10.0.0.1:2379 bar":                   `"bar"`,
+		"https://10.0.0.1:2379 http://10.0.0.2:2379": "all of them with https://, or none",
+	} {
+		err := Config{Endpoints: strings.Fields(endpoints)}.Validate()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", endpoints, err, want)
+		}
+	}
+}

@@ -131,6 +131,9 @@ func (s Store) Validate() error {
 	if s.Dir != "" || len(s.Listen) > 0 || !s.Cluster.Empty() {
 		errs = append(errs, errors.New("a store is either embedded (data directory, listen address, members) or external (endpoints), not both"))
 	}
+	if err := (etcd.Config{Endpoints: s.Endpoints}).Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if s.ClientTLS.Empty() && slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
 		errs = append(errs, errors.New("https endpoints need a CA, a certificate and a key"))
 	}

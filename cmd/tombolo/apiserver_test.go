@@ -171,12 +171,16 @@ func TestRolesThatLackSomething(t *testing.T) {
 		"speaker --node-name n1 --etcd-endpoints https://127.0.0.1:1":                                        {"give --tls-ca and --tls-cert and --tls-key too"},
 		"speaker --node-name n1 --etcd-endpoints https://127.0.0.1:1 --tls-ca /a --tls-cert /b":              {"give --tls-key too"},
 		"speaker --node-name n1 --etcd-endpoints https://127.0.0.1:1 --tls-ca /a --tls-cert /b --tls-key /c": {"reading the CA"},
-		"apiserver --cluster-id 70000":                                    {`"70000" for "--cluster-id" flag: want a number, 1 to 511`},
-		"apiserver --cluster-id east":                                     {"want a number, 1 to 511"},
-		"apiserver --cluster-id 0":                                        {"must be 1 to 511"},
-		"agent --probe-port 65536":                                        {`"65536" for "--probe-port" flag: want a number, 1 to 65535`},
-		"apiserver --cluster-name east --etcd-listen https://127.0.0.1:1": {"needs certificates: give --etcd-server-cert, --etcd-server-key and --tls-ca"},
-		"apiserver --cluster-name east --etcd-listen https://127.0.0.1:1 --etcd-server-cert /c": {"certificates are incomplete: give all of --etcd-server-cert"},
+		"speaker --node-name n1 --etcd-endpoints foo":                                                        {`reading --etcd-endpoints: etcd's endpoint "foo": want https://HOST:PORT`},
+		"agent --node-name n1 --etcd-endpoints 10.0.0.1:2379":                                                {`endpoint "10.0.0.1:2379": want https://HOST:PORT`},
+		"apiserver --cluster-name east --etcd-endpoints https://10.0.0.1":                                    {`endpoint "https://10.0.0.1": want https://HOST:PORT`},
+		"clusters --etcd-endpoints https://127.0.0.1:1,http://127.0.0.1:2":                                   {"want all of them with https://, or none"},
+		"apiserver --cluster-id 70000":                                                                       {`"70000" for "--cluster-id" flag: want a number, 1 to 511`},
+		"apiserver --cluster-id east":                                                                        {"want a number, 1 to 511"},
+		"apiserver --cluster-id 0":                                                                           {"must be 1 to 511"},
+		"agent --probe-port 65536":                                                                           {`"65536" for "--probe-port" flag: want a number, 1 to 65535`},
+		"apiserver --cluster-name east --etcd-listen https://127.0.0.1:1":                                    {"needs certificates: give --etcd-server-cert, --etcd-server-key and --tls-ca"},
+		"apiserver --cluster-name east --etcd-listen https://127.0.0.1:1 --etcd-server-cert /c":              {"certificates are incomplete: give all of --etcd-server-cert"},
 	} {
 		_, err := run(t, append(strings.Fields(args), "--run-dir", dir)...)
 		for _, w := range want {

@@ -20,7 +20,7 @@ type storeFlags struct {
 }
 
 func (f *storeFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "URLs of the cluster's etcd")
+	flags.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "URLs of the cluster's etcd, https://HOST:PORT")
 	flags.StringVar(&f.tls.CA, "tls-ca", "", "PEM file of the authority that signed etcd's certificate")
 	flags.StringVar(&f.tls.Cert, "tls-cert", "", "PEM file of our certificate; its common name is the user in etcd")
 	flags.StringVar(&f.tls.Key, "tls-key", "", "PEM file of our certificate's key")
@@ -30,11 +30,13 @@ func (f *storeFlags) add(flags *pflag.FlagSet) {
 // files without https are a mistake, which would send everything in the clear.
 func (f *storeFlags) config() (etcd.Config, error) {
 	c := etcd.Config{Endpoints: f.endpoints}
-	secure := false
-	for _, e := range f.endpoints {
-		secure = secure || strings.HasPrefix(e, "https://") || strings.HasPrefix(e, "unixs://")
+	if len(f.endpoints) == 0 {
+		return c, nil // roles say all that they lack at once
 	}
-	if !secure {
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("reading --etcd-endpoints: %w", err)
+	}
+	if !c.Secure() {
 		if !f.tls.Empty() {
 			return c, errors.New("--tls-ca, --tls-cert and --tls-key are for endpoints that begin with https://")
 		}

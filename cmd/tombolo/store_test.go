@@ -121,6 +121,9 @@ func TestStoreThatDoesNotAnswer(t *testing.T) {
 // TestStoreOutOfReach holds that no command waits for ever for a store, and that each
 // says where it looked for it.
 func TestStoreOutOfReach(t *testing.T) {
+	if _, err := run(t, "store", "ls", "--etcd-endpoints", "foo"); err == nil || !strings.Contains(err.Error(), `endpoint "foo": want https://HOST:PORT`) {
+		t.Errorf("no endpoint at all: %v", err)
+	}
 	nowhere := "http://" + etcdtest.Address(t)
 	for _, args := range [][]string{{"ls"}, {"watch"}, {"snapshot", filepath.Join(t.TempDir(), "snapshot.db")}} {
 		t.Run(args[0], func(t *testing.T) {
