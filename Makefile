@@ -3,7 +3,8 @@
 GO      ?= go
 BIN     := bin/tombolo
 TOOLS   := $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GIT     := git -c safe.directory='$(CURDIR)'
+VERSION := $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # One set of flags for all that is built – programs, tools, checks, tests – so that no
 # package is compiled twice: what imports package net is another thing with cgo, and
@@ -14,7 +15,16 @@ RACE := CGO_ENABLED=1 $(GO) test -race
 # clang is pinned: another version compiles the eBPF objects to other bytes,
 # and `make check` compares them.
 CLANG_VERSION := 19
-export PATH := $(PATH):/usr/sbin:/sbin
+export PATH := $(PATH):/usr/sbin:/sbin:/usr/local/go/bin
+
+# The Go that is needed. One from 1.21 on fetches it, as that of Debian 13 does.
+GO_VERSION := $(shell sed -n 's/^go //p' go.mod)
+
+# Root may well build in another user's clone: what it runs from there it trusts. This
+# is for Go and the tests; what make itself asks of git, it asks by GIT.
+export GIT_CONFIG_COUNT := 1
+export GIT_CONFIG_KEY_0 := safe.directory
+export GIT_CONFIG_VALUE_0 := $(CURDIR)
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
@@ -48,7 +58,7 @@ kube: need-go ## Builds bin/kube: kube-apiserver, kube-controller-manager and ku
 	@for name in kube-apiserver kube-controller-manager kubectl; do ln -sf kube bin/$$name; done
 
 .PHONY: demo
-demo: need-root build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, failover, routes; KUBERNETES=1: by kubectl.
+demo: need-root need-kernel build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, failover, routes; KUBERNETES=1: by kubectl.
 	@./$(BIN) lab demo $(if $(KUBERNETES),--kubernetes)
 
 # How many packages, or labs, are tested side by side: one more than there are cores, for
@@ -56,7 +66,7 @@ demo: need-root build $(if $(KUBERNETES),kube) ## Plays the demo: two clusters, 
 ABREAST = $$(($$(nproc) + 1))
 
 .PHONY: test
-test: need-root deps build kube ## Installs what the tests need and runs all of them (root).
+test: need-root need-kernel deps need-clone build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
 	@$(MAKE) --no-print-directory test-chart
 	$(RACE) -count=1 -p $(ABREAST) -timeout 30m $$($(GO) list ./... | grep -Ev '/e2e(/failover)?$$' | grep -vxF "$$($(GO) list $(KUBE_TESTS))")
@@ -70,15 +80,15 @@ test: need-root deps build kube ## Installs what the tests need and runs all of 
 	@.ci/leftovers after
 
 # The packages whose tests have a Kubernetes control plane.
-KUBE_TESTS = $(addprefix ./,$(shell git grep -l '"tombolo.io/tombolo/internal/kubetest"' -- '*_test.go' | xargs -n1 dirname | sort -u))
+KUBE_TESTS = $(addprefix ./,$(shell $(GIT) grep -l '"tombolo.io/tombolo/internal/kubetest"' -- '*_test.go' | xargs -n1 dirname | sort -u))
 
 .PHONY: test-kubernetes
-test-kubernetes: need-root deps build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
+test-kubernetes: need-root need-kernel deps need-clone build kube ## Runs the tests that have a real Kubernetes control plane; make test does too.
 	$(RACE) -count=1 -timeout 40m -p 2 $(KUBE_TESTS)
 	$(GO) test -count=1 -timeout 20m -run TestKubernetes ./e2e
 
 .PHONY: test-unit
-test-unit: need-go ## Runs the tests that need neither root nor another component.
+test-unit: need-unit need-clone ## Runs the tests that need neither root nor another component.
 	$(RACE) $(UNIT)
 
 .PHONY: test-chart
@@ -92,7 +102,7 @@ test-vm: deps ## Runs the tests of the data path in Debian's kernel 6.1, in qemu
 	$(GO) run ./internal/vm $(if $(SHARE),-share)
 
 .PHONY: test-matrix
-test-matrix: need-root deps build ## Runs the scenarios with every router and both address families.
+test-matrix: need-root need-kernel deps build ## Runs the scenarios with every router and both address families.
 	@.ci/leftovers before
 	@for router in builtin frr bird; do for family in ipv4 ipv6; do \
 		echo "scenarios with $$router, $$family"; \
@@ -100,19 +110,19 @@ test-matrix: need-root deps build ## Runs the scenarios with every router and bo
 	@.ci/leftovers after
 
 .PHONY: bench
-bench: need-root deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FILE keeps it as JSON.
+bench: need-root need-kernel deps ## Measures what docs/benchmarks.md states; BENCH_JSON=FILE keeps it as JSON.
 	$(GO) run ./e2e/bench
 
 .PHONY: bench-kubernetes
-bench-kubernetes: need-root deps kube ## Measures an API server that reads a big Kubernetes; BENCH_JSON=FILE keeps it as JSON.
+bench-kubernetes: need-root need-kernel deps kube ## Measures an API server that reads a big Kubernetes; BENCH_JSON=FILE keeps it as JSON.
 	$(GO) run ./e2e/bench kubernetes
 
 .PHONY: bench-failover
-bench-failover: need-root deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
+bench-failover: need-root need-kernel deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
 	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)
 
 .PHONY: soak
-soak: need-root deps ## Takes control planes, agents and packets away for OUTAGE (10m) each, 1.5 h in all; nothing may notice.
+soak: need-root need-kernel deps ## Takes control planes, agents and packets away for OUTAGE (10m) each, 1.5 h in all; nothing may notice.
 	REPEAT=1 $(GO) run ./e2e/failover -outage $(or $(OUTAGE),10m) remote_control_plane_lost api_servers_lost etcd_alone_lost etcd_lost mirror_link_lost agent_killed random_loss
 
 # What make generate writes. A file that is new there is one that differs, too.
@@ -121,7 +131,7 @@ GENERATED = '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md de
 # Not of deploy/kube: vet and staticcheck would go through all of Kubernetes for its
 # one file. repo_test.go looks at it, as at all modules.
 .PHONY: check
-check: need-go deps ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
+check: deps need-clone ## Checks format, vet, staticcheck, modules, and that generated files match their sources.
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "not gofmt-ed, run gofmt -w: $$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags vm ./bpf/... ./agent/... # what test-vm builds
@@ -156,8 +166,28 @@ clean: ## Removes what was built.
 
 .PHONY: need-go
 need-go:
-	@command -v $(GO) >/dev/null || { echo "Go is missing: apt-get install golang-go (1.26 or newer), or see go.dev/doc/install"; exit 1; }
+	@command -v $(GO) >/dev/null || echo "there is no $(GO) in PATH"
+	@$(GO) list -m >/dev/null || { \
+		echo "this needs Go $(GO_VERSION) or newer, or one from 1.21 that may fetch it (GOTOOLCHAIN=auto); to install it, as root:"; \
+		echo "  apt-get install -y curl ca-certificates && rm -rf /usr/local/go &&"; \
+		echo "  curl -fL https://go.dev/dl/go$(GO_VERSION).linux-$$(dpkg --print-architecture 2>/dev/null || echo amd64).tar.gz | tar -C /usr/local -xz"; \
+		echo "then: PATH=/usr/local/go/bin:\$$PATH make $(MAKECMDGOALS)"; exit 1; }
 
 .PHONY: need-root
 need-root:
 	@[ "$$(id -u)" = 0 ] || { echo "this needs root (network namespaces, eBPF): sudo make $(MAKECMDGOALS)"; exit 1; }
+
+.PHONY: need-kernel
+need-kernel:
+	@printf '6.1\n%s\n' "$$(uname -r)" | sort -VC || { \
+		echo "this needs Linux 6.1 or newer, and here is $$(uname -r): install a newer kernel, on Debian 11 by upgrading to 12"; exit 1; }
+
+# The race detector is C, and tests ask git which files are the repository's.
+.PHONY: need-unit
+need-unit: need-go
+	@command -v gcc >/dev/null && command -v git >/dev/null || { \
+		echo "this needs gcc and git; as root: apt-get install gcc libc6-dev git"; exit 1; }
+
+.PHONY: need-clone
+need-clone:
+	@git rev-parse --git-dir >/dev/null || { echo "this needs a clone, and $(CURDIR) is none: git clone the repository"; exit 1; }

@@ -31,9 +31,15 @@ func (k kernel) module(name string) string { return filepath.Join(k.dir, name+".
 // Their last number grows with every change of the kernel's interface to modules.
 var debian = regexp.MustCompile(`(?m)^linux-image-6\.1\.0-(\d+)-amd64-unsigned\b`)
 
+// apt are options with which apt is called.
+type apt []string
+
 // fetch returns the newest of the kernels that Debian has, from the cache or its mirror.
 func fetch(ctx context.Context, cache string) (kernel, error) {
-	name, err := newest(ctx)
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return kernel{}, err
+	}
+	name, from, err := newest(ctx, cache)
 	if err != nil {
 		return kernel{}, err
 	}
@@ -42,16 +48,13 @@ func fetch(ctx context.Context, cache string) (kernel, error) {
 		return k, err
 	}
 	tell("fetching %s", name)
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return kernel{}, err
-	}
 	// Whatever cuts this short leaves no half of a kernel.
 	fresh, err := os.MkdirTemp(cache, "new-")
 	if err != nil {
 		return kernel{}, err
 	}
 	defer os.RemoveAll(fresh)
-	deb, err := download(ctx, name, fresh)
+	deb, err := from.download(ctx, name, fresh)
 	if err != nil {
 		return kernel{}, err
 	}
@@ -67,25 +70,52 @@ func fetch(ctx context.Context, cache string) (kernel, error) {
 	return k, nil
 }
 
-// newest returns the name of the package with the newest kernel. Apt's lists may be
-// empty, in a container.
-func newest(ctx context.Context) (string, error) {
-	name, err := newestListed(ctx)
-	if name != "" || err != nil {
-		return name, err
+// newest returns the name of the package with the newest kernel, and who has it: the
+// apt of this machine or that of Debian 12, where this is another Debian. The lists of
+// either may be empty still.
+func newest(ctx context.Context, cache string) (string, apt, error) {
+	twelve, err := bookworm(filepath.Join(cache, "apt"))
+	if err != nil {
+		return "", nil, err
 	}
-	if err := update(ctx); err != nil {
-		return "", err
+	for _, update := range []bool{false, true} {
+		for _, from := range []apt{nil, twelve} {
+			if update {
+				if err := from.update(ctx); err != nil {
+					return "", nil, err
+				}
+			}
+			if name, err := from.newest(ctx); name != "" || err != nil {
+				return name, from, err
+			}
+		}
 	}
-	name, err = newestListed(ctx)
-	if name == "" && err == nil {
-		err = fmt.Errorf("apt knows no package %s: the sources of Debian 12 (bookworm, bookworm-security) have it", debian)
-	}
-	return name, err
+	return "", nil, fmt.Errorf("apt knows no package %s, not even of Debian 12", debian)
 }
 
-func newestListed(ctx context.Context) (string, error) {
-	out, err := command(ctx, "", "apt-cache", "search", "--names-only", "linux-image-6.1.0-.*-amd64-unsigned").Output()
+// bookworm is apt as a Debian 12 would have it, with all that it keeps in a directory.
+func bookworm(dir string) (apt, error) {
+	lists := filepath.Join(dir, "lists") // which apt clears of all that is not its own
+	if err := os.MkdirAll(filepath.Join(lists, "partial"), 0o755); err != nil {
+		return nil, err
+	}
+	sources := filepath.Join(dir, "sources.list")
+	const text = `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian-security bookworm-security main
+`
+	return apt{
+		"-o", "Dir::Etc::SourceList=" + sources, "-o", "Dir::Etc::SourceParts=/dev/null",
+		"-o", "Dir::State::Lists=" + lists, "-o", "Dir::Cache=" + dir, "-o", "APT::Architecture=amd64",
+	}, os.WriteFile(sources, []byte(text), 0o644)
+}
+
+func (a apt) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
+	// Root's apt would complain that the user _apt cannot write to our directories.
+	return command(ctx, dir, name, slices.Concat(apt{"-o", "APT::Sandbox::User=root"}, a, args)...)
+}
+
+func (a apt) newest(ctx context.Context) (string, error) {
+	out, err := a.command(ctx, "", "apt-cache", "search", "--names-only", "linux-image-6.1.0-.*-amd64-unsigned").Output()
 	if err != nil {
 		return "", fmt.Errorf("asking apt for kernels: %w", err)
 	}
@@ -102,22 +132,19 @@ func newestOf(found string) string {
 	return slices.MaxFunc(all, func(a, b []string) int { return number(a) - number(b) })[0]
 }
 
-func update(ctx context.Context) error {
-	if err := command(ctx, "", "apt-get", "update", "-qq").Run(); err != nil {
+func (a apt) update(ctx context.Context) error {
+	if err := a.command(ctx, "", "apt-get", "update", "-qq").Run(); err != nil {
 		return fmt.Errorf("apt-get update, as root: %w", err)
 	}
 	return nil
 }
 
 // download fetches a package into a directory, and returns its file.
-func download(ctx context.Context, name, dir string) (string, error) {
-	get := func() error {
-		// Root's apt would complain that the user _apt cannot write there.
-		return command(ctx, dir, "apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", name).Run()
-	}
+func (a apt) download(ctx context.Context, name, dir string) (string, error) {
+	get := func() error { return a.command(ctx, dir, "apt-get", "download", "-qq", name).Run() }
 	if err := get(); err != nil {
 		// The mirror may have replaced the version that apt's lists name.
-		if err := update(ctx); err != nil {
+		if err := a.update(ctx); err != nil {
 			return "", err
 		}
 		if err := get(); err != nil {
