@@ -117,6 +117,10 @@ bench: need-root need-kernel deps ## Measures what docs/benchmarks.md states; BE
 bench-kubernetes: need-root need-kernel deps kube ## Measures an API server that reads a big Kubernetes; BENCH_JSON=FILE keeps it as JSON.
 	$(GO) run ./e2e/bench kubernetes
 
+.PHONY: bench-datapath
+bench-datapath: need-root deps ## Measures what the program that leads packets costs; BENCH_JSON=FILE keeps it as JSON.
+	$(GO) run ./e2e/bench packets
+
 .PHONY: bench-failover
 bench-failover: need-root need-kernel deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.
 	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)

@@ -1,7 +1,7 @@
 // Command bench measures what docs/benchmarks.md states: it prints a line a
 // figure, `name value unit goal ok|short`, and writes the same as JSON to the
 // file that BENCH_JSON names. Arguments choose among the benchmarks by name;
-// without any, all run but kubernetes. It needs root, nftables and iptables.
+// without any, all run but kubernetes and packets. It needs root, nftables and iptables.
 //
 // Figures of ours stand beside those of a peer that was measured in the same
 // run, because machines differ from hour to hour. A figure that falls short is
@@ -30,8 +30,11 @@ var benchmarks = []struct {
 	{"connect", benchConnect},
 }
 
-// kubernetesBenchmark runs when it is named alone: it wants a kube-apiserver.
-const kubernetesBenchmark = "kubernetes"
+// Those that run when they are named: one wants a kube-apiserver, the other says much.
+const (
+	kubernetesBenchmark = "kubernetes"
+	packetsBenchmark    = "packets"
+)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -52,6 +55,11 @@ func runAll(r *figure.Report, names []string) error {
 	if slices.Contains(names, kubernetesBenchmark) {
 		if err := benchKubernetes(r); err != nil {
 			return fmt.Errorf("measuring %s: %w", kubernetesBenchmark, err)
+		}
+	}
+	if slices.Contains(names, packetsBenchmark) {
+		if err := benchPackets(r); err != nil {
+			return fmt.Errorf("measuring %s: %w", packetsBenchmark, err)
 		}
 	}
 	for _, b := range benchmarks {

@@ -1,0 +1,161 @@
+package bpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Replay runs the program that leads packets on made packets, many times, to measure it.
+// The kernel runs a program again on what it made of a packet; so another one comes
+// before it and puts each packet back as it came in. Nothing is sent.
+type Replay struct {
+	cfg     ReplayConfig
+	device  netlink.Link
+	packets *Packets
+	restore *ebpf.Collection
+}
+
+// ReplayConfig says of which packets.
+type ReplayConfig struct {
+	// Device is where they come in, in the network namespace of the caller's thread.
+	Device string
+	// Segments of TCP come from From and what follows it, and all go To.
+	From netip.Addr
+	To   netip.AddrPort
+}
+
+// What flows are told apart by counts up from these and down to where it would end at
+// about 20 million.
+const (
+	replayPort = 0xf000
+	replayID   = 0xf000
+	replayHops = 64
+)
+
+// NewReplay prepares packets.
+func (p *Packets) NewReplay(cfg ReplayConfig) (_ *Replay, err error) {
+	r := &Replay{cfg: cfg, packets: p}
+	if r.device, err = netlink.LinkByName(cfg.Device); err != nil {
+		return nil, fmt.Errorf("finding device %s: %w", cfg.Device, err)
+	}
+	if err := r.load(); err != nil {
+		return nil, fmt.Errorf("loading what restores packets: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Replay) load() error {
+	spec, err := loadReplay()
+	if err != nil {
+		return err
+	}
+	if err := spec.Variables[replayVarV4].Set(r.cfg.From.Is4()); err != nil {
+		return fmt.Errorf("setting %s: %w", replayVarV4, err)
+	}
+	r.restore, err = ebpf.NewCollection(spec)
+	return err
+}
+
+// frame is the first packet.
+func (r *Replay) frame(begins bool) []byte {
+	return stamped(madeFrame(r.device.Attrs().HardwareAddr, unix.IPPROTO_TCP, netip.AddrPortFrom(r.cfg.From, replayPort), r.cfg.To, begins), replayID, replayHops)
+}
+
+// stamped gives a frame an identification, if it is of IPv4, and a time to live.
+func stamped(frame []byte, id uint16, hops uint8) []byte {
+	ip := frame[14:]
+	if ip[0]>>4 == 6 {
+		ip[7] = hops
+		return frame
+	}
+	binary.BigEndian.PutUint16(ip[4:], id)
+	ip[8], ip[10], ip[11] = hops, 0, 0
+	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip[:20]))
+	return frame
+}
+
+// Measured is which program runs.
+type Measured int
+
+// The program that leads packets, and one that does nothing.
+const (
+	Led Measured = iota
+	Nothing
+)
+
+// Round is how often a program runs, and on which flows: their numbers begin with First,
+// and each comes in its turn. The packets begin connections, or are of some.
+type Round struct {
+	Runs, First, Flows uint32
+	Begins             bool
+}
+
+// Run runs a round, and returns how long the thread ran for it, which leaves
+// out when others did, and the last packet, as it left.
+func (r *Replay) Run(which Measured, round Round) (took time.Duration, last []byte, err error) {
+	frame := r.frame(round.Begins)
+	plan := replayPlan{First: uint64(round.First), Flows: uint64(round.Flows)}
+	copy(plan.Head[:], frame)
+	target := r.packets.in.program
+	if which == Nothing {
+		target = r.restore.Programs[replayProgEmpty]
+	}
+	err = errors.Join(r.restore.Maps[replayMapPlans].Put(uint32(0), &plan), r.restore.Maps[replayMapMeasured].Put(uint32(0), target))
+	if err != nil {
+		return 0, nil, fmt.Errorf("preparing packets: %w", err)
+	}
+	options := runOn(r.device, frame)
+	options.Repeat = round.Runs
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := threadTime()
+	if _, err = r.restore.Programs[replayProgRestore].Run(options); err != nil {
+		return 0, nil, fmt.Errorf("running a program on packets: %w", err)
+	}
+	return threadTime() - start, options.DataOut, nil
+}
+
+// threadTime is how long this thread ran.
+func threadTime() time.Duration {
+	var at unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &at) // the kernel has it
+	return time.Duration(at.Nano())
+}
+
+// Translated says in what the last packet of a round is not what a client's packet of
+// the flow is to become: from one address of ours, at any port that flows have, to a
+// backend.
+func (r *Replay) Translated(last []byte, round Round, from netip.Addr, to netip.AddrPort) error {
+	flow := round.First + (round.Runs-1)%round.Flows
+	differs := uint16(flow&(1<<9-1) + flow>>9)
+	at := 14 + 20
+	if r.cfg.From.Is6() {
+		at = 14 + 40
+	}
+	if len(last) < at+4 {
+		return fmt.Errorf("the last packet has %d bytes", len(last))
+	}
+	first, count := r.packets.Ports()
+	port := binary.BigEndian.Uint16(last[at:])
+	if port < first || int(port) >= int(first)+int(count) {
+		return fmt.Errorf("the last packet has port %d", port)
+	}
+	want := madeFrame(r.device.Attrs().HardwareAddr, unix.IPPROTO_TCP, netip.AddrPortFrom(from, port), to, round.Begins)
+	want = stamped(want, replayID-differs, replayHops-1)
+	if !bytes.Equal(last, want) {
+		return fmt.Errorf("the last packet is\n% x, want\n% x", last, want)
+	}
+	return nil
+}
+
+// Close frees what restores packets.
+func (r *Replay) Close() { r.restore.Close() }
