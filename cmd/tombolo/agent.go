@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,15 @@ func sizesNamed(name string) (bpf.Sizes, bool) {
 		return bpf.Sizes{}, false
 	}
 	return all[at].Sizes, true
+}
+
+// sizeNames are the words that --maps takes.
+func sizeNames() []string {
+	var out []string
+	for _, s := range bpf.NamedSizes() {
+		out = append(out, s.Name)
+	}
+	return out
 }
 
 // mapMemory is what maps of a size take before they hold anything, in words.
@@ -101,6 +111,7 @@ removed instead.`,
 	runDirFlag(flags, &f.config.RunDir)
 	f.store.add(flags)
 	f.logs.add(flags)
+	c.RegisterFlagCompletionFunc("maps", cobra.FixedCompletions(sizeNames(), cobra.ShellCompDirectiveNoFileComp))
 	c.RegisterFlagCompletionFunc("pods", cobra.FixedCompletions([]string{agent.PodsAuto, agent.PodsCRI, agent.PodsNone}, cobra.ShellCompDirectiveDefault))
 	return configurable(c)
 }
@@ -109,7 +120,7 @@ removed instead.`,
 func (f *agentFlags) complete() (err error) {
 	sizes, ok := sizesNamed(f.maps)
 	if !ok {
-		return fmt.Errorf("reading --maps: %q is none of small, default and large", f.maps)
+		return fmt.Errorf("reading --maps: %q is none of %s", f.maps, strings.Join(sizeNames(), ", "))
 	}
 	f.config.Version, f.config.DataPath.Sizes = version, sizes
 	if f.config.Flows == 0 {

@@ -17,7 +17,7 @@ var (
 		"family":     {"ipv4", "ipv6"},
 		"log-format": {"text", "json"},
 		"log-level":  {"debug", "info", "warn", "error"},
-		"maps":       {"default", "small"},
+		"maps":       {"default", "small"}, // of a lab; the agent's are more
 		"router":     {"builtin", "frr", "bird"},
 		"signal":     {"KILL", "TERM", "STOP", "CONT"},
 		"source":     {sourceManifests, sourceKubernetes},

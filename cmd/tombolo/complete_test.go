@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/bpf"
 	"tombolo.io/tombolo/clustermesh"
 	"tombolo.io/tombolo/deploy/lab"
 )
@@ -77,6 +78,10 @@ func TestWordsAreOffered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var sizes []string // those that the agent takes
+	for _, s := range bpf.NamedSizes() {
+		sizes = append(sizes, s.Name)
+	}
 	for args, want := range map[string]string{
 		"verdict set":             "cluster node",
 		"verdict set node":        "",
@@ -90,6 +95,8 @@ func TestWordsAreOffered(t *testing.T) {
 		"apiserver --source":      "manifests kubernetes",
 		"lab up --router":         "builtin frr bird",
 		"undrain":                 "cluster node service",
+		"agent --maps":            strings.Join(sizes, " "),
+		"lab up --maps":           "default small",
 		"lab exec":                "", // of a lab that is not there
 		"lab fault cut":           "",
 		"store get":               "", // of no store
