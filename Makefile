@@ -65,6 +65,11 @@ demo: need-root need-kernel build $(if $(KUBERNETES),kube) ## Plays the demo: tw
 # they wait more than they work.
 ABREAST = $$(($$(nproc) + 1))
 
+# What a run starts inherits its name, by which .ci/leftovers knows it; TOMBOLO_… would be a
+# setting. A make within it has the same.
+TEST_RUN := $(or $(TEST_RUN),$(shell date +%s%N).$(shell echo $$PPID))
+test test-matrix: export TEST_RUN := $(TEST_RUN)
+
 .PHONY: test
 test: need-root need-kernel deps need-clone build kube ## Installs what the tests need and runs all of them (root).
 	@.ci/leftovers before
