@@ -81,17 +81,17 @@ func (w *world) remove(uid string) {
 	}
 }
 
-// until looks until something is so.
+// until looks until something is so. What was missed is seen at the next relist.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(6 * relist)
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for !so() {
 		select {
 		case <-look.C:
 		case <-deadline:
-			w.Fatalf("%s: not so after 10 s; problems: %q", what, w.node.Snapshot().Problems)
+			w.Fatalf("%s: not so after %v; problems: %q", what, 6*relist, w.node.Snapshot().Problems)
 		}
 	}
 }

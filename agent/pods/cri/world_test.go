@@ -66,17 +66,17 @@ func (w *world) follow() {
 	w.Cleanup(w.halt)
 }
 
-// until looks until something is so.
+// until looks until something is so. A runtime that hangs is known to after patience.
 func (w *world) until(what string, so func() bool) {
 	w.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(6 * patience)
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for !so() {
 		select {
 		case <-look.C:
 		case <-deadline:
-			w.Fatalf("%s: not so after 30 s; problems: %q", what, w.node.Snapshot().Problems)
+			w.Fatalf("%s: not so after %v; problems: %q", what, 6*patience, w.node.Snapshot().Problems)
 		}
 	}
 }
