@@ -63,8 +63,12 @@ func TestUsersMayOnlyWhatTheyMay(t *testing.T) {
 		}
 	}
 	// A prefix that is partly allowed is not allowed.
-	if _, err := users["peer"].List(t.Context(), "t/", func(etcd.KV) error { return nil }); err == nil {
-		t.Error("peer lists everything")
+	_, err := users["peer"].List(t.Context(), "t/", func(etcd.KV) error { return nil })
+	if err == nil {
+		t.Fatal("peer lists everything")
+	}
+	if why := users["peer"].Explain(t.Context(), err).Error(); !strings.Contains(why, s.Config.Listen[0]+": listing t/: ") || !strings.Contains(why, "permission denied (the common name of our certificate is our user there") {
+		t.Errorf("what it may not is explained as %s", why)
 	}
 	if _, err := users["peer"].List(t.Context(), "t/export/", func(etcd.KV) error { return nil }); err != nil {
 		t.Errorf("peer lists export/: %v", err)
