@@ -39,6 +39,9 @@ const (
 	replayPort = 0xf000
 	replayID   = 0xf000
 	replayHops = 64
+	// replayLow is LOW_BITS of replay.c: so many bits of a flow's number are in one part
+	// of the address, the others in another.
+	replayLow = 9
 )
 
 // NewReplay prepares packets.
@@ -99,8 +102,8 @@ type Round struct {
 	Begins             bool
 }
 
-// Run runs a round, and returns how long the thread ran for it, which leaves
-// out when others did, and the last packet, as it left.
+// Run runs a round. It returns for how long this thread ran, which is without the time
+// that others had the core, and the last packet as it left.
 func (r *Replay) Run(which Measured, round Round) (took time.Duration, last []byte, err error) {
 	frame := r.frame(round.Begins)
 	plan := replayPlan{First: uint64(round.First), Flows: uint64(round.Flows)}
@@ -136,7 +139,7 @@ func threadTime() time.Duration {
 // backend.
 func (r *Replay) Translated(last []byte, round Round, from netip.Addr, to netip.AddrPort) error {
 	flow := round.First + (round.Runs-1)%round.Flows
-	differs := uint16(flow&(1<<9-1) + flow>>9)
+	differs := uint16(flow&(1<<replayLow-1) + flow>>replayLow)
 	at := 14 + 20
 	if r.cfg.From.Is6() {
 		at = 14 + 40

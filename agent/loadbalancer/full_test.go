@@ -214,33 +214,14 @@ func TestGivenUpFrontendChangesHands(t *testing.T) {
 
 // TestOldestGoesWithoutRatherThanAnother holds that a younger service loses the frontend
 // that it shares with an older one for which there is no room, and gets it back when that
-// one is gone.
+// one is gone: also where the older one came while there was no agent.
 func TestOldestGoesWithoutRatherThanAnother(t *testing.T) {
-	h := newHarness(t, 1, newRAM(testLimits))
-	h.w.dwindle()
-	h.w.services[0][1].created = 1
-	h.tell(true)
-	h.converge()
-	h.strict = true
-	old := &h.w.services[0][3]
-	*old = h.w.services[0][0]
-	old.vips = []int{1}
-	s := h.l.state.services
-	s.limit, s.free = s.next, fifo[uint32]{}
-	h.tell(false)
-	h.rest()
-	f := Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, false}
-	if number, err := h.k.frontend(f); err != nil || number != 0 || !h.failing(errNoNumber) {
-		t.Errorf("%v leads to service %d, %v; failures %v", f, number, err, h.l.queue.Failures())
+	for name, restarts := range map[string]bool{"while the agent runs": false, "while it does not": true} {
+		t.Run(name, func(t *testing.T) { oldestGoesWithout(t, restarts) })
 	}
-	old.defined = false
-	h.tell(false)
-	h.converge()
 }
 
-// TestOldestGoesWithoutAfterRestart holds the same of a younger service that had the
-// frontend when the agent ended, where the older one came while there was none.
-func TestOldestGoesWithoutAfterRestart(t *testing.T) {
+func oldestGoesWithout(t *testing.T, restarts bool) {
 	h := newHarness(t, 1, newRAM(testLimits))
 	h.w.dwindle()
 	h.w.services[0][1].created = 1
@@ -250,10 +231,12 @@ func TestOldestGoesWithoutAfterRestart(t *testing.T) {
 	old := &h.w.services[0][3]
 	*old = h.w.services[0][0]
 	old.vips = []int{1}
-	h.start()
+	if restarts {
+		h.start()
+	}
 	s := h.l.state.services
 	s.limit, s.free = s.next, fifo[uint32]{}
-	h.tell(true)
+	h.tell(restarts)
 	h.rest()
 	f := Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, false}
 	if number, err := h.k.frontend(f); err != nil || number != 0 || !h.failing(errNoNumber) {

@@ -146,8 +146,10 @@ func forget[V any](of map[string]V, found map[string]struct{}) {
 func (d *directory) look(uid string, pods map[string]Pod) {
 	path := filepath.Join(d.path, uid+suffix)
 	info, err := os.Stat(path)
-	if _, gone := os.Lstat(path); errors.Is(gone, fs.ErrNotExist) {
-		return
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, gone := os.Lstat(path); gone != nil {
+			return // and it is no link to nowhere
+		}
 	}
 	if err != nil {
 		d.fail(uid, err)

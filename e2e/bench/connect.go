@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -24,12 +25,13 @@ var (
 	iptBase     = netip.MustParseAddr("10.82.0.0")
 )
 
-// nth returns the n-th address after base.
+// nth returns an address after base, of which the first has number 0.
 func nth(base netip.Addr, n int) netip.Addr {
-	b := base.As4()
-	v := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	v += uint32(n) + 1
-	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+	b := base.AsSlice()
+	last := b[len(b)-4:]
+	binary.BigEndian.PutUint32(last, binary.BigEndian.Uint32(last)+uint32(n)+1)
+	a, _ := netip.AddrFromSlice(b) // of as many bytes as base has
+	return a
 }
 
 // nftRules renders DNAT by a verdict map, as kube-proxy's nftables mode does it.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -19,17 +18,17 @@ import (
 type packetFamily struct {
 	name                         string
 	clients, node, router, other netip.Addr
-	services, backends           netip.Addr // the first of each
+	services, backends           netip.Addr // the one before the first of each
 	behind                       netip.Prefix
 }
 
 var packetFamilies = []packetFamily{{
 	name: "ipv4", clients: netip.MustParseAddr("1.0.0.0"), node: netip.MustParseAddr("192.0.2.1"), router: netip.MustParseAddr("192.0.2.254"),
-	other: netip.MustParseAddr("198.51.100.9"), services: netip.MustParseAddr("203.0.0.1"), backends: netip.MustParseAddr("10.128.0.1"),
+	other: netip.MustParseAddr("198.51.100.9"), services: netip.MustParseAddr("203.0.0.0"), backends: netip.MustParseAddr("10.128.0.0"),
 	behind: netip.MustParsePrefix("10.128.0.0/16"),
 }, {
 	name: "ipv6", clients: netip.MustParseAddr("2001:db8:51::100:0"), node: netip.MustParseAddr("2001:db8:2::1"), router: netip.MustParseAddr("2001:db8:2::fe"),
-	other: netip.MustParseAddr("2001:db8:9::9"), services: netip.MustParseAddr("2001:db8:113::1"), backends: netip.MustParseAddr("fd00:10::1"),
+	other: netip.MustParseAddr("2001:db8:9::9"), services: netip.MustParseAddr("2001:db8:113::"), backends: netip.MustParseAddr("fd00:10::"),
 	behind: netip.MustParsePrefix("fd00:10::/64"),
 }}
 
@@ -122,7 +121,7 @@ func benchPacketFamily(r *Report, f packetFamily, services int) (err error) {
 	if err := packetServices(d, packets, f, services); err != nil {
 		return err
 	}
-	road := bpf.ReplayConfig{Device: "eth0", From: f.clients, To: netip.AddrPortFrom(f.services, 80)}
+	road := bpf.ReplayConfig{Device: "eth0", From: f.clients, To: netip.AddrPortFrom(nth(f.services, 0), 80)}
 	led, err := packets.NewReplay(road)
 	if err != nil {
 		return err
@@ -155,7 +154,7 @@ func packetServices(d *bpf.Datapath, packets *bpf.Packets, f packetFamily, servi
 		for b := range have {
 			number++
 			d.Backends.Write(number, bpf.Backend{
-				Service: n, Address: netip.AddrPortFrom(from(f.backends, b), 8080), Protocol: unix.IPPROTO_TCP, State: bpf.Active, Node: 2,
+				Service: n, Address: netip.AddrPortFrom(nth(f.backends, b), 8080), Protocol: unix.IPPROTO_TCP, State: bpf.Active, Node: 2,
 			})
 			for s := b; s < table; s += have {
 				slots[s] = number
@@ -164,7 +163,7 @@ func packetServices(d *bpf.Datapath, packets *bpf.Packets, f packetFamily, servi
 		at := bpf.Extent{Offset: uint32(i) * table, Size: table}
 		d.Slots.Write(at.Offset, slots)
 		d.Services.Write(n, bpf.Service{Primary: at})
-		address := from(f.services, i)
+		address := nth(f.services, i)
 		owned[address] = bpf.ServiceAddress | bpf.Pinged
 		frontend := bpf.Frontend{Address: netip.AddrPortFrom(address, 80), Protocol: unix.IPPROTO_TCP, Scope: bpf.ScopePacket}
 		if err := d.Frontends.Put(map[bpf.Frontend]uint32{frontend: n}); err != nil {
@@ -172,15 +171,6 @@ func packetServices(d *bpf.Datapath, packets *bpf.Packets, f packetFamily, servi
 		}
 	}
 	return errors.Join(packets.SetOwned(owned), packets.SetSources(packetFamilies[0].node, packetFamilies[1].node))
-}
-
-// from returns the address that is n behind another, in the last four bytes.
-func from(base netip.Addr, n int) netip.Addr {
-	b := base.AsSlice()
-	last := b[len(b)-4:]
-	binary.BigEndian.PutUint32(last, binary.BigEndian.Uint32(last)+uint32(n))
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // packetMeasure measures on maps that are filled.
@@ -239,7 +229,7 @@ func (m *packetMeasure) run(road *bpf.Replay, round bpf.Round, want uint64) (tim
 	}
 	var wrong error
 	for b := range asked {
-		if wrong = road.Translated(last, round, m.family.node, netip.AddrPortFrom(from(m.family.backends, b), 8080)); wrong == nil {
+		if wrong = road.Translated(last, round, m.family.node, netip.AddrPortFrom(nth(m.family.backends, b), 8080)); wrong == nil {
 			return took, nil
 		}
 	}
