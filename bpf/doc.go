@@ -103,4 +103,9 @@
 // own; what else it has is filled anew by each process before it attaches.
 //
 // Linux 6.1 or newer is needed.
+//
+// # Measuring
+//
+// [Replay] runs the program that leads packets many times on made ones. Before each run
+// replay.c puts the packet back as it came, for the kernel goes on with what became of it.
 package bpf
