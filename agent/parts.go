@@ -67,6 +67,7 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 		Pods:     func() *pods.Set { return p.pods.Snapshot().Set },
 		Balanced: p.balancer.Snapshot, Balancer: p.balancer, Judge: p.judge, Log: a.log,
 	})
+	p.balancer.Inherit(p.census.Inherit())
 	a.balancer.Store(p.balancer)
 	a.judge.Store(p.judge)
 	a.pods.Store(p.pods)

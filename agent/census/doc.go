@@ -10,6 +10,8 @@
 //   - serve: answers, to nodes of the mesh alone, bounded in size, rate and number
 //   - ask: asks one node
 //   - desk: *pure*, which node is to be asked, and what is withdrawn by its answer
+//   - memory: whom there is to ask about what, kept for a restart without the store
+//   - inherit: what is withdrawn, kept for any restart
 //   - census: the shell around them
 //
 // Only an answer withdraws: no silence, no refusal and nothing malformed does. When

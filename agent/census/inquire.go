@@ -18,9 +18,14 @@ func (c *Census) inquire(ctx context.Context) {
 	// to nobody knows the pods' uids.
 	named := c.deps.Balanced().Synced
 	switch {
-	case named:
+	case named && c.recalled:
 		c.recalled = false
-	case !c.recalled && len(who) > 0 && time.Since(c.began) > settling:
+		for name := range c.desk.clusters { // also whom the maps could not tell from others
+			if len(c.desk.withdrawn(name)) > 0 {
+				c.withdraw(ctx, name)
+			}
+		}
+	case !named && !c.recalled && len(who) > 0 && time.Since(c.began) > settling:
 		c.fault("unnamed", errUnnamed)
 	}
 	if named || c.recalled {

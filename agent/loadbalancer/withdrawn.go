@@ -31,6 +31,11 @@ func (l *LoadBalancer) SetWithdrawn(ctx context.Context, cluster string, pods ma
 	}
 }
 
+// Inherit takes over which pods an earlier process had withdrawn, and on whose word: they
+// are not used until SetWithdrawn says another thing of their cluster. It is to be called
+// before Run.
+func (l *LoadBalancer) Inherit(pods map[global.Pod]string) { l.withdrawn = maps.Clone(pods) }
+
 // withdraw takes a withdrawal in. One that goes by batches that still wait takes nobody
 // back before them.
 func (l *LoadBalancer) withdraw(w withdrawal) {

@@ -161,3 +161,41 @@ func TestWithdrawnUntilTheBatch(t *testing.T) {
 		t.Errorf("taken back: withdrawn %q", got)
 	}
 }
+
+// TestInheritedWithdrawals holds that an agent that starts does not list a pod that an
+// earlier one had withdrawn, until that is taken back.
+func TestInheritedWithdrawals(t *testing.T) {
+	h := newHarness(t, 1, newRAM(testLimits))
+	h.w.half(false, -1)
+	h.tell(true)
+	h.converge()
+	address := endpointAddr(1, 2, 2, false)
+	used := func() bool {
+		for n := range h.k.Limits().Backends {
+			if b := h.k.Backend(n); h.k.Usable(n) && b.Address.Addr() == address && b.Standing != Ended {
+				return true
+			}
+		}
+		return false
+	}
+	if !used() {
+		t.Fatal("the pod is no backend: this shows nothing")
+	}
+	gone := map[global.Pod]string{{Cluster: "west", Address: address}: "it ended"}
+	h.l.withdraw(withdrawal{cluster: "west", pods: gone})
+	h.drain(20)
+	h.start()
+	h.l.Inherit(gone)
+	h.tell(true)
+	for range 50 {
+		h.drain(1)
+		if used() {
+			t.Fatal("it is used, and nobody took back that it ended")
+		}
+	}
+	h.l.withdraw(withdrawal{cluster: "west"})
+	h.drain(20)
+	if !used() {
+		t.Error("it is withdrawn no longer, and not used")
+	}
+}
