@@ -34,7 +34,8 @@ func Forget(pid int) error {
 
 // frr needs zebra, which alone writes to the kernel, and bgpd. They leave root
 // for their own user, who therefore owns the directory and must be able to
-// reach it.
+// reach it. Unless it is told that this kernel replaces routes of IPv6, as Linux does since 2015,
+// zebra deletes one whose next hops change, and adds it again.
 func frr(c Config) Setup {
 	zserv := filepath.Join(c.Dir, "zserv.api")
 	daemon := func(name, socket string, more ...string) Daemon {
@@ -52,7 +53,7 @@ func frr(c Config) Setup {
 			{filepath.Join(c.Dir, "bgpd.conf"), frrConf(c)},
 		},
 		Daemons: []Daemon{
-			daemon("zebra", zserv),
+			daemon("zebra", zserv, "--v6-rr-semantics"),
 			daemon("bgpd", filepath.Join(c.Dir, "bgpd.vty"), "-p", fmt.Sprint(c.Port)),
 		},
 	}
