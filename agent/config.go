@@ -37,6 +37,8 @@ type Config struct {
 	// of theirs are remembered; 0 is bpf.DefaultFlows.
 	PacketDevices []string
 	Flows         uint32
+	// Forwarding is how packets go to backends on other nodes of the cluster.
+	Forwarding Forwarding
 	// NodePortAddresses are CIDRs: the node's addresses in them serve node ports. Just
 	// uplink.None, or nothing, is nowhere.
 	NodePortAddresses []string
@@ -87,6 +89,9 @@ func (c Config) Validate() error {
 	}
 	if slices.Contains(c.PacketDevices, uplink.None) && len(c.PacketDevices) > 1 {
 		errs = append(errs, fmt.Errorf("--packet-devices: %s stands alone", uplink.None))
+	}
+	if _, err := c.Forwarding.direct(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := c.nodePorts(); err != nil {
 		errs = append(errs, err)

@@ -32,7 +32,7 @@ func outliersFor(m health.Mode) loadbalancer.Outliers {
 func (a *Agent) loadbalancer(down func()) loadbalancer.Config {
 	ports, _ := a.config.nodePorts() // Validate read them
 	return loadbalancer.Config{
-		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Packets: a.config.leadsPackets(), NodePorts: ports, Every: a.config.KubeProxyReplacement,
+		Node: a.config.Node, Down: down, StaleAfter: a.config.StaleAfter, Packets: a.config.leadsPackets(), NodePorts: ports, Every: a.config.KubeProxyReplacement, Direct: a.config.takesTunnels(),
 		Outliers: outliersFor(a.config.Failover),
 		Tell: func(n loadbalancer.News) {
 			if j := a.judge.Load(); j != nil {

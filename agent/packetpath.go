@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 
 	"tombolo.io/tombolo/agent/packets"
@@ -16,6 +17,10 @@ type Packets struct {
 	Uplinks []Uplink `json:"uplinks"`
 	// Addresses counts those of services that packets may come to.
 	Addresses int `json:"addresses"`
+	// Forwarding is how packets go to other nodes, and Tunnels are where these may take
+	// them as they came.
+	Forwarding Forwarding       `json:"forwarding"`
+	Tunnels    []packets.Tunnel `json:"tunnels,omitempty"`
 	// Counters are since the agent started.
 	Counters bpf.PacketCounters `json:"counters"`
 }
@@ -34,7 +39,11 @@ func (c Config) packetDevices() []string {
 // loadPackets loads the packet path, or removes what is left of it where packets are
 // not to be led; then it is nil.
 func (a *Agent) loadPackets(d *bpf.Datapath) (*bpf.Packets, error) {
-	c := bpf.PacketsConfig{BPFFS: a.config.DataPath.BPFFS, Flows: a.config.Flows}
+	direct, err := a.config.Forwarding.direct()
+	if err != nil {
+		return nil, err
+	}
+	c := bpf.PacketsConfig{BPFFS: a.config.DataPath.BPFFS, Flows: a.config.Flows, Direct: direct, ProbePort: a.config.ProbePort}
 	if !a.config.leadsPackets() {
 		return nil, bpf.UninstallPackets(c.BPFFS)
 	}
@@ -51,8 +60,8 @@ func (a *Agent) leaveOutdated() {
 }
 
 // packetsOf returns what is known; the error says why it is not in order.
-func packetsOf(s *packets.Snapshot, kernel *bpf.Packets) (*Packets, error) {
-	p := &Packets{Uplinks: uplinksOf(s.Uplinks), Addresses: s.Addresses}
+func (c Config) packetsOf(s *packets.Snapshot, kernel *bpf.Packets) (*Packets, error) {
+	p := &Packets{Uplinks: uplinksOf(s.Uplinks), Addresses: s.Addresses, Forwarding: cmp.Or(c.Forwarding, SNAT), Tunnels: s.Tunnels}
 	var err error
 	p.Counters, err = kernel.Counters()
 	return p, errors.Join(s.Problem, err)
@@ -82,6 +91,9 @@ func (p *Packets) samples() []control.Sample {
 			Value: truth(u.Hook != ""), Labels: []string{"device", u.Device},
 		})
 	}
+	if p.Forwarding != SNAT {
+		out = append(out, tunnelSamples(p.Tunnels)...)
+	}
 	counted := func(name, help, label, value string, n uint64) {
 		out = append(out, control.Sample{Name: name, Help: help, Counter: true, Value: float64(n), Labels: []string{label, value}})
 	}
@@ -90,7 +102,7 @@ func (p *Packets) samples() []control.Sample {
 		outcome string
 		n       uint64
 	}{
-		{"forwarded", c.Forwarded}, {"delivered", c.Delivered}, {"answered", c.Answered}, {"returned", c.Returned},
+		{"tunnelled", c.Tunnelled}, {"forwarded", c.Forwarded}, {"delivered", c.Delivered}, {"answered", c.Answered}, {"returned", c.Returned},
 		{"pinged", c.Pinged}, {"refused", c.Refused}, {"reset", c.Reset},
 	} {
 		counted("tombolo_packets_total", "What became of packets to addresses of services, and of the answers.", "outcome", o.outcome, o.n)
@@ -103,6 +115,20 @@ func (p *Packets) samples() []control.Sample {
 		n     uint64
 	}{{"begun", c.Begun}, {"moved", c.Moved}, {"error", c.Errors}} {
 		counted("tombolo_packet_flows_total", "Flows of packets that began, that moved to another backend, and ICMP errors in them.", "event", e.event, e.n)
+	}
+	return out
+}
+
+func tunnelSamples(all []packets.Tunnel) (out []control.Sample) {
+	states := map[string]int{"open": 0, "closed": 0}
+	for _, t := range all {
+		states[t.State()]++
+	}
+	for _, state := range slices.Sorted(maps.Keys(states)) {
+		out = append(out, control.Sample{
+			Name: "tombolo_packet_tunnels", Help: "Addresses of other nodes of the cluster, by whether they take clients' packets in tunnels.",
+			Value: float64(states[state]), Labels: []string{"state", state},
+		})
 	}
 	return out
 }

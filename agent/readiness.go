@@ -146,7 +146,7 @@ func written(st *loadbalancer.ServiceStatus, ip netip.Addr, led outside) bool {
 	}
 	return slices.ContainsFunc(st.Ports, func(p loadbalancer.PortStatus) bool {
 		return slices.ContainsFunc(p.Frontends, func(f loadbalancer.Frontend) bool {
-			return f.Address.Addr() == ip && (f.Outside || !ours)
+			return f.Address.Addr() == ip && (f.Scope == loadbalancer.Outside || !ours)
 		})
 	})
 }

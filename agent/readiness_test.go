@@ -22,7 +22,7 @@ func TestWritten(t *testing.T) {
 				Type: clustermesh.LoadBalancer, LoadBalancerIPs: []netip.Addr{ip, other, sockets}, LoadBalancerOthers: others,
 			}},
 			Ports: []loadbalancer.PortStatus{{}, {Frontends: []loadbalancer.Frontend{
-				{Address: netip.AddrPortFrom(ip, 80)}, {Address: netip.AddrPortFrom(ip, 80), Outside: true}, {Address: netip.AddrPortFrom(sockets, 80)},
+				{Address: netip.AddrPortFrom(ip, 80)}, {Address: netip.AddrPortFrom(ip, 80), Scope: loadbalancer.Outside}, {Address: netip.AddrPortFrom(sockets, 80)},
 			}}},
 		}
 	}

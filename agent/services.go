@@ -212,7 +212,7 @@ func portOf(p *global.Port, st *loadbalancer.ServiceStatus, failure loadbalancer
 		out.Tables.Primary, out.Tables.Backup = in.Primary, in.Backup
 		out.Guarded, out.SourceRanges, out.KeptOut = in.Guarded, in.Ranges, keptOut(in.KeepsOut)
 		for _, f := range in.Frontends {
-			if !f.Outside { // those for packets are the same
+			if f.Scope == loadbalancer.Sockets { // those for packets are the same
 				out.Frontends = append(out.Frontends, f.String())
 			}
 		}

@@ -121,7 +121,7 @@ func (w *watcher) publish() {
 		s.Reasons = append(s.Reasons, "packets from outside are not led to backends: "+oneLine(err))
 	}
 	if p := w.parts.packets; p != nil {
-		if s.Packets, err = packetsOf(p.Snapshot(), w.parts.leads); err != nil {
+		if s.Packets, err = w.agent.config.packetsOf(p.Snapshot(), w.parts.leads); err != nil {
 			s.Reasons = append(s.Reasons, oneLine(err))
 		}
 	}
@@ -136,6 +136,7 @@ func (w *watcher) publish() {
 	s.Reasons = append(s.Reasons, absences(s.Census)...)
 	s.Failover = w.agent.failover()
 	s.Reasons = append(s.Reasons, concerns(s.Failover, time.Now())...)
+	s.Reasons = append(s.Reasons, closedTunnels(s.Packets, s.Cluster, s.Failover, time.Now())...)
 	if pool := w.agent.pool.Load(); pool != nil {
 		s.Gossip = pool.Snapshot()
 	}

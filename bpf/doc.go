@@ -79,6 +79,14 @@
 // An answer is one while its sender is the flow's backend still, and of TCP if it
 // acknowledges the client's SYN or follows what did.
 //
+// Where [PacketsConfig.Direct] says so, a packet for another node of the cluster goes there
+// as it came, in a tunnel between the two nodes (include/tunnel.h), if that one takes such
+// ([Packets.SetTunnel]). It leads what comes out of a tunnel by frontends of their own
+// scope, to its own backends alone, and these answer the client directly. The client is
+// told of segments that fit (include/segment.h), and of what does not (include/toobig.h).
+// A segment of a connection that this node does not know is led as its SYN was: another
+// node may have begun it.
+//
 // A flow is two entries that name each other, one for each direction: what does not
 // name its entry back is none, so that neither a reused element of the map nor an
 // eviction leads a packet into the flow of another.

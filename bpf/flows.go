@@ -21,13 +21,15 @@ type Flow struct {
 	// Backend is who gets them, and Source from where: the client itself, or this
 	// node's address and a port of its.
 	Backend, Source netip.AddrPort
-	// Local: the backend is on this node.
-	Local bool
-	State FlowState
+	// Local: the backend is on this node. Tunnelled: its packets go to the backend's node
+	// as they came, and that one leads them.
+	Local, Tunnelled bool
+	State            FlowState
 	// Idle is how long ago its last packet was, a second or so more or less.
 	Idle time.Duration
 
-	keys [2]packetTuple // in conntrack and in nat
+	keys   [2]packetTuple // in conntrack and in nat
+	number uint32         // the backend's
 }
 
 // FlowState is how far a flow has come, in the words of the kernel's own conntrack.
@@ -123,10 +125,11 @@ func (t *FlowTable) flow(client packetTuple, c packetConntrack, now time.Duratio
 		Protocol: client.Protocol,
 		Client:   endpoint(client.Source, client.SourcePort), Frontend: endpoint(client.Destination, client.DestinationPort),
 		Backend: endpoint(c.Reply.Source, c.Reply.SourcePort), Source: endpoint(c.Reply.Destination, c.Reply.DestinationPort),
-		Local: c.Flags&uint32(packetFlowFlagsFLOW_LOCAL) != 0,
-		State: flowState(client.Protocol, packetFlowFlags(c.Flags)),
-		Idle:  max(0, now-time.Duration(c.Seen)),
-		keys:  [2]packetTuple{client, c.Reply},
+		Local:     c.Flags&uint32(packetFlowFlagsFLOW_LOCAL) != 0,
+		Tunnelled: c.Flags&uint32(packetFlowFlagsFLOW_TUNNEL) != 0,
+		State:     flowState(client.Protocol, packetFlowFlags(c.Flags)),
+		Idle:      max(0, now-time.Duration(c.Seen)),
+		keys:      [2]packetTuple{client, c.Reply}, number: uint32(c.Reference),
 	}, true
 }
 

@@ -18,6 +18,7 @@ type frame struct {
 	flags        uint8 // of TCP
 	seq, ack     uint32
 	options      []byte // of IPv4, a multiple of 4 bytes
+	tcpOptions   []byte // the same; parseFrame leaves them in the payload
 	extensions   []byte // of IPv6: a hop-by-hop header of a multiple of 8 bytes
 	id           uint32
 	offset       uint16 // of a fragment, in bytes
@@ -45,7 +46,8 @@ func (f frame) transport() []byte {
 	case unix.IPPROTO_TCP:
 		b = binary.BigEndian.AppendUint32(ports, f.seq)
 		b = binary.BigEndian.AppendUint32(b, f.ack)
-		b = append(b, 5<<4, f.flags, 0xff, 0xff, 0, 0, 0, 0)
+		b = append(b, byte(5+len(f.tcpOptions)/4)<<4, f.flags, 0xff, 0xff, 0, 0, 0, 0)
+		b = append(b, f.tcpOptions...)
 		at = 16
 	case unix.IPPROTO_UDP:
 		b = binary.BigEndian.AppendUint16(ports, uint16(8+len(whole)))

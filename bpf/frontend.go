@@ -17,6 +17,8 @@ const (
 	ScopeSocket = Scope(mapsScopeSCOPE_SOCKET)
 	// ScopePacket is asked for packets from elsewhere.
 	ScopePacket = Scope(mapsScopeSCOPE_PACKET)
+	// ScopeTunnel is asked for packets that another node sent here in a tunnel.
+	ScopeTunnel = Scope(mapsScopeSCOPE_TUNNEL)
 )
 
 // Frontend is where clients reach a service.
@@ -30,8 +32,11 @@ type Frontend struct {
 // String returns address:port/protocol, and the scope when it is not a socket's.
 func (f Frontend) String() string {
 	s := fmt.Sprintf("%s/%d", f.Address, f.Protocol)
-	if f.Scope == ScopePacket {
+	switch f.Scope {
+	case ScopePacket:
 		s += " from outside"
+	case ScopeTunnel:
+		s += " from other nodes"
 	}
 	return s
 }

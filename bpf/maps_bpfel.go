@@ -193,6 +193,7 @@ type mapsScope uint32
 const (
 	mapsScopeSCOPE_SOCKET mapsScope = 0
 	mapsScopeSCOPE_PACKET mapsScope = 1
+	mapsScopeSCOPE_TUNNEL mapsScope = 2
 )
 
 type mapsService struct {

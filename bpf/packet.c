@@ -13,13 +13,18 @@
 #include "include/range.h"
 #include "include/rewrite.h"
 #include "include/route.h"
+#include "include/segment.h"
+#include "include/toobig.h"
+#include "include/tunnel.h"
 
 #include <linux/pkt_cls.h>
 
 EMIT(flow_flags);
+EMIT(direct_flags);
 EMIT(owned_flags);
 EMIT(packet_event);
 EMIT(packet_outcome);
+EMIT(tunnel_open);
 
 // Which memory a program uses.
 enum { FROM_UPLINK, TO_UPLINK };
@@ -36,6 +41,11 @@ static __always_inline bool is_syn(const struct packet *p)
 	return p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+static __always_inline bool is_syn_ack(const struct packet *p)
+{
+	return p->kind == KIND_FLOW && p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+}
+
 // is_data says whether it is a segment of a connection that began before it.
 static __always_inline bool is_data(const struct packet *p)
 {
@@ -48,7 +58,7 @@ static __always_inline struct frontend_key frontend_for(const struct packet *p)
 		.address = p->tuple.destination,
 		.port = p->tuple.destination_port,
 		.protocol = p->tuple.protocol,
-		.scope = SCOPE_PACKET,
+		.scope = p->tunnelled ? SCOPE_TUNNEL : SCOPE_PACKET,
 	};
 }
 
@@ -71,6 +81,22 @@ static __always_inline void goes_with(const struct packet *p, struct conntrack *
 	flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
 }
 
+// goes_where fills in where a flow's packets go; false when the end of its tunnel is not
+// known any more.
+static __always_inline bool goes_where(struct packet *p, const struct conntrack *c)
+{
+	__u32 flags = READ_ONCE(c->flags);
+	struct backend *b;
+	__u64 head;
+
+	p->local = flags & FLOW_LOCAL;
+	p->tunnel = flags & FLOW_TUNNEL;
+	if (!p->tunnel)
+		return true;
+	b = reference_backend(READ_ONCE(c->reference), &head);
+	return b && tunnel_to(p, b->node, false);
+}
+
 // remember adds the entry of a flow whose port was claimed.
 static __noinline enum packet_outcome remember(struct packet *p, __u32 service, __u64 reference)
 {
@@ -79,7 +105,7 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		.reference = reference,
 		.seen = p->now,
 		.service = service,
-		.flags = (p->local ? FLOW_LOCAL : 0) | (p->anyway ? FLOW_ANYWAY : 0),
+		.flags = (p->local ? FLOW_LOCAL : 0) | (p->tunnel ? FLOW_TUNNEL : 0) | (p->anyway ? FLOW_ANYWAY : 0),
 		.syn = is_syn(p) ? p->sequence : 0,
 	};
 	struct conntrack *winner;
@@ -97,8 +123,21 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 	if (!winner)
 		return PACKET_FULL; // and it is lost already
 	goes_with(p, winner);
-	p->local = READ_ONCE(winner->flags) & FLOW_LOCAL;
-	return PACKET_PASSED;
+	return goes_where(p, winner) ? PACKET_PASSED : PACKET_NO_ROUTE;
+}
+
+// begin_tunnel remembers a flow whose packets go in a tunnel, if there is room: without,
+// the next packet is led as this one was.
+static __always_inline enum packet_outcome begin_tunnel(struct packet *p, __u32 service, __u64 reference)
+{
+	enum packet_outcome outcome;
+
+	p->reply.destination = p->tuple.source;
+	p->reply.destination_port = p->tuple.source_port;
+	if (opaque(p, nat_take(p)))
+		return PACKET_PASSED;
+	outcome = remember(p, service, reference);
+	return outcome == PACKET_FULL ? PACKET_PASSED : outcome;
 }
 
 // begin remembers a flow with a backend, under a port that tells it from all others.
@@ -117,6 +156,14 @@ static __always_inline enum packet_outcome begin(struct __sk_buff *skb, struct p
 	p->reply.source_port = b->port;
 	p->reply.protocol = p->tuple.protocol;
 	p->reply.pad[0] = p->reply.pad[1] = p->reply.pad[2] = 0;
+	// What another node sent here stays here, or the two might send it for ever.
+	if (p->tunnelled && !p->local)
+		return PACKET_NOT_HERE;
+	p->tunnel = !p->local && is_direct(p) && tunnel_to(p, b->node, true);
+	if (p->tunnel)
+		return begin_tunnel(p, service, reference);
+	if (is_data(p))
+		return PACKET_RESET;
 	if (p->local)
 		p->reply.destination = p->tuple.source;
 	else if (!source_of(p->v4, &p->reply.destination))
@@ -133,28 +180,40 @@ static __always_inline bool is_again(const struct packet *p, const struct conntr
 	       !(p->tuple.protocol == IPPROTO_TCP && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)));
 }
 
-// select_backend gives a new flow a backend, or one that is remembered another.
-static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, struct packet *p, __u32 service, struct conntrack *c)
+static __always_inline __u64 settings_of(__u32 service)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+
+	return s ? READ_ONCE(s->settings) : 0;
+}
+
+// reference_for returns the backend that a flow has which begins now; 0 for none.
+static __noinline __u64 reference_for(const struct packet *p, __u32 service)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct query q = { .service = service, .v4 = p->v4 };
-	__u64 reference;
 
 	if (!s)
-		return PACKET_NO_BACKEND;
+		return 0;
 	q.hash = client_hash(p, READ_ONCE(s->settings));
-	reference = select(&q, s);
+	return select(&q, s);
+}
+
+// select_backend gives a new flow a backend, or one that is remembered another.
+static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, struct packet *p, __u32 service, struct conntrack *c)
+{
+	__u64 reference = reference_for(p, service);
+
 	if (!reference)
-		return READ_ONCE(s->settings) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
+		return settings_of(service) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
 	if (!c)
 		c = flow_by_client(&p->client, &p->reply); // which another CPU began just now
 	if (!c) {
 		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
 		return begin(skb, p, service, reference);
 	}
-	if (is_again(p, c, service, reference)) {
+	if (is_again(p, c, service, reference) && goes_where(p, c)) {
 		goes_with(p, c);
-		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
 		return PACKET_PASSED;
 	}
 	packet_count(EVENT_MOVED);
@@ -165,9 +224,7 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 // lets_in says whether a client may come to a service from where it is.
 static __noinline bool lets_in(const struct packet *p, __u32 service)
 {
-	struct service *s = bpf_map_lookup_elem(&services, &service);
-
-	return !s || !(READ_ONCE(s->settings) & SERVICE_RANGES) || range_has(service, &p->tuple.source);
+	return !(settings_of(service) & SERVICE_RANGES) || range_has(service, &p->tuple.source);
 }
 
 // goes_on says whether a packet stays with the flow that is remembered. A connection
@@ -202,9 +259,11 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 	p->client = p->tuple;
 	p->now = bpf_ktime_get_ns();
 	c = flow_by_client(&p->client, &p->reply);
-	if (c && goes_on(p, c)) {
+	// One that goes elsewhere from here is not what another node sends here.
+	if (c && p->tunnelled && !(READ_ONCE(c->flags) & FLOW_LOCAL))
+		c = NULL;
+	if (c && goes_on(p, c) && goes_where(p, c)) {
 		goes_with(p, c);
-		p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
 		return PACKET_PASSED;
 	}
 	service = frontend_service(&key);
@@ -215,7 +274,9 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 		return PACKET_OUT_OF_RANGE;
 	if (p->later)
 		return PACKET_FRAGMENT;
-	if (is_data(p))
+	// Where packets go in tunnels another node may have begun the connection: it is led as
+	// its SYN was.
+	if (is_data(p) && (c || p->tunnelled || !is_direct(p)))
 		return PACKET_RESET;
 	return service ? select_backend(skb, p, service, c) : PACKET_NO_PORT;
 }
@@ -227,6 +288,17 @@ static __always_inline enum packet_outcome send_on(struct __sk_buff *skb, struct
 
 	if (!p->local && p->hops <= 1)
 		return PACKET_HOPS;
+	if (p->tunnel) {
+		if (rewrite_hops(skb, p, p->hops - 1))
+			return PACKET_FAILED;
+		way = tunnel_send(skb, p);
+		if (way == -PACKET_TOO_BIG && too_big_is_told(skb, p) && !opaque(p, answer_too_big(skb, p)))
+			*verdict = bpf_redirect(skb->ifindex, 0);
+		if (way < 0)
+			return -way;
+		*verdict = way;
+		return PACKET_TUNNELLED;
+	}
 	p->to = tuple_reversed(&p->reply);
 	p->ip_to.source = p->local ? p->ip.source : p->to.source;
 	if (opaque(p, p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p)))
@@ -256,12 +328,22 @@ static __always_inline long give_back(struct __sk_buff *skb, struct packet *p)
 // reset answers a segment that has no flow, or no backend.
 static __always_inline enum packet_outcome reset(struct __sk_buff *skb, struct packet *p, enum packet_outcome why, int *verdict)
 {
+	int way;
+
 	if (p->more || p->later || p->tuple.protocol != IPPROTO_TCP || p->flags & TCP_RST)
 		return why == PACKET_RESET ? PACKET_UNKNOWN : why;
 	p->lost = why == PACKET_RESET;
 	if (opaque(p, answer_reset(skb, p)))
 		return PACKET_FAILED;
-	*verdict = bpf_redirect(skb->ifindex, 0);
+	if (p->tunnelled) { // who sent it here is not on the way back
+		p->to = tuple_reversed(&p->tuple);
+		way = route(skb, p);
+		if (way < 0)
+			return -way;
+		*verdict = way;
+	} else {
+		*verdict = bpf_redirect(skb->ifindex, 0);
+	}
 	return p->lost ? PACKET_RESET : PACKET_REFUSED;
 }
 
@@ -345,6 +427,23 @@ static __always_inline enum packet_outcome to_client(struct __sk_buff *skb, stru
 	return PACKET_ANSWERED;
 }
 
+// goes_as_syn has what is of no flow that is known here go in the tunnel in which its SYN
+// went, which another node may have sent; false when it went in none.
+static __noinline bool goes_as_syn(struct packet *p)
+{
+	struct frontend_key key = frontend_for(p);
+	__u32 service = frontend_service(&key);
+	struct backend *b;
+	__u64 head;
+
+	if (p->tunnelled || !is_direct(p) || !service)
+		return false;
+	b = reference_backend(reference_for(p, service), &head);
+	p->local = false;
+	p->tunnel = b && !node_is_this(b->node) && tunnel_to(p, b->node, true);
+	return p->tunnel;
+}
+
 // error_to_backend handles an ICMP error that comes to a frontend.
 static __always_inline enum packet_outcome error_to_backend(struct __sk_buff *skb, struct packet *p, int *verdict)
 {
@@ -352,9 +451,8 @@ static __always_inline enum packet_outcome error_to_backend(struct __sk_buff *sk
 
 	p->client = p->tuple;
 	c = flow_by_client(&p->client, &p->reply);
-	if (!c || !flow_has_backend(c, &p->reply, p->v4))
+	if (c ? !flow_has_backend(c, &p->reply, p->v4) || !goes_where(p, c) || (p->tunnelled && !p->local) : !goes_as_syn(p))
 		return PACKET_UNKNOWN;
-	p->local = READ_ONCE(c->flags) & FLOW_LOCAL;
 	packet_count(EVENT_ERROR);
 	return send_on(skb, p, verdict);
 }
@@ -396,6 +494,7 @@ int from_uplink(struct __sk_buff *skb)
 {
 	struct packet *p = packet_begin(FROM_UPLINK);
 	enum packet_outcome outcome = PACKET_PASSED;
+	enum tunnelled content;
 	int verdict = TC_ACT_SHOT;
 
 	if (!p || skb->pkt_type != PACKET_HOST || !packet_read_ip(skb, p))
@@ -403,11 +502,24 @@ int from_uplink(struct __sk_buff *skb)
 	p->owned = owned_flags_of(&p->ip.destination);
 	if (!p->owned)
 		return TC_ACT_UNSPEC;
+	content = opaque(p, tunnel_content(skb, p));
+	if (content != TUNNELLED_NOT) {
+		if (opaque(p, tunnel_unwrap(skb, p)) || !packet_read_ip(skb, p)) {
+			packet_count(PACKET_MALFORMED);
+			return TC_ACT_SHOT;
+		}
+		if (content == TUNNELLED_PROBE) // for the responder, which may have seen it before us
+			return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+		p->tunnelled = true;
+		p->owned = owned_flags_of(&p->ip.destination) & OWNED_SERVICE;
+	}
 	packet_read_transport(skb, p);
 	if (p->owned & OWNED_NODE)
 		outcome = opaque(p, to_client(skb, p, &verdict));
 	if (!outcome && p->owned & OWNED_SERVICE)
 		outcome = opaque(p, to_service(skb, p, &verdict));
+	if (p->tunnelled && !outcome)
+		outcome = PACKET_UNKNOWN; // nobody else here is to have it
 	if (!outcome || (p->owned & (OWNED_NODE | OWNED_SHARED) && is_others(outcome)))
 		return TC_ACT_UNSPEC;
 	packet_count(outcome);
@@ -426,7 +538,7 @@ int to_uplink(struct __sk_buff *skb)
 	c = find_answered(p);
 	if (!c || !(READ_ONCE(c->flags) & FLOW_LOCAL))
 		return TC_ACT_UNSPEC;
-	if (give_back(skb, p)) {
+	if (give_back(skb, p) || (direct & DIRECT_TCP && is_syn_ack(p) && segment_clamp(skb, p))) {
 		packet_count(PACKET_FAILED);
 		return TC_ACT_SHOT;
 	}

@@ -43,6 +43,13 @@ type packetConntrack struct {
 	Reserved  [3]uint32
 }
 
+type packetDirectFlags uint32
+
+const (
+	packetDirectFlagsDIRECT_TCP packetDirectFlags = 1
+	packetDirectFlagsDIRECT_UDP packetDirectFlags = 2
+)
+
 type packetFlowFlags uint32
 
 const (
@@ -52,6 +59,7 @@ const (
 	packetFlowFlagsFLOW_FIN_BACKEND packetFlowFlags = 8
 	packetFlowFlagsFLOW_CUT         packetFlowFlags = 16
 	packetFlowFlagsFLOW_ANYWAY      packetFlowFlags = 32
+	packetFlowFlagsFLOW_TUNNEL      packetFlowFlags = 64
 )
 
 type packetFragment struct {
@@ -100,6 +108,7 @@ const (
 	packetOwnedFlagsOWNED_SERVICE packetOwnedFlags = 2
 	packetOwnedFlagsOWNED_PINGED  packetOwnedFlags = 4
 	packetOwnedFlagsOWNED_SHARED  packetOwnedFlags = 8
+	packetOwnedFlagsOWNED_PEER    packetOwnedFlags = 16
 )
 
 type packetPacket struct {
@@ -123,16 +132,18 @@ type packetPacket struct {
 	Sequence        uint32
 	Acknowledgement uint32
 	V4              bool
+	TrafficClass    uint8
 	More            bool
 	Later           bool
 	Local           bool
 	Host            bool
 	Anyway          bool
 	Lost            bool
-	_               [1]byte
+	Tunnel          bool
+	Tunnelled       bool
+	_               [2]byte
 	Client          packetTuple
 	Reply           packetTuple
-	_               [4]byte
 	Now             uint64
 	Waits           uint16
 	Pressed         bool
@@ -143,8 +154,18 @@ type packetPacket struct {
 		Source      packetAddress
 		Destination packetAddress
 	}
+	Way  packetAddress
+	Out  uint32
+	Mtu  uint32
+	Next struct {
+		_        structs.HostLayout
+		NhFamily uint32
+		Ipv4Nh   uint32
+		_        [12]byte
+	}
 	Was     packetTuple
 	Becomes packetTuple
+	Quoted  [60]uint8
 	_       [4]byte
 	Said    uint64
 }
@@ -152,10 +173,10 @@ type packetPacket struct {
 type packetPacketEvent uint32
 
 const (
-	packetPacketEventEVENT_BEGUN packetPacketEvent = 22
-	packetPacketEventEVENT_MOVED packetPacketEvent = 23
-	packetPacketEventEVENT_ERROR packetPacketEvent = 24
-	packetPacketEventEVENTS      packetPacketEvent = 25
+	packetPacketEventEVENT_BEGUN packetPacketEvent = 23
+	packetPacketEventEVENT_MOVED packetPacketEvent = 24
+	packetPacketEventEVENT_ERROR packetPacketEvent = 25
+	packetPacketEventEVENTS      packetPacketEvent = 26
 )
 
 type packetPacketOutcome uint32
@@ -163,27 +184,28 @@ type packetPacketOutcome uint32
 const (
 	packetPacketOutcomePACKET_PASSED       packetPacketOutcome = 0
 	packetPacketOutcomePACKET_FORWARDED    packetPacketOutcome = 1
-	packetPacketOutcomePACKET_DELIVERED    packetPacketOutcome = 2
-	packetPacketOutcomePACKET_ANSWERED     packetPacketOutcome = 3
-	packetPacketOutcomePACKET_RETURNED     packetPacketOutcome = 4
-	packetPacketOutcomePACKET_PINGED       packetPacketOutcome = 5
-	packetPacketOutcomePACKET_REFUSED      packetPacketOutcome = 6
-	packetPacketOutcomePACKET_RESET        packetPacketOutcome = 7
-	packetPacketOutcomePACKET_NO_PORT      packetPacketOutcome = 8
-	packetPacketOutcomePACKET_NO_BACKEND   packetPacketOutcome = 9
-	packetPacketOutcomePACKET_OUT_OF_RANGE packetPacketOutcome = 10
-	packetPacketOutcomePACKET_NOT_HERE     packetPacketOutcome = 11
-	packetPacketOutcomePACKET_UNKNOWN      packetPacketOutcome = 12
-	packetPacketOutcomePACKET_MALFORMED    packetPacketOutcome = 13
-	packetPacketOutcomePACKET_FRAGMENT     packetPacketOutcome = 14
-	packetPacketOutcomePACKET_HOPS         packetPacketOutcome = 15
-	packetPacketOutcomePACKET_TOO_BIG      packetPacketOutcome = 16
-	packetPacketOutcomePACKET_NO_ROUTE     packetPacketOutcome = 17
-	packetPacketOutcomePACKET_NO_SOURCE    packetPacketOutcome = 18
-	packetPacketOutcomePACKET_EXHAUSTED    packetPacketOutcome = 19
-	packetPacketOutcomePACKET_FULL         packetPacketOutcome = 20
-	packetPacketOutcomePACKET_FAILED       packetPacketOutcome = 21
-	packetPacketOutcomePACKET_OUTCOMES     packetPacketOutcome = 22
+	packetPacketOutcomePACKET_TUNNELLED    packetPacketOutcome = 2
+	packetPacketOutcomePACKET_DELIVERED    packetPacketOutcome = 3
+	packetPacketOutcomePACKET_ANSWERED     packetPacketOutcome = 4
+	packetPacketOutcomePACKET_RETURNED     packetPacketOutcome = 5
+	packetPacketOutcomePACKET_PINGED       packetPacketOutcome = 6
+	packetPacketOutcomePACKET_REFUSED      packetPacketOutcome = 7
+	packetPacketOutcomePACKET_RESET        packetPacketOutcome = 8
+	packetPacketOutcomePACKET_NO_PORT      packetPacketOutcome = 9
+	packetPacketOutcomePACKET_NO_BACKEND   packetPacketOutcome = 10
+	packetPacketOutcomePACKET_OUT_OF_RANGE packetPacketOutcome = 11
+	packetPacketOutcomePACKET_NOT_HERE     packetPacketOutcome = 12
+	packetPacketOutcomePACKET_UNKNOWN      packetPacketOutcome = 13
+	packetPacketOutcomePACKET_MALFORMED    packetPacketOutcome = 14
+	packetPacketOutcomePACKET_FRAGMENT     packetPacketOutcome = 15
+	packetPacketOutcomePACKET_HOPS         packetPacketOutcome = 16
+	packetPacketOutcomePACKET_TOO_BIG      packetPacketOutcome = 17
+	packetPacketOutcomePACKET_NO_ROUTE     packetPacketOutcome = 18
+	packetPacketOutcomePACKET_NO_SOURCE    packetPacketOutcome = 19
+	packetPacketOutcomePACKET_EXHAUSTED    packetPacketOutcome = 20
+	packetPacketOutcomePACKET_FULL         packetPacketOutcome = 21
+	packetPacketOutcomePACKET_FAILED       packetPacketOutcome = 22
+	packetPacketOutcomePACKET_OUTCOMES     packetPacketOutcome = 23
 )
 
 type packetRange struct {
@@ -211,6 +233,21 @@ type packetSlots struct {
 	_       structs.HostLayout
 	Backend [2]uint32
 }
+
+type packetTunnel struct {
+	_        structs.HostLayout
+	V4       packetAddress
+	V6       packetAddress
+	Open     uint32
+	Reserved [3]uint32
+}
+
+type packetTunnelOpen uint32
+
+const (
+	packetTunnelOpenTUNNEL_V4 packetTunnelOpen = 1
+	packetTunnelOpenTUNNEL_V6 packetTunnelOpen = 2
+)
 
 type packetTuple struct {
 	_               structs.HostLayout
@@ -241,14 +278,19 @@ const (
 	packetMapServices          = "services"
 	packetMapSlots             = "slots"
 	packetMapSources           = "sources"
+	packetMapTunnels           = "tunnels"
 	packetProgFromUplink       = "from_uplink"
 	packetProgToUplink         = "to_uplink"
+	packetVarDirect            = "direct"
+	packetVarEmitDirectFlags   = "emit_direct_flags"
 	packetVarEmitFlowFlags     = "emit_flow_flags"
 	packetVarEmitOwnedFlags    = "emit_owned_flags"
 	packetVarEmitPacketEvent   = "emit_packet_event"
 	packetVarEmitPacketOutcome = "emit_packet_outcome"
+	packetVarEmitTunnelOpen    = "emit_tunnel_open"
 	packetVarNatPortCount      = "nat_port_count"
 	packetVarNatPortFirst      = "nat_port_first"
+	packetVarTunnelProbePort   = "tunnel_probe_port"
 )
 
 // loadPacket returns the embedded CollectionSpec for packet.
@@ -316,18 +358,23 @@ type packetMapSpecs struct {
 	Services       *ebpf.MapSpec `ebpf:"services"`
 	Slots          *ebpf.MapSpec `ebpf:"slots"`
 	Sources        *ebpf.MapSpec `ebpf:"sources"`
+	Tunnels        *ebpf.MapSpec `ebpf:"tunnels"`
 }
 
 // packetVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type packetVariableSpecs struct {
+	Direct            *ebpf.VariableSpec `ebpf:"direct"`
+	EmitDirectFlags   *ebpf.VariableSpec `ebpf:"emit_direct_flags"`
 	EmitFlowFlags     *ebpf.VariableSpec `ebpf:"emit_flow_flags"`
 	EmitOwnedFlags    *ebpf.VariableSpec `ebpf:"emit_owned_flags"`
 	EmitPacketEvent   *ebpf.VariableSpec `ebpf:"emit_packet_event"`
 	EmitPacketOutcome *ebpf.VariableSpec `ebpf:"emit_packet_outcome"`
+	EmitTunnelOpen    *ebpf.VariableSpec `ebpf:"emit_tunnel_open"`
 	NatPortCount      *ebpf.VariableSpec `ebpf:"nat_port_count"`
 	NatPortFirst      *ebpf.VariableSpec `ebpf:"nat_port_first"`
+	TunnelProbePort   *ebpf.VariableSpec `ebpf:"tunnel_probe_port"`
 }
 
 // packetObjects contains all objects after they have been loaded into the kernel.
@@ -365,6 +412,7 @@ type packetMaps struct {
 	Services       *ebpf.Map `ebpf:"services"`
 	Slots          *ebpf.Map `ebpf:"slots"`
 	Sources        *ebpf.Map `ebpf:"sources"`
+	Tunnels        *ebpf.Map `ebpf:"tunnels"`
 }
 
 func (m *packetMaps) Close() error {
@@ -384,6 +432,7 @@ func (m *packetMaps) Close() error {
 		m.Services,
 		m.Slots,
 		m.Sources,
+		m.Tunnels,
 	)
 }
 
@@ -391,12 +440,16 @@ func (m *packetMaps) Close() error {
 //
 // It can be passed to loadPacketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type packetVariables struct {
+	Direct            *ebpf.Variable `ebpf:"direct"`
+	EmitDirectFlags   *ebpf.Variable `ebpf:"emit_direct_flags"`
 	EmitFlowFlags     *ebpf.Variable `ebpf:"emit_flow_flags"`
 	EmitOwnedFlags    *ebpf.Variable `ebpf:"emit_owned_flags"`
 	EmitPacketEvent   *ebpf.Variable `ebpf:"emit_packet_event"`
 	EmitPacketOutcome *ebpf.Variable `ebpf:"emit_packet_outcome"`
+	EmitTunnelOpen    *ebpf.Variable `ebpf:"emit_tunnel_open"`
 	NatPortCount      *ebpf.Variable `ebpf:"nat_port_count"`
 	NatPortFirst      *ebpf.Variable `ebpf:"nat_port_first"`
+	TunnelProbePort   *ebpf.Variable `ebpf:"tunnel_probe_port"`
 }
 
 // packetPrograms contains all programs after they have been loaded into the kernel.

@@ -3,9 +3,9 @@ package bpf
 // PacketCounters is what became of packets to the addresses of services and of their
 // answers, and of flows, over all CPUs, since the programs were loaded.
 type PacketCounters struct {
-	// Forwarded went to backends elsewhere, Delivered to those on this node; Answered
+	// Tunnelled went to the nodes of backends as they came. Forwarded went to backends elsewhere, Delivered to those on this node; Answered
 	// and Returned are the answers of both.
-	Forwarded, Delivered, Answered, Returned uint64
+	Tunnelled, Forwarded, Delivered, Answered, Returned uint64
 	// Pinged are echo requests that were answered.
 	Pinged uint64
 	// Refused are SYNs to a port without a backend, Reset segments of connections that
@@ -41,6 +41,7 @@ func (p *Packets) Counters() (PacketCounters, error) {
 	c := PacketCounters{Dropped: make(map[string]uint64, len(dropReasons))}
 	m := p.maps[packetMapPacketCounters]
 	for which, field := range map[uint32]*uint64{
+		uint32(packetPacketOutcomePACKET_TUNNELLED): &c.Tunnelled,
 		uint32(packetPacketOutcomePACKET_FORWARDED): &c.Forwarded,
 		uint32(packetPacketOutcomePACKET_DELIVERED): &c.Delivered,
 		uint32(packetPacketOutcomePACKET_ANSWERED):  &c.Answered,

@@ -16,8 +16,16 @@ import (
 // Whatever the bytes of a packet are: it passes untouched, is dropped, is answered to
 // whom it came from, or goes to a backend of the port that it was for.
 func TestPacketMutations(t *testing.T) {
+	mutate(t, newRoad(t, PacketsConfig{}))
+}
+
+// The same where packets go in tunnels, and come in such.
+func TestTunnelMutations(t *testing.T) {
+	mutate(t, newTunnels(t))
+}
+
+func mutate(t *testing.T, r *road) {
 	const rounds = 10000
-	r := newRoad(t, PacketsConfig{})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -66,6 +74,14 @@ func (r *road) bases(f family, rnd *rand.Rand) []byte {
 		p.offset, p.id = 64, 5
 	case 4:
 		p = tooBig(f, frame{from: p.dst, dst: p.from, protocol: protocol, ttl: 3, payload: []byte("abc")}, 1000)
+	case 5:
+		p.payload = make([]byte, 1440+rnd.IntN(40))
+	}
+	if rnd.IntN(3) == 0 {
+		if rnd.IntN(4) == 0 {
+			p = frame{from: netip.AddrPortFrom(f.client, 4000), dst: netip.AddrPortFrom(f.node, DefaultProbePort), protocol: unix.IPPROTO_UDP, ttl: 3}
+		}
+		p = wrapped(f, peers[f.name], f.node, p)
 	}
 	p.to = [6]byte(r.uplink.Attrs().HardwareAddr)
 	return p.bytes()
@@ -88,18 +104,49 @@ func mutated(rnd *rand.Rand, b []byte) []byte {
 
 // strays says what is wrong with where a packet goes; empty when nothing is.
 func strays(f family, in, out []byte) string {
+	in, tunnelled := unwrapped(f, in)
 	was, is := ends(in), ends(out)
+	grown := len(out) - len(in)
 	switch {
-	case len(out) > len(in):
+	case grown > 0 && (tunnelled || is != pair{f.node, peers[f.name]} || grown != f.overhead()):
 		return "it grew"
+	case tunnelled && was.dst == f.node: // a probe
+		return ""
 	case is.dst == was.src, is.dst == f.client: // an answer, or an error about one
 		return ""
 	case was.dst != f.service:
 		return "it was for another address"
-	case is.dst == f.local || is.dst == f.remote || is.dst == f.second:
+	case is.dst == f.local:
+		return ""
+	case tunnelled:
+		return "it goes on"
+	case grown > 0 || is.dst == f.remote || is.dst == f.second:
 		return ""
 	}
 	return "it goes to nobody's address"
+}
+
+// overhead is the length of the header between nodes.
+func (f family) overhead() int {
+	if f.v4() {
+		return 20
+	}
+	return 40
+}
+
+// unwrapped returns the frame in one between nodes, and whether it is such.
+func unwrapped(f family, b []byte) ([]byte, bool) {
+	if (ends(b) != pair{peers[f.name], f.node}) || len(b) < 14+2*f.overhead() {
+		return b, false
+	}
+	header := f.overhead()
+	if f.v4() {
+		header = int(b[14]&15) * 4
+	}
+	if len(b) < 14+header+f.overhead() {
+		return b, false
+	}
+	return append(slices.Clone(b[:14]), b[14+header:]...), true
 }
 
 type pair struct{ src, dst netip.Addr }

@@ -27,6 +27,11 @@ type PacketsConfig struct {
 	// node's address; 0 is DefaultFirstPort and DefaultPorts. The kernel must not give
 	// them to sockets by itself.
 	FirstPort, Ports uint16
+	// Direct is which protocols' packets go to the nodes of backends as they came, in
+	// tunnels, where these take them.
+	Direct Direct
+	// ProbePort is that of probes between nodes, which may come in tunnels too.
+	ProbePort uint16
 	// Clsact attaches by filters of a clsact qdisc also where the kernel has tcx.
 	Clsact bool
 }
@@ -100,8 +105,10 @@ func (p *Packets) load(d *Datapath) (err error) {
 		return err
 	}
 	for name, value := range map[string]any{
-		packetVarNatPortFirst: p.cfg.FirstPort,
-		packetVarNatPortCount: p.cfg.Ports,
+		packetVarNatPortFirst:    p.cfg.FirstPort,
+		packetVarNatPortCount:    p.cfg.Ports,
+		packetVarDirect:          uint8(p.cfg.Direct),
+		packetVarTunnelProbePort: p.cfg.ProbePort,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
@@ -110,6 +117,7 @@ func (p *Packets) load(d *Datapath) (err error) {
 	setEntries(spec.Maps, d.cfg.sizes())
 	// A frontend for packets is one for sockets too, so that there is room for the node's.
 	spec.Maps[packetMapOwned].MaxEntries = d.cfg.sizes().Frontends
+	spec.Maps[packetMapTunnels].MaxEntries = d.cfg.sizes().Nodes
 	for _, name := range []string{packetMapConntrack, packetMapNat} {
 		spec.Maps[name].MaxEntries = p.cfg.Flows
 	}
@@ -147,7 +155,7 @@ func (p *Packets) loadPrograms(spec *ebpf.CollectionSpec, d *Datapath) error {
 	defer loaded.Close()
 	p.in.program, p.out.program = loaded.DetachProgram(packetProgFromUplink), loaded.DetachProgram(packetProgToUplink)
 	p.maps = mapSet{}
-	for _, name := range []string{packetMapOwned, packetMapSources, packetMapPacketCounters} {
+	for _, name := range []string{packetMapOwned, packetMapSources, packetMapTunnels, packetMapPacketCounters} {
 		p.maps[name] = loaded.DetachMap(name)
 	}
 	return nil
@@ -172,6 +180,8 @@ const (
 	// SharedAddress is one that others may have too, beside ServiceAddress: what comes
 	// to a port that no service has is theirs, and so are echo requests.
 	SharedAddress = Owned(packetOwnedFlagsOWNED_SHARED)
+	// PeerAddress is of another node, which may send clients' packets here in tunnels.
+	PeerAddress = Owned(packetOwnedFlagsOWNED_PEER)
 )
 
 // SetOwned makes these the addresses that the programs look at.

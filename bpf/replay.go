@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"tombolo.io/tombolo/bpf/packet"
 )
 
 // Replay runs the program that leads packets on made packets, many times, to measure it.
@@ -74,16 +76,16 @@ func (r *Replay) frame(begins bool) []byte {
 }
 
 // stamped gives a frame an identification, if it is of IPv4, and a time to live.
-func stamped(frame []byte, id uint16, hops uint8) []byte {
-	ip := frame[14:]
+func stamped(b []byte, id uint16, hops uint8) []byte {
+	ip := b[14:]
 	if ip[0]>>4 == 6 {
 		ip[7] = hops
-		return frame
+		return b
 	}
 	binary.BigEndian.PutUint16(ip[4:], id)
 	ip[8], ip[10], ip[11] = hops, 0, 0
-	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip[:20]))
-	return frame
+	binary.BigEndian.PutUint16(ip[10:], ^packet.Sum(ip[:20]))
+	return b
 }
 
 // Measured is which program runs.

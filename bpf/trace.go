@@ -48,6 +48,8 @@ type Trace struct {
 	Outcome string
 	// Led is the flow by which it went, nil where it went by none.
 	Led *Flow
+	// Tunnel is the address of the node to which it goes in a tunnel; else the zero Addr.
+	Tunnel netip.Addr
 }
 
 // Passed is the outcome of a packet that is left to the kernel.
@@ -100,7 +102,7 @@ func (t *Tracer) open(bpffs, device string) (err error) {
 	if t.program, err = in.running(t.device.Attrs().Index); err != nil {
 		return err
 	}
-	if t.maps, err = mapsOf(t.program, packetMapOwned, packetMapPacketCounters); err != nil {
+	if t.maps, err = mapsOf(t.program, packetMapOwned, packetMapTunnels, packetMapPacketCounters); err != nil {
 		return err
 	}
 	if t.datapath, err = Look(bpffs); err != nil {
@@ -246,18 +248,31 @@ func (t *Tracer) forget(tr *Trace) error {
 	if !ok {
 		return nil
 	}
-	tr.Led = &f
+	tr.Led, tr.Tunnel = &f, t.tunnel(f)
 	if tr.Known != nil {
 		return nil
 	}
 	return t.flows.Forget(f)
 }
 
+// tunnel returns where the backend's node takes a flow's packets, if they go in a tunnel.
+func (t *Tracer) tunnel(f Flow) netip.Addr {
+	var to packetTunnel
+	node := t.datapath.Backends.Read(f.number).Node
+	if !f.Tunnelled || t.maps[packetMapTunnels].Lookup(node, &to) != nil {
+		return netip.Addr{}
+	}
+	if f.Client.Addr().Is4() {
+		return addr(to.V4.Word)
+	}
+	return addr(to.V6.Word)
+}
+
 // outcomeWords are the words for what becomes of packets.
 func outcomeWords() map[packetPacketOutcome]string {
 	all := maps.Clone(dropReasons)
 	maps.Copy(all, map[packetPacketOutcome]string{
-		packetPacketOutcomePACKET_FORWARDED: "forwarded", packetPacketOutcomePACKET_DELIVERED: "delivered",
+		packetPacketOutcomePACKET_TUNNELLED: "tunnelled", packetPacketOutcomePACKET_FORWARDED: "forwarded", packetPacketOutcomePACKET_DELIVERED: "delivered",
 		packetPacketOutcomePACKET_ANSWERED: "answered", packetPacketOutcomePACKET_RETURNED: "returned",
 		packetPacketOutcomePACKET_PINGED: "pinged", packetPacketOutcomePACKET_REFUSED: "refused", packetPacketOutcomePACKET_RESET: "reset",
 	})

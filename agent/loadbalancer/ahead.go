@@ -184,7 +184,7 @@ func (l *LoadBalancer) settleMany(keys []key, now time.Time) {
 // prepare makes the job of a key, of what is known of it now.
 func (l *LoadBalancer) prepare(j *job, k key) {
 	*j = job{key: k, heard: l.heard, slots: j.slots}
-	j.wish = wish{outliers: l.config.Outliers != IgnoreOutliers, packets: l.config.Packets, node: l.config.Node, inside: l.inside}
+	j.wish = wish{outliers: l.config.Outliers != IgnoreOutliers, packets: l.config.Packets, direct: l.config.Direct, node: l.config.Node, inside: l.inside}
 	if k.pinned != 0 || l.view.Self() == nil {
 		return
 	}

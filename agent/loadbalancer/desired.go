@@ -18,7 +18,8 @@ type portID struct {
 	// outside: only clients that dial a load-balancer IP come here, because
 	// those that dial the cluster IP select differently.
 	outside bool
-	// here: only packets from outside come here, under an external policy Local.
+	// here: only packets from outside come here, for who is on this node: under an external
+	// policy Local, or because another node sent them.
 	here bool
 	// guarded: clients that dial a load-balancer IP come here, as far as they are in
 	// range.
@@ -88,6 +89,8 @@ type wish struct {
 	// packets: load-balancer IPs are for packets from outside, too, as far as they
 	// are ours to lead.
 	packets bool
+	// direct: other nodes of the cluster send packets here for this node's endpoints.
+	direct bool
 	// cluster and node are who looks: under an external policy Local a packet goes
 	// to endpoints of the node.
 	cluster, node string
@@ -120,9 +123,9 @@ func desire(s *global.Service, w wish) []desired {
 			d.guard, d.ranges = w.inside.guard(p.Ranges, d.id.ipv6), p.Ranges
 		}
 		for _, f := range p.Frontends {
-			d.lead(f, false)
+			d.lead(f, Sockets)
 			if w.packets && f.Scope == global.External && s.Definition.ExternalPolicy == clustermesh.TrafficCluster {
-				d.lead(f, true)
+				d.lead(f, Outside)
 			}
 		}
 		d.aside = slices.Grow(d.aside, len(p.Aside))
@@ -139,25 +142,30 @@ func desire(s *global.Service, w wish) []desired {
 		d.tiers[Primary], d.tiers[Backup] = shares(p.Primary), shares(p.Backup)
 		out = append(out, d)
 	}
-	if w.packets && s.Definition.ExternalPolicy == clustermesh.TrafficLocal {
-		out = appendHere(out, s, w)
+	switch {
+	case !w.packets:
+	case s.Definition.ExternalPolicy == clustermesh.TrafficLocal:
+		out = appendHere(out, s, w, Outside)
+	case w.direct:
+		out = appendHere(out, s, w, Nodes)
 	}
 	return out
 }
 
 // lead adds a frontend, once: a cluster IP may be a load-balancer IP too.
-func (d *desired) lead(f global.Frontend, outside bool) {
-	lead := Frontend{netip.AddrPortFrom(f.Address, f.Port), f.Protocol, outside}
+func (d *desired) lead(f global.Frontend, scope Scope) {
+	lead := Frontend{netip.AddrPortFrom(f.Address, f.Port), f.Protocol, scope}
 	if !slices.Contains(d.frontends, lead) {
 		d.frontends = append(d.frontends, lead)
 	}
 }
 
-// appendHere appends, for a service of the external policy Local, what packets from
-// outside find: of each port with a load-balancer IP the endpoints on this node. Where
-// there is none packets are dropped, as long as another node has one: routers may send
-// some before they know. A reset would tell the client that nobody has.
-func appendHere(out []desired, s *global.Service, w wish) []desired {
+// appendHere appends what packets find that came for this node alone, of each port with a
+// load-balancer IP the endpoints on this node: from outside under the external policy
+// Local, or from other nodes. Where there is none packets are dropped, as long as another
+// node has one: routers and nodes may send some before they know. A reset would tell the
+// client that nobody has. Other nodes know which have none, and send them nothing.
+func appendHere(out []desired, s *global.Service, w wish, scope Scope) []desired {
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		d := out[i]
@@ -165,7 +173,7 @@ func appendHere(out []desired, s *global.Service, w wish) []desired {
 		d.frontends, d.merged = nil, false
 		for _, f := range p.Frontends {
 			if f.Scope == global.External {
-				d.lead(f, true)
+				d.lead(f, scope)
 			}
 		}
 		if len(d.frontends) == 0 {
@@ -176,7 +184,9 @@ func appendHere(out []desired, s *global.Service, w wish) []desired {
 			here[j].Weight = usualWeight // of one cluster and node: all alike
 		}
 		d.tiers = [tiers][]share{Primary: shares(here)}
-		d.aside = asideHere(d.aside, p, w)
+		if d.aside = asideHere(d.aside, p, w); scope == Nodes && len(here)+len(d.aside) == 0 {
+			continue
+		}
 		d.drops = len(here) == 0 && len(p.Primary) > 0
 		d.size = tableSize(s.Definition.TableSize, len(here))
 		out = append(out, d)

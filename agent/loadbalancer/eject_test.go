@@ -32,8 +32,8 @@ type ejector struct {
 
 var (
 	picky, easy = serviceNameOf(0), serviceNameOf(1)
-	pickyAt     = map[uint16]Frontend{80: {netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, false}, 81: {netip.AddrPortFrom(vip(0, false), 81), clustermesh.TCP, false}}
-	easyAt      = Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, false}
+	pickyAt     = map[uint16]Frontend{80: {netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, Sockets}, 81: {netip.AddrPortFrom(vip(0, false), 81), clustermesh.TCP, Sockets}}
+	easyAt      = Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, Sockets}
 )
 
 func newEjector(t *testing.T, k kernel, mode Outliers) *ejector {

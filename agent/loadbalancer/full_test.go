@@ -176,7 +176,7 @@ func TestRemovedServiceRefuses(t *testing.T) {
 	h.tell(true)
 	h.converge()
 	h.strict = true
-	f := Frontend{netip.AddrPortFrom(vip(2, false), 80), clustermesh.TCP, false}
+	f := Frontend{netip.AddrPortFrom(vip(2, false), 80), clustermesh.TCP, Sockets}
 	h.target.failing = 100
 	h.w.services[0][2].defined = false
 	h.tell(false)
@@ -203,7 +203,7 @@ func TestGivenUpFrontendChangesHands(t *testing.T) {
 	h.target.stuck = true
 	h.tell(false)
 	h.drain(50)
-	f := Frontend{netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, false}
+	f := Frontend{netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, Sockets}
 	number, err := h.k.frontend(f)
 	if p := h.l.state.numbered[number]; err != nil || p == nil || p.service != serviceNameOf(1) {
 		t.Errorf("%v leads to service %d, %v, %+v; failures %v", f, number, err, p, h.l.queue.Failures())
@@ -238,7 +238,7 @@ func oldestGoesWithout(t *testing.T, restarts bool) {
 	s.limit, s.free = s.next, fifo[uint32]{}
 	h.tell(restarts)
 	h.rest()
-	f := Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, false}
+	f := Frontend{netip.AddrPortFrom(vip(1, false), 80), clustermesh.TCP, Sockets}
 	if number, err := h.k.frontend(f); err != nil || number != 0 || !h.failing(errNoNumber) {
 		t.Errorf("%v leads to service %d, %v; failures %v", f, number, err, h.l.queue.Failures())
 	}

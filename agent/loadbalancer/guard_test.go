@@ -149,7 +149,7 @@ func TestRangesWithoutRoom(t *testing.T) {
 	own.ranges = prefixesOf("198.51.100.0/24 203.0.113.0/24")
 	h.tell(false)
 	h.drain(20)
-	f := Frontend{netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, false}
+	f := Frontend{netip.AddrPortFrom(vip(0, false), 80), clustermesh.TCP, Sockets}
 	n, _ := h.k.frontend(f)
 	first, second := h.lets(n, worldClients[false][0]), h.lets(n, worldClients[false][1])
 	if n == 0 || !first || second {

@@ -153,7 +153,7 @@ func (l *LoadBalancer) input(k key) global.Input {
 		l.health = l.named()
 	}
 	in.Health, in.Withdrawn, in.Ejected = *l.health, l.withdrawn, l.ejectedOf(k.service)
-	in.NodeAddresses, in.Every = l.nodePorts, l.config.Every
+	in.NodeAddresses, in.Every, in.Direct = l.nodePorts, l.config.Every, l.config.Direct
 	return in
 }
 

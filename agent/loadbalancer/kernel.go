@@ -26,7 +26,7 @@ func (k *datapath) EachFrontend(yield func(Frontend, uint32)) error {
 		return err
 	}
 	for f, number := range all {
-		yield(Frontend{f.Address, clustermesh.Protocol(f.Protocol), f.Scope == bpf.ScopePacket}, number)
+		yield(Frontend{f.Address, clustermesh.Protocol(f.Protocol), Scope(f.Scope)}, number)
 	}
 	return nil
 }
@@ -45,11 +45,7 @@ func (k *datapath) DeleteFrontend(f Frontend) error {
 }
 
 func kernelFrontend(f Frontend) bpf.Frontend {
-	out := bpf.Frontend{Address: f.Address, Protocol: uint8(f.Protocol), Scope: bpf.ScopeSocket}
-	if f.Outside {
-		out.Scope = bpf.ScopePacket
-	}
-	return out
+	return bpf.Frontend{Address: f.Address, Protocol: uint8(f.Protocol), Scope: bpf.Scope(f.Scope)}
 }
 
 func (k *datapath) EachRange(yield func(Range)) error {

@@ -118,16 +118,16 @@ func worldFrontends() []Frontend {
 	for v := range worldVIPs {
 		for _, v6 := range []bool{false, true} {
 			out = append(out,
-				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP, false},
-				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP, false})
+				Frontend{netip.AddrPortFrom(vip(v, v6), 80), clustermesh.TCP, Sockets},
+				Frontend{netip.AddrPortFrom(vip(v, v6), 81), clustermesh.UDP, Sockets})
 		}
 	}
 	for i := range 2 { // as many node ports as services have
 		for _, v6 := range []bool{false, true} {
 			for _, moved := range []bool{false, true} {
 				out = append(out,
-					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 0)), clustermesh.TCP, false},
-					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 1)), clustermesh.UDP, false})
+					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 0)), clustermesh.TCP, Sockets},
+					Frontend{netip.AddrPortFrom(worldNode(moved, v6), worldNodePort(i, 1)), clustermesh.UDP, Sockets})
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func TestNodePorts(t *testing.T) {
 		for _, moved := range []bool{false, true} {
 			for _, v6 := range []bool{false, true} {
 				a := worldNode(moved, v6)
-				n, err := h.k.frontend(Frontend{netip.AddrPortFrom(a, worldNodePort(0, 0)), clustermesh.TCP, false})
+				n, err := h.k.frontend(Frontend{netip.AddrPortFrom(a, worldNodePort(0, 0)), clustermesh.TCP, Sockets})
 				if wanted := len(want) > 0 && want[0] == a; err != nil || (n != 0) != wanted {
 					t.Errorf("%s: %v leads to service %d (%v)", what, a, n, err)
 				}

@@ -18,7 +18,7 @@ func told(ds []desired) string {
 	for _, d := range ds {
 		var words []string
 		for _, f := range d.frontends {
-			words = append(words, strings.ReplaceAll(f.String(), " from outside", "!"))
+			words = append(words, strings.NewReplacer(" from outside", "!", " from other nodes", "^").Replace(f.String()))
 		}
 		slices.Sort(words)
 		words = append(words, "→")
@@ -98,6 +98,42 @@ func TestDesireForPackets(t *testing.T) {
 				t.Errorf("two ports have one id")
 			}
 		})
+	}
+}
+
+// What other nodes send here finds the endpoints of this node, under the same addresses,
+// where there are any; under an external policy Local nobody sends any.
+func TestDesireForPacketsOfNodes(t *testing.T) {
+	ip := func(n int) string { return vip(n, false).String() }
+	backend := func(n int, node string) global.Backend {
+		return global.Backend{Cluster: "east", ClusterID: 1, Address: vip(n, false), Node: node, Weight: 7}
+	}
+	for _, c := range []struct {
+		name        string
+		policy      clustermesh.TrafficPolicy
+		here, aside []global.Backend
+		want        string // beside the first port
+	}{
+		{"two here", clustermesh.TrafficCluster, []global.Backend{backend(2, "n1"), backend(5, "n1")}, []global.Backend{backend(6, "n1")},
+			fmt.Sprintf("%s:80/TCP^ → %s %s | (%s)", ip(1), ip(2), ip(5), ip(6))},
+		{"one that has its connections still", clustermesh.TrafficCluster, nil, []global.Backend{backend(6, "n1")}, fmt.Sprintf("%s:80/TCP^ → | (%s)", ip(1), ip(6))},
+		{"nobody", clustermesh.TrafficCluster, nil, []global.Backend{backend(7, "n2")}, ""},
+		{"what comes from outside", clustermesh.TrafficLocal, []global.Backend{backend(2, "n1")}, nil, fmt.Sprintf("%s:80/TCP! → %s |", ip(1), ip(2))},
+	} {
+		s := &global.Service{
+			Definition: &clustermesh.Service{ExternalPolicy: c.policy, Global: true},
+			Ports: []global.Port{{
+				Protocol: clustermesh.TCP, Port: 80,
+				Frontends: []global.Frontend{{Address: vip(1, false), Port: 80, Protocol: clustermesh.TCP, Scope: global.External}},
+				Primary:   []global.Backend{backend(2, "n1"), backend(3, "n2")}, Here: c.here, Aside: c.aside,
+			}},
+		}
+		if got := told(desire(s, wish{packets: true, direct: true, cluster: "east", node: "n1"})[1:]); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+		if got := desire(s, wish{direct: true, cluster: "east", node: "n1"}); len(got) != 1 {
+			t.Errorf("%s: without packets: %s", c.name, told(got))
+		}
 	}
 }
 

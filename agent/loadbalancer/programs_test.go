@@ -86,7 +86,7 @@ func (h *harness) connect(p *bpftest.Place) (stop func()) {
 	running.Go(func() {
 		for i := 0; !done.Load() && !h.Failed(); i++ {
 			h.pass()
-			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP, false}
+			f := Frontend{netip.AddrPortFrom(vip(i%worldVIPs, false), 81), clustermesh.UDP, Sockets}
 			var owner int
 			var err error
 			allowed := h.claims[reach{f, worldPod}].during(func() { owner, err = dial(p, f.Address) })

@@ -33,6 +33,9 @@ type Config struct {
 	StaleAfter time.Duration
 	// Packets: packets from outside are led to backends, not sockets alone.
 	Packets bool
+	// Direct: other nodes of the cluster send packets here as they came, for endpoints of
+	// this node.
+	Direct bool
 	// NodePorts are where node ports are served: at those of the node's addresses that
 	// they contain. None is nowhere.
 	NodePorts []netip.Prefix

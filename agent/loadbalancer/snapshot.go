@@ -61,6 +61,18 @@ func (s *Snapshot) Uses() map[uint16][]string {
 	return out
 }
 
+// Numbered returns the nodes of our own cluster on which backends are, by their numbers
+// in the maps.
+func (s *Snapshot) Numbered() map[uint32]string {
+	out := map[uint32]string{}
+	for number, n := range s.nodes {
+		if s.Cluster != nil && n.cluster == s.Cluster.ID {
+			out[number] = n.name
+		}
+	}
+	return out
+}
+
 // Numbers returns which services the numbers in the maps are of.
 func (s *Snapshot) Numbers() map[uint32]clustermesh.ServiceName {
 	out := make(map[uint32]clustermesh.ServiceName, len(s.services))

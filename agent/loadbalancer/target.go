@@ -86,14 +86,31 @@ type Guard bpf.Guard
 type Frontend struct {
 	Address  netip.AddrPort
 	Protocol clustermesh.Protocol
-	// Outside: packets that come from outside find it, and else sockets of this node.
-	Outside bool
+	// Scope is who finds it.
+	Scope Scope
 }
+
+// Scope is who finds a frontend.
+type Scope uint8
+
+// The scopes.
+const (
+	// Sockets are those of this node.
+	Sockets = Scope(bpf.ScopeSocket)
+	// Outside are packets from outside.
+	Outside = Scope(bpf.ScopePacket)
+	// Nodes are packets from outside that another node of the cluster sent here, for who
+	// is on this node.
+	Nodes = Scope(bpf.ScopeTunnel)
+)
 
 // String returns address:port/protocol, and the clients when they are not sockets.
 func (f Frontend) String() string {
-	if f.Outside {
+	switch f.Scope {
+	case Outside:
 		return fmt.Sprintf("%v/%v from outside", f.Address, f.Protocol)
+	case Nodes:
+		return fmt.Sprintf("%v/%v from other nodes", f.Address, f.Protocol)
 	}
 	return fmt.Sprintf("%v/%v", f.Address, f.Protocol)
 }

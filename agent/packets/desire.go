@@ -26,7 +26,7 @@ func owned(node *clustermesh.Node, name string, services []*loadbalancer.Service
 	for _, st := range services {
 		for _, p := range st.Ports {
 			for _, f := range p.Frontends {
-				if !f.Outside {
+				if f.Scope != loadbalancer.Outside {
 					continue
 				}
 				a := f.Address.Addr()

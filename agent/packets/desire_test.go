@@ -21,8 +21,8 @@ var (
 
 // service is one as it lies in the maps under a load-balancer IP, with so many backends.
 func service(ip netip.Addr, backends int) *loadbalancer.ServiceStatus {
-	at := func(a netip.Addr, outside bool) loadbalancer.Frontend {
-		return loadbalancer.Frontend{Address: netip.AddrPortFrom(a, 80), Protocol: clustermesh.TCP, Outside: outside}
+	at := func(a netip.Addr, scope loadbalancer.Scope) loadbalancer.Frontend {
+		return loadbalancer.Frontend{Address: netip.AddrPortFrom(a, 80), Protocol: clustermesh.TCP, Scope: scope}
 	}
 	return &loadbalancer.ServiceStatus{
 		Merged: &global.Service{
@@ -32,7 +32,7 @@ func service(ip netip.Addr, backends int) *loadbalancer.ServiceStatus {
 				Primary:   make([]global.Backend, backends),
 			}},
 		},
-		Ports: []loadbalancer.PortStatus{{Frontends: []loadbalancer.Frontend{at(inside, false), at(ip, false), at(ip, true)}}},
+		Ports: []loadbalancer.PortStatus{{Frontends: []loadbalancer.Frontend{at(inside, loadbalancer.Sockets), at(ip, loadbalancer.Sockets), at(ip, loadbalancer.Outside)}}},
 	}
 }
 

@@ -27,6 +27,10 @@ type Config struct {
 	// Outdated: what an earlier process attached has maps that nobody writes once the
 	// balancer has filled those of this one.
 	Outdated bool
+	// Ask opens what asks other nodes whether they take tunnels, from one of this node's
+	// addresses of each family. Without it packets go to no node as they came, and come
+	// from none.
+	Ask func(sources []netip.Addr) (Asker, error)
 }
 
 // Balancer is what writes services and backends.
@@ -40,6 +44,7 @@ type Balancer interface {
 type Kernel interface {
 	SetOwned(map[netip.Addr]bpf.Owned) error
 	SetSources(v4, v6 netip.Addr) error
+	SetTunnel(node uint32, t bpf.Tunnel) error
 	Attach(devices []string) ([]bpf.Uplink, error)
 	// Ports returns the first of the ports that flows have, and how many.
 	Ports() (first, count uint16)
@@ -50,6 +55,9 @@ type Snapshot struct {
 	Uplinks []bpf.Uplink
 	// Addresses are those that only services have.
 	Addresses int
+	// Tunnels are where other nodes take tunnels, if they are used; nil before they were
+	// asked.
+	Tunnels []Tunnel
 	// Problem says why it is not as it should be; nil when it is.
 	Problem error
 }
@@ -78,6 +86,12 @@ type Packets struct {
 	told    map[netip.Addr]bpf.Owned
 	names   []string // of the devices, as attached last
 	uplinks []bpf.Uplink
+	// tunnels is nil where there are none; others are the other nodes of the cluster, by
+	// name, led what the kernel was told of them, and ways what was published.
+	tunnels *tunnels
+	others  []*clustermesh.Node
+	led     map[uint32]led
+	ways    []Tunnel
 }
 
 const (
@@ -97,6 +111,9 @@ var (
 func New(c Config, kernel Kernel, b Balancer, log *slog.Logger) *Packets {
 	p := &Packets{config: c, kernel: kernel, balancer: b, log: log, view: view.New(c.Node), failed: map[string]error{}}
 	p.snapshot.Store(&Snapshot{Problem: fmt.Errorf("leading packets: %w", errUnknown)})
+	if c.Ask != nil {
+		p.tunnels, p.led = newTunnels(c.Ask), map[uint32]led{}
+	}
 	return p
 }
 
@@ -117,6 +134,9 @@ func (p *Packets) Run(ctx context.Context, batches <-chan view.Batch) error {
 	}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	if p.tunnels != nil {
+		defer p.tunnels.close()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -139,6 +159,9 @@ func (p *Packets) take(b view.Batch) {
 	if n := p.view.Node(view.Ours, p.config.Node); n != nil {
 		p.node = n
 	}
+	if p.tunnels != nil {
+		p.followTunnels(time.Now())
+	}
 	p.due, p.seen = time.Time{}, nil
 }
 
@@ -153,6 +176,9 @@ func (p *Packets) step(now time.Time) {
 	}
 	if p.node == nil {
 		p.miss()
+		return
+	}
+	if p.tend(now) {
 		return
 	}
 	look := !now.Before(p.due)
@@ -240,6 +266,13 @@ func (p *Packets) setAddresses() error {
 	s := p.balancer.Snapshot()
 	p.seen = s
 	want := owned(p.node, p.config.Node, s.All())
+	if p.tunnels != nil {
+		for _, n := range p.others {
+			for _, a := range n.Addresses {
+				want[a] |= bpf.PeerAddress
+			}
+		}
+	}
 	if p.told == nil || !maps.Equal(want, p.told) {
 		if err := p.kernel.SetOwned(want); err != nil {
 			return err
@@ -293,8 +326,8 @@ func (p *Packets) try(what string, err error) {
 }
 
 func (p *Packets) publish() {
-	s := &Snapshot{Uplinks: p.uplinks, Addresses: p.services()}
-	for _, what := range []string{"addresses", "sources", "system", "devices"} {
+	s := &Snapshot{Uplinks: p.uplinks, Addresses: p.services(), Tunnels: p.ways}
+	for _, what := range []string{"addresses", "sources", "system", "devices", "tunnels"} {
 		if err := p.failed[what]; err != nil {
 			s.Problem = errors.Join(s.Problem, fmt.Errorf("leading packets: %w", err))
 		}

@@ -40,6 +40,11 @@ func (n *notebook) Attach(devices []string) ([]bpf.Uplink, error) {
 	return nil, nil
 }
 
+func (n *notebook) SetTunnel(node uint32, t bpf.Tunnel) error {
+	n.told = append(n.told, fmt.Sprintf("tunnel %d %v %t %v %t", node, t.V4, t.Open4, t.V6, t.Open6))
+	return nil
+}
+
 func (n *notebook) Ports() (first, count uint16) { return 1, 1 }
 
 type full struct {
@@ -49,6 +54,12 @@ type full struct {
 
 func (f *full) Filled() <-chan struct{}          { return f.filled }
 func (f *full) Snapshot() *loadbalancer.Snapshot { return f.snapshot }
+
+// otherBatch puts another node.
+func otherBatch(n *clustermesh.Node) view.Batch {
+	key := clustermesh.Key{Area: clustermesh.Export, Kind: clustermesh.KindNodes, Name: n.Name}
+	return view.Batch{Events: []etcd.Event[clustermesh.Object]{{Op: etcd.Put, Key: key.String(), Value: n, Revision: 3}}}
+}
 
 // nodeBatch puts or, without an object, deletes node n1.
 func nodeBatch(n *clustermesh.Node) view.Batch {

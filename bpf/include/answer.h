@@ -7,19 +7,25 @@
 
 #define ANSWER_HOPS 64
 
-static __always_inline long answer_swap(struct __sk_buff *skb, struct packet *p)
+// answer_by gives a packet to whoever handed it to us.
+static __always_inline long answer_by(struct __sk_buff *skb)
 {
 	__u8 macs[2 * ETH_ALEN], swapped[2 * ETH_ALEN];
-	__s64 change = 0; // none: the sum of both is the same
 
 	if (packet_load(skb, 0, macs, sizeof(macs)))
 		return -1;
 	__builtin_memcpy(swapped, macs + ETH_ALEN, ETH_ALEN);
 	__builtin_memcpy(swapped + ETH_ALEN, macs, ETH_ALEN);
+	return packet_store(skb, 0, swapped, sizeof(swapped), 0);
+}
+
+static __always_inline long answer_swap(struct __sk_buff *skb, struct packet *p)
+{
+	__s64 change = 0; // none: the sum of both is the same
+
 	p->ip_to.source = p->ip.destination;
 	p->ip_to.destination = p->ip.source;
-	return packet_store(skb, 0, swapped, sizeof(swapped), 0) || rewrite_addresses(skb, p, &change) ||
-	       rewrite_hops(skb, p, ANSWER_HOPS);
+	return answer_by(skb) || rewrite_addresses(skb, p, &change) || rewrite_hops(skb, p, ANSWER_HOPS);
 }
 
 // answer_ping makes an echo request its reply.

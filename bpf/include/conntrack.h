@@ -19,6 +19,7 @@ enum flow_flags {
 	FLOW_FIN_BACKEND = 1 << 3, // the backend its own
 	FLOW_CUT = 1 << 4,         // one of them sent a reset
 	FLOW_ANYWAY = 1 << 5,      // it began although our verdict holds its backend for down
+	FLOW_TUNNEL = 1 << 6,      // its packets go to the backend's node in a tunnel, and no answer comes here
 };
 
 // By the tuple of the client's packets.
@@ -171,7 +172,7 @@ static __always_inline bool flow_may_answer(const struct conntrack *c, const str
 {
 	__u64 head;
 
-	if (!flow_backend(c, reply, &head) || flow_is_over(c, reply->protocol, now))
+	if (READ_ONCE(c->flags) & FLOW_TUNNEL || !flow_backend(c, reply, &head) || flow_is_over(c, reply->protocol, now))
 		return false;
 	return head_state(head) != BACKEND_FREE && (head_state(head) != BACKEND_ENDED || reply->protocol == IPPROTO_TCP);
 }

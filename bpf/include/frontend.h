@@ -10,6 +10,7 @@
 enum scope {
 	SCOPE_SOCKET,
 	SCOPE_PACKET,
+	SCOPE_TUNNEL, // packets that another node sent here: those of this node alone
 };
 
 struct frontend_key {

@@ -7,6 +7,7 @@
 enum packet_outcome {
 	PACKET_PASSED,    // none of ours; not counted
 	PACKET_FORWARDED, // to a backend elsewhere
+	PACKET_TUNNELLED, // to a backend's node as it came
 	PACKET_DELIVERED, // to a backend on this node
 	PACKET_ANSWERED,  // from a backend elsewhere to its client
 	PACKET_RETURNED,  // from a backend on this node to its client

@@ -9,6 +9,7 @@ enum owned_flags {
 	OWNED_SERVICE = 1 << 1, // of services: nothing else has it, but for the other flags
 	OWNED_PINGED = 1 << 2,  // of a service that has a backend
 	OWNED_SHARED = 1 << 3,  // of services, and of others: what no service has is theirs
+	OWNED_PEER = 1 << 4,    // of another node, which may send clients' packets in tunnels
 };
 
 // The kernel may give a reader the flags of another address, for the one packet that

@@ -42,10 +42,12 @@ struct icmp {
 enum icmp_type {
 	ICMP_ECHO_REPLY = 0,
 	ICMP_UNREACHABLE = 3,
+	ICMP_FRAGMENTATION_NEEDED = 4, // a code of it
 	ICMP_ECHO_REQUEST = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETER_PROBLEM = 12,
 
+	ICMP6_TOO_BIG = 2,
 	ICMP6_FIRST_MESSAGE = 128, // errors are those below
 	ICMP6_ECHO_REQUEST = 128,
 	ICMP6_ECHO_REPLY = 129,
@@ -77,6 +79,7 @@ struct packet {
 	__u32 sequence;        // of TCP; of an ICMP error: of the packet in it
 	__u32 acknowledgement; // of TCP
 	bool v4;
+	__u8 traffic_class; // of the IP header, with the bits of congestion
 	bool more;  // fragments follow
 	bool later; // a fragment that is not the first: it has no transport header
 
@@ -85,6 +88,8 @@ struct packet {
 	bool host;           // the backend has an address of this node
 	bool anyway;         // it is held for down, as all are
 	bool lost;           // it is of a connection that is not known here
+	bool tunnel;         // it goes to the backend's node in a tunnel
+	bool tunnelled;      // it came from another node in one
 	struct tuple client; // of the client's packets
 	struct tuple reply;  // of the backend's
 	__u64 now;           // bpf_ktime_get_ns()
@@ -94,9 +99,17 @@ struct packet {
 	// What it becomes.
 	struct tuple to;
 	struct addresses ip_to;
+	struct address way; // where the backend's node takes tunnels
+
+	// Where it goes out.
+	__u32 out;
+	__u32 mtu; // of the way, where it is too big for that
+	struct bpf_redir_neigh next;
 
 	// Of the packet in an ICMP error, before and after.
 	struct tuple was, becomes;
+
+	__u8 quoted[60]; // of a packet that is too big: its headers
 
 	__u64 said; // see opaque
 };
@@ -156,6 +169,7 @@ static __always_inline bool packet_read_v4(struct __sk_buff *skb, struct packet 
 	p->at = ETH_HLEN + ip.ihl * 4;
 	p->end = end_of(skb, ETH_HLEN, bpf_ntohs(ip.tot_len));
 	p->hops = ip.ttl;
+	p->traffic_class = ip.tos;
 	p->id = ip.id;
 	p->more = fragment & 0x2000;
 	p->later = fragment & 0x1fff;
@@ -214,6 +228,7 @@ static __always_inline bool packet_read_v6(struct __sk_buff *skb, struct packet 
 	p->at = ETH_HLEN + sizeof(ip);
 	p->end = end_of(skb, p->at, bpf_ntohs(ip.payload_len));
 	p->hops = ip.hop_limit;
+	p->traffic_class = ip.priority << 4 | ip.flow_lbl[0] >> 4;
 	// ::ffff:a.b.c.d would pass for IPv4, and is no address on a wire.
 	return !address_is_v4(&p->tuple.source) && !address_is_v4(&p->tuple.destination) && p->end <= skb->len;
 }
@@ -383,6 +398,6 @@ static __always_inline struct packet *packet_begin(__u32 which)
 	p->tuple = (struct tuple){};
 	p->was = (struct tuple){};
 	p->owned = p->kind = p->flags = 0;
-	p->v4 = p->more = p->later = p->local = false;
+	p->v4 = p->more = p->later = p->local = p->tunnel = p->tunnelled = false;
 	return p;
 }

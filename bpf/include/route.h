@@ -4,10 +4,10 @@
 
 #include "packet.h"
 
-// route sends a packet that was rewritten to where p->to goes, and returns the verdict,
-// or less than zero: the outcome of one that cannot go. It passes the
-// kernel's own forwarding by, and netfilter with it, which knows half of the flow.
-static __noinline int route(struct __sk_buff *skb, struct packet *p)
+// route_find finds the way of a packet of the tuple p->to, and returns 0, or less than
+// zero: the outcome of one that cannot go. The length is that of the IP packet, or 0: then
+// the kernel looks at the packet itself, and its segments.
+static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 length)
 {
 	const struct tuple *to = &p->to;
 	struct bpf_fib_lookup f = {
@@ -15,9 +15,9 @@ static __noinline int route(struct __sk_buff *skb, struct packet *p)
 		.l4_protocol = to->protocol,
 		.sport = to->source_port,
 		.dport = to->destination_port,
+		.tot_len = length,
 		.ifindex = skb->ifindex,
 	};
-	struct bpf_redir_neigh next = {};
 
 	if (p->v4) {
 		f.ipv4_src = to->source.word[3];
@@ -26,17 +26,34 @@ static __noinline int route(struct __sk_buff *skb, struct packet *p)
 		__builtin_memcpy(f.ipv6_src, &to->source, sizeof(f.ipv6_src));
 		__builtin_memcpy(f.ipv6_dst, &to->destination, sizeof(f.ipv6_dst));
 	}
-	// Without a length the kernel looks at the packet itself, and its segments.
 	switch (bpf_fib_lookup(skb, &f, sizeof(f), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 	case BPF_FIB_LKUP_RET_NO_NEIGH: // it will be asked for
 		break;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		p->mtu = f.mtu_result; // Linux 5.12
 		return -PACKET_TOO_BIG;
 	default:
 		return -PACKET_NO_ROUTE;
 	}
-	next.nh_family = f.family; // an IPv4 route may have a next hop of IPv6
-	__builtin_memcpy(next.ipv6_nh, f.ipv6_dst, sizeof(next.ipv6_nh));
-	return bpf_redirect_neigh(f.ifindex, &next, sizeof(next), 0); // Linux 5.10
+	p->out = f.ifindex;
+	p->next.nh_family = f.family; // an IPv4 route may have a next hop of IPv6
+	__builtin_memcpy(p->next.ipv6_nh, f.ipv6_dst, sizeof(p->next.ipv6_nh));
+	return 0;
+}
+
+// route_take sends a packet the way that was found, and returns the verdict. It passes the
+// kernel's own forwarding by, and netfilter with it, which knows half of the flow.
+static __always_inline int route_take(struct packet *p)
+{
+	return bpf_redirect_neigh(p->out, &p->next, sizeof(p->next), 0); // Linux 5.10
+}
+
+// route sends a packet that was rewritten to where p->to goes, and returns the verdict,
+// or less than zero: the outcome of one that cannot go.
+static __always_inline int route(struct __sk_buff *skb, struct packet *p)
+{
+	int way = opaque(p, route_find(skb, p, 0));
+
+	return way ? way : route_take(p);
 }

@@ -204,7 +204,10 @@ func (p *Port) guard(ranges []netip.Prefix, v6 bool) {
 func (m *merge) newPort(sp clustermesh.ServicePort, fs []Frontend, found []candidate) Port {
 	p := Port{Name: sp.Name, Protocol: sp.Protocol, Port: sp.Port, Frontends: fs}
 	if m.def.ExternalPolicy == clustermesh.TrafficLocal {
-		p.LocalNodes, p.Here = localNodes(found), m.here(found)
+		p.LocalNodes = localNodes(found)
+	}
+	if m.def.ExternalPolicy == clustermesh.TrafficLocal || m.in.Direct {
+		p.Here = m.here(found)
 	}
 	at, off := place{}, []Outcome(nil)
 	if !slices.ContainsFunc(fs, func(f Frontend) bool { return f.Scope == External }) {

@@ -379,9 +379,20 @@ func TestMergeInternalPolicyLocal(t *testing.T) {
 	}
 }
 
-// Under an external policy Local a node has its own endpoints, the best that it has.
-func TestMergeExternalPolicyLocal(t *testing.T) {
-	in := parseInput(t, "east lb etp: 10.1.0.1@e1, 10.1.0.2@e1 ending, 10.1.0.3@e2 ending, 10.1.0.4@e3 unready, 10.1.0.5@e4, 10.1.0.6@e4; "+
+// Under an external policy Local, and where other nodes send it packets, a node has its
+// own endpoints, the best that it has.
+func TestMergeHere(t *testing.T) {
+	testMergeHere(t, "east lb etp", false)
+	testMergeHere(t, "east lb", true)
+	in := parseInput(t, "east lb: 10.1.0.1@e1; at: e1/")
+	if got := Merge(in).Ports[0].Here; got != nil {
+		t.Errorf("for nobody: %s", tierText(got))
+	}
+}
+
+func testMergeHere(t *testing.T, service string, direct bool) {
+	t.Helper()
+	in := parseInput(t, service+": 10.1.0.1@e1, 10.1.0.2@e1 ending, 10.1.0.3@e2 ending, 10.1.0.4@e3 unready, 10.1.0.5@e4, 10.1.0.6@e4; "+
 		"west: 10.2.0.1@e1; drain: east/e4=1000; ejected: east/10.1.0.5")
 	for node, want := range map[string]string{
 		"e1": "east/10.1.0.1:8080",
@@ -390,9 +401,10 @@ func TestMergeExternalPolicyLocal(t *testing.T) {
 		"e4": "east/10.1.0.6:8080",
 		"":   "-",
 	} {
-		in.Node = node
-		if got := tierText(Merge(in).Ports[0].Here); got != want {
-			t.Errorf("node %q: got %s, want %s", node, got, want)
+		in.Node, in.Direct = node, direct
+		p := Merge(in).Ports[0]
+		if got := tierText(p.Here); got != want || direct && p.LocalNodes != nil {
+			t.Errorf("%s, node %q: got %s, want %s; local nodes %v", service, node, got, want, p.LocalNodes)
 		}
 	}
 }

@@ -23,6 +23,9 @@ type Input struct {
 	NodeAddresses []netip.Addr
 	// Every: all services are taken, for there is no kube-proxy.
 	Every bool
+	// Direct: other nodes of the cluster send clients' packets to Node as they came, for
+	// its own endpoints.
+	Direct bool
 	// Exports are what the clusters say, at most one for each, in any order.
 	Exports []Export
 
@@ -104,8 +107,9 @@ type Port struct {
 	// LocalNodes are the nodes of this cluster with a ready endpoint, sorted;
 	// filled only under an external traffic policy Local, which asks for them.
 	LocalNodes []string
-	// Here are the endpoints on the node that looks which an external traffic policy
-	// Local leads to, chosen among themselves, as Compare says; filled only under such.
+	// Here are the endpoints on the node that looks to which packets are led that came
+	// for it alone, chosen among themselves, as Compare says: under an external traffic
+	// policy Local, and of an Input that is Direct; else it is not filled.
 	Here []Backend
 }
 

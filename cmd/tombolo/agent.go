@@ -94,6 +94,7 @@ removed instead.`,
 	portFlag(flags, &f.config.ProbePort, "probe-port", bpf.DefaultProbePort, 1, "UDP port of probes between nodes, the same in the whole mesh")
 	flags.StringSliceVar(&f.config.Uplinks, "uplinks", nil, "devices on which probes are answered, or none; by default those of the node's addresses and of the default routes")
 	flags.StringSliceVar(&f.config.PacketDevices, "packet-devices", nil, "devices on which packets from outside to LoadBalancer IPs, external IPs and node ports are led to backends, or none; by default those of --uplinks")
+	flags.StringVar((*string)(&f.config.Forwarding), "packet-forwarding", string(agent.SNAT), "how packets from outside go to backends on other nodes of the cluster: snat, from this node's address; dsr, as they came, in tunnels; hybrid, TCP by dsr and UDP by snat")
 	flags.StringSliceVar(&f.config.NodePortAddresses, "nodeport-addresses", agent.EveryNodePort, "CIDRs: the node's addresses in them serve the node ports of services, or none")
 	flags.BoolVar(&f.config.KubeProxyReplacement, "kube-proxy-replacement", false, "take every service of the cluster, for there is no kube-proxy; by default global ones and those of type LoadBalancer")
 	flags.Uint32Var(&f.config.Flows, "packet-flows", 0, fmt.Sprintf("flows of packets from outside that are remembered; of more those longest unused are forgotten. By default as --maps: small %d (%s), default %d (%s), large %d (%s)",

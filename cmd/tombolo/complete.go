@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/agent/health"
 )
 
@@ -13,14 +14,15 @@ import (
 // none unless it is known to be a file; a flag of a name is the same everywhere.
 var (
 	flagWords = map[string][]string{
-		"failover":   {string(health.On), string(health.Observe), string(health.Off)},
-		"family":     {"ipv4", "ipv6"},
-		"log-format": {"text", "json"},
-		"log-level":  {"debug", "info", "warn", "error"},
-		"maps":       {"default", "small"}, // of a lab; the agent's are more
-		"router":     {"builtin", "frr", "bird"},
-		"signal":     {"KILL", "TERM", "STOP", "CONT"},
-		"source":     {sourceManifests, sourceKubernetes},
+		"failover":          {string(health.On), string(health.Observe), string(health.Off)},
+		"family":            {"ipv4", "ipv6"},
+		"log-format":        {"text", "json"},
+		"log-level":         {"debug", "info", "warn", "error"},
+		"maps":              {"default", "small"}, // of a lab; the agent's are more
+		"packet-forwarding": {string(agent.SNAT), string(agent.DSR), string(agent.Hybrid)},
+		"router":            {"builtin", "frr", "bird"},
+		"signal":            {"KILL", "TERM", "STOP", "CONT"},
+		"source":            {sourceManifests, sourceKubernetes},
 	}
 	fileFlags      = []string{"binary", "config", "etcd-server-cert", "etcd-server-key", "filename", "kubeconfig", "snapshot", "tls-ca", "tls-cert", "tls-key"}
 	directoryFlags = []string{"bpffs", "cgroup", "data-dir", "kubernetes", "manifests", "run-dir"}

@@ -207,6 +207,8 @@ type flowView struct {
 	Backend  netip.AddrPort `json:"backend"`
 	Source   netip.AddrPort `json:"source"`
 	Local    bool           `json:"local"`
+	// Tunnelled: the backend's node leads it, and this one sends it there as it came.
+	Tunnelled bool `json:"tunnelled"`
 	// IdleSeconds is how long ago the last packet was.
 	IdleSeconds float64 `json:"idleSeconds"`
 	Service     string  `json:"service,omitempty"`
@@ -214,7 +216,7 @@ type flowView struct {
 
 func viewOf(f bpf.Flow, names map[string]string) flowView {
 	return flowView{Protocol: clustermesh.Protocol(f.Protocol).String(), State: f.State, Client: f.Client, Frontend: f.Frontend,
-		Backend: f.Backend, Source: f.Source, Local: f.Local, IdleSeconds: f.Idle.Seconds(), Service: names[frontendOf(f)]}
+		Backend: f.Backend, Source: f.Source, Local: f.Local, Tunnelled: f.Tunnelled, IdleSeconds: f.Idle.Seconds(), Service: names[frontendOf(f)]}
 }
 
 func flowRows(all []flowView) table {

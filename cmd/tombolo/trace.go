@@ -263,10 +263,14 @@ func (f flowView) source() string {
 
 // routeTo says by which way the kernel sends packets to the backend.
 func routeTo(t bpf.Trace) string {
-	if t.Led == nil || t.Outcome != "forwarded" && t.Outcome != "delivered" {
+	if t.Led == nil || t.Outcome != "forwarded" && t.Outcome != "delivered" && t.Outcome != "tunnelled" {
 		return ""
 	}
-	routes, err := netlink.RouteGet(t.Led.Backend.Addr().AsSlice())
+	to, within := t.Led.Backend.Addr(), ""
+	if t.Tunnel.IsValid() {
+		to, within = t.Tunnel, fmt.Sprintf("in a tunnel to %v, ", t.Tunnel)
+	}
+	routes, err := netlink.RouteGet(to.AsSlice())
 	if err != nil || len(routes) == 0 {
 		return fmt.Sprintf("none is known: %v", err)
 	}
@@ -277,9 +281,9 @@ func routeTo(t bpf.Trace) string {
 	}
 	switch {
 	case r.Gw != nil:
-		return fmt.Sprintf("via %v by %s", r.Gw, device)
+		return fmt.Sprintf("%svia %v by %s", within, r.Gw, device)
 	case r.Via != nil:
-		return fmt.Sprintf("via %v by %s", r.Via, device)
+		return fmt.Sprintf("%svia %v by %s", within, r.Via, device)
 	}
-	return "by " + device
+	return within + "by " + device
 }

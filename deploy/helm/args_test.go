@@ -23,6 +23,7 @@ apiserver:
   peers: [{name: west, secretName: tombolo-peer-west}]
 agent:
   uplinks: [eth0, eth1]
+  packetForwarding: hybrid
 speaker:
   passwordSecret: bgp
 `

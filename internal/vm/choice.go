@@ -50,6 +50,7 @@ var choices = map[string]choice{
 			// packet.c
 			"TestPacketVerdicts", "TestPacketConversation", "TestPacketReset", "TestPacketMutations",
 			"TestPacketTrafficOfAVLAN", "TestPacketTrafficInBadWeather",
+			"TestTunnelOut", "TestTunnelIn", "TestTunnelTooBig", "TestTunnelMutations", "TestSegmentsFit",
 			// probe.c
 			"TestAnswer", "TestNotAnswered", "TestProbeLimit", "TestProbeWire", "TestResponderOutlivesItsProcess",
 			"TestResponderFollowsDevices", "TestResponderOnVLAN",

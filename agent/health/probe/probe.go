@@ -26,6 +26,9 @@ type Config struct {
 	// Forget is how long a reply is waited for; 0 is 3 s. It bounds memory, not
 	// judgement, and should be several times what is judged by.
 	Forget time.Duration
+	// Tunnel sends probes within packets between the nodes: who answers takes those, and
+	// the way there lets them through.
+	Tunnel bool
 }
 
 const defaultForget = 3 * time.Second
@@ -86,7 +89,7 @@ func Open(c Config) (*Prober, error) {
 		var err error
 		if *s != nil {
 			err = fmt.Errorf("opening a socket for probes: %v is another source of its family", a)
-		} else if *s, err = open(a); err == nil {
+		} else if *s, err = open(a, c.Tunnel); err == nil {
 			p.drained[*s] = make(chan struct{}, 1)
 		}
 		if err != nil {

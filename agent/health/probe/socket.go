@@ -27,11 +27,14 @@ type socket struct {
 	v6   bool
 	// source is the address that it is bound to.
 	source netip.Addr
+	// tunnel is how it sends, nil for directly; port is its own, for that.
+	tunnel *tunnel
+	port   uint16
 }
 
 // open opens a socket that is bound to an address, whether a device has that
 // already or not, and stamps what arrives.
-func open(source netip.Addr) (*socket, error) {
+func open(source netip.Addr, inTunnel bool) (*socket, error) {
 	s := &socket{v6: source.Is6(), source: source}
 	family := unix.AF_INET
 	if s.v6 {
@@ -46,11 +49,24 @@ func open(source netip.Addr) (*socket, error) {
 		return nil, fmt.Errorf("opening a socket for probes from %v: %w", source, err)
 	}
 	s.file = os.NewFile(uintptr(fd), "probes from "+source.String())
-	if s.raw, err = s.file.SyscallConn(); err != nil {
+	if s.raw, err = s.file.SyscallConn(); err == nil && inTunnel {
+		err = s.openTunnel(fd)
+	}
+	if err != nil {
 		s.file.Close()
 		return nil, fmt.Errorf("using a socket for probes: %w", err)
 	}
 	return s, nil
+}
+
+func (s *socket) openTunnel(fd int) error {
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	s.port = addrPort(own).Port()
+	s.tunnel, err = openTunnel(s.v6)
+	return err
 }
 
 func (s *socket) prepare(fd int, source netip.Addr) error {
@@ -78,6 +94,9 @@ func (s *socket) prepare(fd int, source netip.Addr) error {
 
 // send sends a datagram or says why it could not at once.
 func (s *socket) send(b []byte, to netip.AddrPort) error {
+	if s.tunnel != nil {
+		return s.tunnel.send(b, netip.AddrPortFrom(s.source, s.port), to)
+	}
 	var err error
 	if control := s.raw.Control(func(fd uintptr) {
 		err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, sockaddr(to))
@@ -139,7 +158,12 @@ func (s *socket) await() error {
 	})
 }
 
-func (s *socket) close() error { return s.file.Close() }
+func (s *socket) close() error {
+	if s.tunnel != nil {
+		return errors.Join(s.tunnel.close(), s.file.Close())
+	}
+	return s.file.Close()
+}
 
 // stampOf finds the kernel's stamp among what came with a datagram.
 func stampOf(oob []byte) int64 {
