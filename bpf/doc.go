@@ -87,7 +87,9 @@
 // A segment of a connection that this node does not know is led as its SYN was: another
 // node may have begun it.
 //
-// A flow is two entries that name each other, one for each direction: what does not
+// A flow begins in maps for those that are not answered, and moves with the client's first
+// packet after an answer, so that a flood of SYNs pushes out its like alone. It is two
+// entries that name each other, one for each direction: what does not
 // name its entry back is none, so that neither a reused element of the map nor an
 // eviction leads a packet into the flow of another.
 //

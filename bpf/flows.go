@@ -50,6 +50,10 @@ const (
 // process that keeps it.
 type FlowTable struct{ maps mapSet }
 
+// flowMaps are the maps that have flows by the client's packets, and by the backend's:
+// those that were answered, and those that were not.
+var flowMaps = [][2]string{{packetMapConntrack, packetMapNat}, {packetMapUnanswered, packetMapUnansweredNat}}
+
 // OpenFlows opens the table that is pinned below a bpffs. An error that is
 // fs.ErrNotExist says that no packet path was ever loaded there.
 func OpenFlows(bpffs string) (*FlowTable, error) {
@@ -57,12 +61,14 @@ func OpenFlows(bpffs string) (*FlowTable, error) {
 		return nil, err
 	}
 	t := &FlowTable{mapSet{}}
-	for _, name := range []string{packetMapConntrack, packetMapNat} {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(packetsRoot(bpffs), flowLayout, name), nil)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("opening the flows: map %s: %w", name, err), t.Close())
+	for _, pair := range flowMaps {
+		for _, name := range pair {
+			m, err := ebpf.LoadPinnedMap(filepath.Join(packetsRoot(bpffs), flowLayout, name), nil)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("opening the flows: map %s: %w", name, err), t.Close())
+			}
+			t.maps[name] = m
 		}
-		t.maps[name] = m
 	}
 	return t, nil
 }
@@ -70,8 +76,12 @@ func OpenFlows(bpffs string) (*FlowTable, error) {
 // Close frees what OpenFlows opened.
 func (t *FlowTable) Close() error { return t.maps.close() }
 
-// Room is how many flows fit; of more, those longest unused are forgotten.
+// Room is how many flows fit that were answered; of more, those longest unused are
+// forgotten.
 func (t *FlowTable) Room() uint32 { return t.maps[packetMapConntrack].MaxEntries() }
+
+// RoomUnanswered is Room for flows that were not.
+func (t *FlowTable) RoomUnanswered() uint32 { return t.maps[packetMapUnanswered].MaxEntries() }
 
 // flowBatch is how many entries are read at once.
 const flowBatch = 4096
@@ -85,23 +95,32 @@ func (t *FlowTable) All() iter.Seq2[Flow, error] {
 			yield(Flow{}, err)
 			return
 		}
-		keys, values := make([]packetTuple, flowBatch), make([]packetConntrack, flowBatch)
-		var cursor ebpf.MapBatchCursor
-		for {
-			n, err := t.maps[packetMapConntrack].BatchLookup(&cursor, keys, values, nil)
-			end := errors.Is(err, ebpf.ErrKeyNotExist)
-			if err != nil && !end {
-				yield(Flow{}, fmt.Errorf("reading the flows: %w", err))
+		for _, pair := range flowMaps {
+			if !t.each(pair, now, yield) {
 				return
 			}
-			for i := range n {
-				if f, ok := t.flow(keys[i], values[i], now); ok && !yield(f, nil) {
-					return
-				}
+		}
+	}
+}
+
+// each yields the flows of a pair of maps, and returns whether to go on.
+func (t *FlowTable) each(pair [2]string, now time.Duration, yield func(Flow, error) bool) bool {
+	keys, values := make([]packetTuple, flowBatch), make([]packetConntrack, flowBatch)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := t.maps[pair[0]].BatchLookup(&cursor, keys, values, nil)
+		end := errors.Is(err, ebpf.ErrKeyNotExist)
+		if err != nil && !end {
+			yield(Flow{}, fmt.Errorf("reading the flows: %w", err))
+			return false
+		}
+		for i := range n {
+			if f, ok := t.flow(pair, keys[i], values[i], now); ok && !yield(f, nil) {
+				return false
 			}
-			if end {
-				return
-			}
+		}
+		if end {
+			return true
 		}
 	}
 }
@@ -116,9 +135,9 @@ func bootTime() (time.Duration, error) {
 }
 
 // flow makes a flow of its entry, unless it has no other half: then it is none.
-func (t *FlowTable) flow(client packetTuple, c packetConntrack, now time.Duration) (Flow, bool) {
+func (t *FlowTable) flow(pair [2]string, client packetTuple, c packetConntrack, now time.Duration) (Flow, bool) {
 	var other packetNat
-	if err := t.maps[packetMapNat].Lookup(c.Reply, &other); err != nil || other.Flow != client {
+	if err := t.maps[pair[1]].Lookup(c.Reply, &other); err != nil || other.Flow != client {
 		return Flow{}, false
 	}
 	return Flow{
@@ -137,12 +156,20 @@ func (t *FlowTable) flow(client packetTuple, c packetConntrack, now time.Duratio
 func (t *FlowTable) find(protocol uint8, client, frontend netip.AddrPort) (Flow, bool) {
 	key := packetTuple{Protocol: protocol, SourcePort: networkOrder(client.Port()), DestinationPort: networkOrder(frontend.Port())}
 	key.Source.Word, key.Destination.Word = words(client.Addr()), words(frontend.Addr())
-	var c packetConntrack
 	now, err := bootTime()
-	if err != nil || t.maps[packetMapConntrack].Lookup(key, &c) != nil {
+	if err != nil {
 		return Flow{}, false
 	}
-	return t.flow(key, c, now)
+	for _, pair := range flowMaps {
+		var c packetConntrack
+		if t.maps[pair[0]].Lookup(key, &c) != nil {
+			continue
+		}
+		if f, ok := t.flow(pair, key, c, now); ok {
+			return f, true
+		}
+	}
+	return Flow{}, false
 }
 
 func endpoint(a packetAddress, port uint16) netip.AddrPort {
@@ -174,9 +201,11 @@ func flowState(protocol uint8, f packetFlowFlags) FlowState {
 // Forget takes a flow out of the table: the next packet of a TCP connection is answered
 // with a reset, the next datagram begins a flow anew. One that is gone is no error.
 func (t *FlowTable) Forget(f Flow) error {
-	for i, name := range []string{packetMapConntrack, packetMapNat} {
-		if err := t.maps[name].Delete(f.keys[i]); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("forgetting the flow of %v to %v: %w", f.Client, f.Frontend, err)
+	for _, pair := range flowMaps {
+		for i, name := range pair {
+			if err := t.maps[name].Delete(f.keys[i]); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return fmt.Errorf("forgetting the flow of %v to %v: %w", f.Client, f.Frontend, err)
+			}
 		}
 	}
 	return nil

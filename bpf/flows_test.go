@@ -91,7 +91,7 @@ func TestFlowsWithoutTheOtherHalf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := table.maps[packetMapNat].Delete(flow.keys[1]); err != nil {
+		if err := table.maps[packetMapUnansweredNat].Delete(flow.keys[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestFlowsWithoutTheOtherHalf(t *testing.T) {
 
 // More flows than are read at once.
 func TestManyFlows(t *testing.T) {
-	r := newRoad(t, PacketsConfig{Flows: 4 * flowBatch})
+	r := newRoad(t, PacketsConfig{Flows: 16 * flowBatch})
 	table := openFlows(t, r)
 	in := families[0].to(here, unix.IPPROTO_TCP)
 	const many = flowBatch + flowBatch/2
@@ -117,8 +117,8 @@ func TestManyFlows(t *testing.T) {
 		}
 		seen[f.Client]++
 	}
-	if len(seen) != many || table.Room() != 4*flowBatch {
-		t.Errorf("%d flows of %d; room for %d", len(seen), many, table.Room())
+	if len(seen) != many || table.Room() != 16*flowBatch || table.RoomUnanswered() != 4*flowBatch {
+		t.Errorf("%d flows of %d; room for %d and %d", len(seen), many, table.Room(), table.RoomUnanswered())
 	}
 }
 

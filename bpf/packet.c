@@ -81,8 +81,8 @@ static __always_inline void goes_with(const struct packet *p, struct conntrack *
 	flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
 }
 
-// goes_where fills in where a flow's packets go; false when the end of its tunnel is not
-// known any more.
+// goes_where fills in where a flow's packets go; false when they cannot go in their tunnel
+// any more: it is not known where that ends or, for what can begin anew, it is closed.
 static __always_inline bool goes_where(struct packet *p, const struct conntrack *c)
 {
 	__u32 flags = READ_ONCE(c->flags);
@@ -94,7 +94,7 @@ static __always_inline bool goes_where(struct packet *p, const struct conntrack 
 	if (!p->tunnel)
 		return true;
 	b = reference_backend(READ_ONCE(c->reference), &head);
-	return b && tunnel_to(p, b->node, false);
+	return b && tunnel_to(p, b->node, !is_data(p));
 }
 
 // remember adds the entry of a flow whose port was claimed.
@@ -108,20 +108,25 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		.flags = (p->local ? FLOW_LOCAL : 0) | (p->tunnel ? FLOW_TUNNEL : 0) | (p->anyway ? FLOW_ANYWAY : 0),
 		.syn = is_syn(p) ? p->sequence : 0,
 	};
-	struct conntrack *winner;
-	int err = bpf_map_update_elem(&conntrack, &p->client, &entry, BPF_NOEXIST);
+	struct tuple reply;
+	struct conntrack *winner = NULL;
+	int err = bpf_map_update_elem(&unanswered, &p->client, &entry, BPF_NOEXIST);
 
+	if (err == -ERR_EXIST) {
+		winner = flow_begun_by(&p->client, &reply);
+		if (!winner) // it is what is left of one
+			err = bpf_map_update_elem(&unanswered, &p->client, &entry, BPF_ANY);
+	}
 	if (!err) {
 		packet_count(EVENT_BEGUN);
 		return PACKET_PASSED;
 	}
 	// Another packet of the flow was faster, perhaps with the same port.
-	winner = err == -ERR_EXIST ? bpf_map_lookup_elem(&conntrack, &p->client) : NULL;
-	if (!winner || !tuple_equal(&winner->reply, &p->reply))
-		bpf_map_delete_elem(&nat, &p->reply);
-	winner = winner ? flow_by_client(&p->client, &p->reply) : NULL;
+	if (!winner || !tuple_equal(&reply, &p->reply))
+		bpf_map_delete_elem(&unanswered_nat, &p->reply);
 	if (!winner)
-		return PACKET_FULL; // and it is lost already
+		return PACKET_FULL;
+	p->reply = reply;
 	goes_with(p, winner);
 	return goes_where(p, winner) ? PACKET_PASSED : PACKET_NO_ROUTE;
 }
@@ -207,11 +212,9 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	if (!reference)
 		return settings_of(service) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
 	if (!c)
-		c = flow_by_client(&p->client, &p->reply); // which another CPU began just now
-	if (!c) {
-		bpf_map_delete_elem(&conntrack, &p->client); // what may be left of one
+		c = flow_begun_by(&p->client, &p->reply); // by another CPU, just now
+	if (!c)
 		return begin(skb, p, service, reference);
-	}
 	if (is_again(p, c, service, reference) && goes_where(p, c)) {
 		goes_with(p, c);
 		return PACKET_PASSED;
@@ -264,6 +267,8 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 		c = NULL;
 	if (c && goes_on(p, c) && goes_where(p, c)) {
 		goes_with(p, c);
+		if (flow_settles(c))
+			flow_settle(&p->client, &p->reply, c, p->now);
 		return PACKET_PASSED;
 	}
 	service = frontend_service(&key);

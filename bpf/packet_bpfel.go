@@ -60,6 +60,7 @@ const (
 	packetFlowFlagsFLOW_CUT         packetFlowFlags = 16
 	packetFlowFlagsFLOW_ANYWAY      packetFlowFlags = 32
 	packetFlowFlagsFLOW_TUNNEL      packetFlowFlags = 64
+	packetFlowFlagsFLOW_SETTLED     packetFlowFlags = 128
 )
 
 type packetFragment struct {
@@ -279,6 +280,8 @@ const (
 	packetMapSlots             = "slots"
 	packetMapSources           = "sources"
 	packetMapTunnels           = "tunnels"
+	packetMapUnanswered        = "unanswered"
+	packetMapUnansweredNat     = "unanswered_nat"
 	packetProgFromUplink       = "from_uplink"
 	packetProgToUplink         = "to_uplink"
 	packetVarDirect            = "direct"
@@ -359,6 +362,8 @@ type packetMapSpecs struct {
 	Slots          *ebpf.MapSpec `ebpf:"slots"`
 	Sources        *ebpf.MapSpec `ebpf:"sources"`
 	Tunnels        *ebpf.MapSpec `ebpf:"tunnels"`
+	Unanswered     *ebpf.MapSpec `ebpf:"unanswered"`
+	UnansweredNat  *ebpf.MapSpec `ebpf:"unanswered_nat"`
 }
 
 // packetVariableSpecs contains global variables before they are loaded into the kernel.
@@ -413,6 +418,8 @@ type packetMaps struct {
 	Slots          *ebpf.Map `ebpf:"slots"`
 	Sources        *ebpf.Map `ebpf:"sources"`
 	Tunnels        *ebpf.Map `ebpf:"tunnels"`
+	Unanswered     *ebpf.Map `ebpf:"unanswered"`
+	UnansweredNat  *ebpf.Map `ebpf:"unanswered_nat"`
 }
 
 func (m *packetMaps) Close() error {
@@ -433,6 +440,8 @@ func (m *packetMaps) Close() error {
 		m.Slots,
 		m.Sources,
 		m.Tunnels,
+		m.Unanswered,
+		m.UnansweredNat,
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -180,8 +181,14 @@ func TestPacketPorts(t *testing.T) {
 // ages makes all flows as old as that.
 func (r *road) ages(t *testing.T, by time.Duration) {
 	t.Helper()
+	for _, pair := range flowMaps {
+		agesIn(t, r.flows[pair[0]], by)
+	}
+}
+
+func agesIn(t *testing.T, m *ebpf.Map, by time.Duration) {
+	t.Helper()
 	const seen = 48 // where struct conntrack has it
-	m := r.flows[packetMapConntrack]
 	var key, value []byte
 	changed := map[string][]byte{}
 	entries := m.Iterate()
@@ -489,7 +496,7 @@ func TestPacketBegunTwice(t *testing.T) {
 			in.from = netip.AddrPortFrom(f.client, 47000)
 			first := r.led(t, in)
 			// As it is when the other CPU has taken the port, and is about to add the flow.
-			r.deletes(t, packetMapConntrack, in.from)
+			r.deletes(t, packetMapUnanswered, in.from)
 			if again := r.led(t, in); again.from != first.from || again.dst != first.dst {
 				t.Errorf("port %d: from %v to %v, and from %v to %v", port, first.from, first.dst, again.from, again.dst)
 			}

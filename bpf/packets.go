@@ -39,19 +39,19 @@ type PacketsConfig struct {
 // The ports lie below those of NodePorts, and below those that
 // the kernel gives to sockets, of this node and of pods that it masquerades.
 const (
-	DefaultFlows     = 1 << 16 // 22 MiB
+	DefaultFlows     = 1 << 16 // 27 MiB
 	LeastFlows       = 1 << 10
 	MostFlows        = 1 << 24
 	DefaultFirstPort = 10000
 	DefaultPorts     = 20000
 )
 
-// FlowMemory returns how many bytes the maps of so many flows take, about: an entry by
-// the client's packets and one by the backend's, and their buckets. The kernel takes
-// them when the maps are made.
+// FlowMemory returns how many bytes the maps of so many flows take, about, with those of
+// flows that are not answered: an entry by the client's packets and one by the backend's,
+// and their buckets. The kernel takes them when the maps are made.
 func FlowMemory(flows uint32) uint64 {
 	const bucket, lru, tuple, conntrack, nat = 16, 48, 40, 80, 56
-	return (2*(bucket+lru+tuple) + conntrack + nat) * uint64(flows)
+	return (2*(bucket+lru+tuple) + conntrack + nat) * uint64(flows+unanswered(flows))
 }
 
 // complete returns the configuration with what was left out.
@@ -121,22 +121,34 @@ func (p *Packets) load(d *Datapath) (err error) {
 	for _, name := range []string{packetMapConntrack, packetMapNat} {
 		spec.Maps[name].MaxEntries = p.cfg.Flows
 	}
+	for _, name := range []string{packetMapUnanswered, packetMapUnansweredNat} {
+		spec.Maps[name].MaxEntries = unanswered(p.cfg.Flows)
+	}
 	if err := p.openFlows(spec.Maps); err != nil {
 		return err
 	}
 	return p.loadPrograms(spec, d)
 }
 
-// openFlows takes the pinned flows over, or begins without any.
+// unanswered is how many flows may wait for an answer, of so many that are remembered.
+func unanswered(flows uint32) uint32 { return max(flows/4, 1<<10) }
+
+// openFlows takes the pinned flows over, as far as there are some that fit.
 func (p *Packets) openFlows(all map[string]*ebpf.MapSpec) (err error) {
-	specs := map[string]*ebpf.MapSpec{}
-	for _, name := range []string{packetMapConntrack, packetMapNat, packetMapFragments} {
-		specs[name] = all[name]
-	}
+	specs, kept := map[string]*ebpf.MapSpec{}, mapSet{}
 	dir := filepath.Join(p.root, flowLayout)
-	p.flows, err = openMaps(dir, specs)
-	if errors.Is(err, ebpf.ErrMapIncompatible) || errors.Is(err, fs.ErrNotExist) {
-		p.flows, err = makeMaps(dir, specs, nil)
+	for _, name := range []string{packetMapConntrack, packetMapNat, packetMapUnanswered, packetMapUnansweredNat, packetMapFragments} {
+		specs[name] = all[name]
+		one, err := openMaps(dir, map[string]*ebpf.MapSpec{name: all[name]})
+		switch {
+		case err == nil:
+			maps.Copy(kept, one)
+		case !errors.Is(err, ebpf.ErrMapIncompatible) && !errors.Is(err, fs.ErrNotExist):
+			return errors.Join(err, kept.close())
+		}
+	}
+	if p.flows = kept; len(kept) < len(specs) {
+		p.flows, err = makeMaps(dir, specs, kept)
 	}
 	return err
 }

@@ -623,7 +623,7 @@ func TestFlowMemory(t *testing.T) {
 	const flows = 1 << 14
 	r := newRoad(t, PacketsConfig{Flows: flows})
 	got := uint64(0)
-	for _, name := range []string{packetMapConntrack, packetMapNat} {
+	for _, name := range []string{packetMapConntrack, packetMapNat, packetMapUnanswered, packetMapUnansweredNat} {
 		info, err := r.flows[name].Info()
 		if err != nil {
 			t.Fatal(err)

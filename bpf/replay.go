@@ -129,6 +129,27 @@ func (r *Replay) Run(which Measured, round Round) (took time.Duration, last []by
 	return threadTime() - start, options.DataOut, nil
 }
 
+// Answer has every flow that began be answered, as its backend would.
+func (r *Replay) Answer() error {
+	m := r.packets.flows[packetMapUnanswered]
+	begun := map[packetTuple]packetConntrack{}
+	var key packetTuple
+	var value packetConntrack
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		value.Flags |= uint32(packetFlowFlagsFLOW_ANSWERED)
+		begun[key] = value
+	}
+	err := entries.Err()
+	for key, value := range begun {
+		err = errors.Join(err, m.Update(key, value, ebpf.UpdateExist))
+	}
+	if err != nil {
+		return fmt.Errorf("answering flows: %w", err)
+	}
+	return nil
+}
+
 // threadTime is how long this thread ran.
 func threadTime() time.Duration {
 	var at unix.Timespec

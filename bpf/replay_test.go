@@ -10,7 +10,7 @@ import (
 // in: as many flows begin as there are, every packet is forwarded, and the last one is
 // what it should be.
 func TestReplay(t *testing.T) {
-	r := newRoad(t, PacketsConfig{})
+	r := newRoad(t, PacketsConfig{Flows: 1 << 14})
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			from := netip.MustParseAddr("1.0.0.0")
@@ -30,6 +30,11 @@ func TestReplay(t *testing.T) {
 			for _, round := range []Round{
 				{Runs: 1000, First: 700, Flows: 1000, Begins: true}, {Runs: 2500, First: 700, Flows: 1000}, {Runs: 500, First: 1699, Flows: 1},
 			} {
+				if !round.Begins {
+					if err := replay.Answer(); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if err := r.ns.Do(func() error { return replayed(replay, round, f) }); err != nil {
 					t.Errorf("%+v: %v", round, err)
 				}

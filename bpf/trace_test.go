@@ -142,7 +142,7 @@ func TestTraceOfAKnownFlow(t *testing.T) {
 		r.forwards(t, p)
 		flow, _ := tr.flows.find(protocol, p.from, p.dst)
 		entry := func() (c packetConntrack) {
-			if err := r.flows[packetMapConntrack].Lookup(flow.keys[0], &c); err != nil {
+			if err := r.flows[packetMapUnanswered].Lookup(flow.keys[0], &c); err != nil {
 				t.Fatal(err)
 			}
 			c.Seen = 0

@@ -87,20 +87,36 @@ func (f family) tunnelled(in frame) []byte {
 	return b
 }
 
-// TestTunnelEndUnknown holds that a connection is reset, and a flow begun anew, where it is
-// not known any more to which address of the backend's node its packets go.
-func TestTunnelEndUnknown(t *testing.T) {
+// TestTunnelCloses holds that a flow begins anew, with a SYN or a datagram, where the
+// backend's node takes no tunnels any more, and that a connection goes on; which is reset
+// where it is not known any more where its tunnel ends.
+func TestTunnelCloses(t *testing.T) {
 	r := newTunnels(t)
 	each(t, func(t *testing.T, f family, protocol uint8) {
 		in := f.to(elsewhere, protocol)
 		if _, out := r.enters(t, in); !bytes.Equal(out[12:], f.tunnelled(in)[12:]) {
 			t.Fatalf("it came out as % x", out)
 		}
-		if err := r.SetTunnel(2, Tunnel{}); err != nil {
-			t.Fatal(err)
-		}
 		defer r.SetTunnel(2, allTunnels)
+		set := func(to Tunnel) {
+			if err := r.SetTunnel(2, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(Tunnel{V4: peers["IPv4"], V6: peers["IPv6"]})
 		data := in
+		data.flags = ack
+		if _, out := r.enters(t, data); protocol == unix.IPPROTO_TCP && !bytes.Equal(out[12:], f.tunnelled(data)[12:]) {
+			t.Errorf("closed, a segment came out as % x", out)
+		}
+		checkLed(t, f, in, r.forwards(t, in), false)
+		set(allTunnels)
+		in.from = netip.AddrPortFrom(in.from.Addr(), in.from.Port()+1)
+		if _, out := r.enters(t, in); !bytes.Equal(out[12:], f.tunnelled(in)[12:]) {
+			t.Fatalf("it came out as % x", out)
+		}
+		set(Tunnel{})
+		data = in
 		data.flags = ack
 		switch back := r.forwards(t, data); {
 		case protocol == unix.IPPROTO_TCP && (back.dst != in.from || back.flags&rst == 0):

@@ -23,8 +23,9 @@ type Asker interface {
 const (
 	// askEvery is how often a node is asked whether tunnels come through, and openFor how
 	// long an answer holds: until the third question without one.
-	askEvery = 5 * time.Second
-	openFor  = 16 * time.Second
+	askEvery   = 5 * time.Second
+	askAtFirst = time.Second
+	openFor    = 16 * time.Second
 	// hearEvery is how often answers are taken in.
 	hearEvery = 250 * time.Millisecond
 	// answerWithin is how long the first answers are waited for before packets are led.
@@ -45,6 +46,14 @@ type tunnels struct {
 // end is an address at which a node may take tunnels: since when it is asked, and when it
 // was and answered last.
 type end struct{ since, asked, heard time.Time }
+
+// every is how often it is asked: at first more often, for it may have begun just now too.
+func (e *end) every(now time.Time) time.Duration {
+	if e.heard.IsZero() && now.Sub(e.since) < 2*askEvery {
+		return askAtFirst
+	}
+	return askEvery
+}
 
 func newTunnels(open func(sources []netip.Addr) (Asker, error)) *tunnels {
 	return &tunnels{open: open, ends: map[netip.Addr]*end{}}
@@ -83,7 +92,7 @@ func (t *tunnels) step(now time.Time, sources []netip.Addr) error {
 		}
 	}
 	for a, e := range t.ends {
-		if e.asked.IsZero() || now.Sub(e.asked) >= askEvery {
+		if e.asked.IsZero() || now.Sub(e.asked) >= e.every(now) {
 			e.asked = now
 			_, _ = t.asker.Send(probe.Target{Address: a, Kind: bpf.ProbeNode}) // what is not sent is not answered
 		}
@@ -134,9 +143,7 @@ func (t *tunnels) awaits(now time.Time) bool {
 // ends returns where nodes take tunnels: at the first address of each family.
 func ends(nodes []*clustermesh.Node) (all []netip.Addr) {
 	for _, n := range nodes {
-		for _, a := range addressesOf(n) {
-			all = append(all, a)
-		}
+		all = append(all, addressesOf(n)...)
 	}
 	return all
 }

@@ -4,6 +4,10 @@
 // not name its entry back is none: the kernel gives the memory of an entry away
 // under its readers, and takes either of the two when the maps are full.
 //
+// A flow begins in maps of their own (unanswered, unanswered_nat), and moves to the others
+// with the client's first packet after an answer: whoever sends no more than the first,
+// as in a flood of SYNs, pushes out its like alone.
+//
 // These maps have a layout version of their own and outlive upgrades: fields are
 // only added, in what is reserved.
 #pragma once
@@ -20,6 +24,7 @@ enum flow_flags {
 	FLOW_CUT = 1 << 4,         // one of them sent a reset
 	FLOW_ANYWAY = 1 << 5,      // it began although our verdict holds its backend for down
 	FLOW_TUNNEL = 1 << 6,      // its packets go to the backend's node in a tunnel, and no answer comes here
+	FLOW_SETTLED = 1 << 7,     // it is in conntrack and nat
 };
 
 // By the tuple of the client's packets.
@@ -54,6 +59,20 @@ struct {
 	__type(value, struct nat);
 } nat SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, struct tuple);
+	__type(value, struct conntrack);
+} unanswered SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); // set by the loader
+	__type(key, struct tuple);
+	__type(value, struct nat);
+} unanswered_nat SEC(".maps");
+
 #define SECOND 1000000000ULL
 
 // How long a flow keeps its port, without packets, from another flow that could
@@ -65,31 +84,51 @@ struct {
 #define LIFE_DATAGRAM (30 * SECOND)      // UDP without an answer
 #define LIFE_CONVERSATION (180 * SECOND) // UDP
 
-// flow_by_client returns the entry of a flow by the tuple of the client's packets, and
-// the other tuple; NULL when there is none.
-static __always_inline struct conntrack *flow_by_client(const struct tuple *client, struct tuple *reply)
+// flow_of_client returns the entry of a flow in a pair of maps by the tuple of the client's
+// packets, and the other tuple; NULL when there is none.
+static __always_inline struct conntrack *flow_of_client(void *flows, void *nats, const struct tuple *client, struct tuple *reply)
 {
-	struct conntrack *c = bpf_map_lookup_elem(&conntrack, client);
+	struct conntrack *c = bpf_map_lookup_elem(flows, client);
 	struct nat *n;
 
 	if (!c)
 		return NULL;
 	*reply = c->reply;
-	n = bpf_map_lookup_elem(&nat, reply);
+	n = bpf_map_lookup_elem(nats, reply);
 	return n && tuple_equal(&n->flow, client) ? c : NULL;
 }
 
-// flow_by_backend is the same by the tuple of the backend's packets.
-static __always_inline struct conntrack *flow_by_backend(const struct tuple *reply, struct tuple *client)
+// flow_begun_by is flow_of_client of flows that are not answered.
+static __always_inline struct conntrack *flow_begun_by(const struct tuple *client, struct tuple *reply)
 {
-	struct nat *n = bpf_map_lookup_elem(&nat, reply);
+	return flow_of_client(&unanswered, &unanswered_nat, client, reply);
+}
+
+static __always_inline struct conntrack *flow_by_client(const struct tuple *client, struct tuple *reply)
+{
+	struct conntrack *c = flow_of_client(&conntrack, &nat, client, reply);
+
+	return c ? c : flow_begun_by(client, reply);
+}
+
+// flow_of_backend is flow_of_client by the tuple of the backend's packets.
+static __always_inline struct conntrack *flow_of_backend(void *flows, void *nats, const struct tuple *reply, struct tuple *client)
+{
+	struct nat *n = bpf_map_lookup_elem(nats, reply);
 	struct conntrack *c;
 
 	if (!n)
 		return NULL;
 	*client = n->flow;
-	c = bpf_map_lookup_elem(&conntrack, client);
+	c = bpf_map_lookup_elem(flows, client);
 	return c && tuple_equal(&c->reply, reply) ? c : NULL;
+}
+
+static __always_inline struct conntrack *flow_by_backend(const struct tuple *reply, struct tuple *client)
+{
+	struct conntrack *c = flow_of_backend(&conntrack, &nat, reply, client);
+
+	return c ? c : flow_of_backend(&unanswered, &unanswered_nat, reply, client);
 }
 
 static __always_inline bool flow_is_closed(__u32 flags)
@@ -149,11 +188,42 @@ static __always_inline void flow_is_unanswered(struct conntrack *c)
 		__sync_fetch_and_and(&c->flags, ~FLOW_ANSWERED);
 }
 
-// flow_forget takes a flow out of both maps.
+// flow_forget takes a flow out of the maps.
 static __always_inline void flow_forget(const struct tuple *client, const struct tuple *reply)
 {
+	bpf_map_delete_elem(&unanswered, client);
+	bpf_map_delete_elem(&unanswered_nat, reply);
 	bpf_map_delete_elem(&conntrack, client);
 	bpf_map_delete_elem(&nat, reply);
+}
+
+// flow_settles says whether a flow is answered that did not move yet.
+static __always_inline bool flow_settles(const struct conntrack *c)
+{
+	return (READ_ONCE(c->flags) & (FLOW_ANSWERED | FLOW_SETTLED)) == FLOW_ANSWERED;
+}
+
+// flow_settle moves a flow that is answered to where its like push nothing out that is
+// not. The entry of a port has to be there first, for answers.
+static __noinline void flow_settle(const struct tuple *client, const struct tuple *reply, struct conntrack *c, __u64 now)
+{
+	struct conntrack entry = *c, *settled;
+	struct nat n = { .flow = *client, .born = now }, *old;
+
+	entry.flags |= FLOW_SETTLED;
+	if (bpf_map_update_elem(&nat, reply, &n, BPF_NOEXIST))
+		return; // another CPU is about it, or there is no room: it stays
+	// If the old one was pushed out just now, another flow may have the port.
+	old = bpf_map_lookup_elem(&unanswered_nat, reply);
+	if (!old || !tuple_equal(&old->flow, client) || bpf_map_update_elem(&conntrack, client, &entry, BPF_ANY)) {
+		bpf_map_delete_elem(&nat, reply);
+		return;
+	}
+	settled = bpf_map_lookup_elem(&conntrack, client);
+	if (settled) // what an answer changed meanwhile
+		flow_sees(settled, READ_ONCE(c->flags), now);
+	bpf_map_delete_elem(&unanswered, client);
+	bpf_map_delete_elem(&unanswered_nat, reply);
 }
 
 // flow_backend returns the flow's backend, or NULL when that is not who it was.

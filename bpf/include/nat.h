@@ -91,19 +91,20 @@ static __always_inline bool is_taken(struct __sk_buff *skb, struct packet *p)
 	return state && state != BPF_TCP_LISTEN && state != BPF_TCP_CLOSE;
 }
 
-// nat_reclaim takes the entry of a port away from a flow that is over. One whose flow
-// is not there may be about to come: its CPU adds that next. A port at which the backend
-// may wait for what is left of its last connection is noted, for want of another.
-static __always_inline bool nat_reclaim(struct packet *p)
+// nat_reclaim takes the entry of a port away from a flow that is over, in a pair of maps.
+// One whose flow is not there may be about to come: its CPU adds that next. A port at which
+// the backend may wait for what is left of its last connection is noted, for want of
+// another.
+static __always_inline bool nat_reclaim(void *flows, void *nats, struct packet *p)
 {
-	struct nat *n = bpf_map_lookup_elem(&nat, &p->reply);
+	struct nat *n = bpf_map_lookup_elem(nats, &p->reply);
 	struct conntrack *c;
 	struct tuple client;
 
 	if (!n)
 		return true;
 	client = n->flow;
-	c = bpf_map_lookup_elem(&conntrack, &client);
+	c = bpf_map_lookup_elem(flows, &client);
 	if (c && tuple_equal(&c->reply, &p->reply)) {
 		if (!flow_is_over(c, client.protocol, p->now))
 			return false;
@@ -111,11 +112,11 @@ static __always_inline bool nat_reclaim(struct packet *p)
 			p->waits = p->reply.destination_port;
 			return false;
 		}
-		bpf_map_delete_elem(&conntrack, &client);
-	} else if ((__s64)(p->now - READ_ONCE(n->born)) < (__s64)SECOND) {
+		bpf_map_delete_elem(flows, &client);
+	} else if (!tuple_equal(&client, &p->client) && (__s64)(p->now - READ_ONCE(n->born)) < (__s64)SECOND) {
 		return false;
 	}
-	bpf_map_delete_elem(&nat, &p->reply);
+	bpf_map_delete_elem(nats, &p->reply);
 	return true;
 }
 
@@ -123,7 +124,7 @@ static __always_inline bool nat_reclaim(struct packet *p)
 // for another packet, or it is what is left of the flow.
 static __always_inline bool nat_is_ours(const struct packet *p)
 {
-	struct nat *n = bpf_map_lookup_elem(&nat, &p->reply);
+	struct nat *n = bpf_map_lookup_elem(&unanswered_nat, &p->reply);
 
 	if (!n || !tuple_equal(&n->flow, &p->client))
 		return false;
@@ -136,13 +137,19 @@ static __always_inline bool nat_is_ours(const struct packet *p)
 static __noinline int nat_take(struct packet *p)
 {
 	struct nat n = { .flow = p->client, .born = p->now };
-	int err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
+	int err = bpf_map_update_elem(&unanswered_nat, &p->reply, &n, BPF_NOEXIST);
 
 	if (err == -ERR_EXIST && nat_is_ours(p))
 		return 0;
-	if (err == -ERR_EXIST && nat_reclaim(p))
-		err = bpf_map_update_elem(&nat, &p->reply, &n, BPF_NOEXIST);
-	return err;
+	if (err == -ERR_EXIST && nat_reclaim(&unanswered, &unanswered_nat, p))
+		err = bpf_map_update_elem(&unanswered_nat, &p->reply, &n, BPF_NOEXIST);
+	if (err)
+		return err;
+	// In this order: a flow that settles has its port in nat before it lets go of this.
+	if (nat_reclaim(&conntrack, &nat, p))
+		return 0;
+	bpf_map_delete_elem(&unanswered_nat, &p->reply);
+	return -ERR_EXIST;
 }
 
 static __always_inline __u64 flow_hash(const struct tuple *t)
