@@ -136,8 +136,8 @@ func (f *apiserverFlags) run(ctx context.Context) error {
 	}
 	defer client.Close()
 	maps.Copy(surface.Pages, meshPages(client, askStore))
-	surface.Actions = drainActions(server)
-	maps.Copy(surface.Actions, gossipActions(server))
+	surface.Actions = drainActions(server, client)
+	maps.Copy(surface.Actions, gossipActions(server, client))
 	return runRole(ctx, f.runDir, surface, log, server.Run)
 }
 

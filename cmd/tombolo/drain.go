@@ -23,7 +23,7 @@ import (
 )
 
 // drainActions are what an API server does about drains, while it leads.
-func drainActions(server *apiserver.APIServer) map[string]control.Page {
+func drainActions(server *apiserver.APIServer, client *etcd.Client) map[string]control.Page {
 	return map[string]control.Page{"/drains": func(r *http.Request) (any, error) {
 		q := r.URL.Query()
 		o := apiserver.DrainOrder{What: clustermesh.DrainKind(q.Get("what")), Name: q.Get("name"), Return: q.Has("over")}
@@ -35,9 +35,7 @@ func drainActions(server *apiserver.APIServer) map[string]control.Page {
 				}
 			}
 		}
-		ctx, cancel := context.WithTimeoutCause(r.Context(), askStore, fmt.Errorf("the store gave no answer within %v", askStore))
-		defer cancel()
-		return struct{}{}, server.Drain(ctx, o)
+		return struct{}{}, inTime(r, client, askStore, func(ctx context.Context) error { return server.Drain(ctx, o) })
 	}}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,15 +10,14 @@ import (
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/clustermesh/apiserver"
+	"tombolo.io/tombolo/etcd"
 	"tombolo.io/tombolo/internal/control"
 )
 
 // gossipActions are what an API server does about gossip, while it leads.
-func gossipActions(server *apiserver.APIServer) map[string]control.Page {
+func gossipActions(server *apiserver.APIServer, client *etcd.Client) map[string]control.Page {
 	return map[string]control.Page{"/gossip/rotate": func(r *http.Request) (any, error) {
-		ctx, cancel := context.WithTimeoutCause(r.Context(), askStore, fmt.Errorf("the store gave no answer within %v", askStore))
-		defer cancel()
-		return struct{}{}, server.RotateGossip(ctx)
+		return struct{}{}, inTime(r, client, askStore, server.RotateGossip)
 	}}
 }
 

@@ -23,19 +23,29 @@ import (
 // askStore is how long a question about the mesh waits for the store.
 const askStore = 5 * time.Second
 
+// inTime does something for a request that waits for the store as long as patience says;
+// then it looks for 2 s why there is no answer.
+func inTime(r *http.Request, client *etcd.Client, patience time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), patience, fmt.Errorf("etcd gave no answer within %v", patience))
+	defer cancel()
+	err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), client.Explain(r.Context(), err))
+	}
+	return err
+}
+
 // meshPages are what the roles with a client of the store answer about the
-// mesh. They read the store when they are asked, and wait for it as long as
-// patience says; then they look for 2 s why there is no answer.
+// mesh. They read the store when they are asked.
 func meshPages(client *etcd.Client, patience time.Duration) map[string]control.Page {
 	page := func(ask func(context.Context, *http.Request) (any, error)) control.Page {
 		return func(r *http.Request) (any, error) {
-			ctx, cancel := context.WithTimeoutCause(r.Context(), patience, fmt.Errorf("etcd gave no answer within %v", patience))
-			defer cancel()
-			v, err := ask(ctx, r)
-			switch {
-			case err != nil && ctx.Err() != nil:
-				err = fmt.Errorf("%w: %w", context.Cause(ctx), client.Explain(r.Context(), err))
-			case errors.Is(err, inspect.ErrNotFound):
+			var v any
+			err := inTime(r, client, patience, func(ctx context.Context) (err error) {
+				v, err = ask(ctx, r)
+				return err
+			})
+			if errors.Is(err, inspect.ErrNotFound) {
 				err = fmt.Errorf("%w: %w", control.ErrNotFound, err)
 			}
 			return v, err
@@ -60,12 +70,11 @@ func meshPages(client *etcd.Client, patience time.Duration) map[string]control.P
 			if err != nil {
 				return nil, fmt.Errorf("reading timeout: %w", err)
 			}
-			ctx, cancel := context.WithTimeoutCause(r.Context(), patience+askStore, errors.New("etcd gave no answer"))
-			defer cancel()
-			all, err := inspect.RunCheck(ctx, client, patience)
-			if err != nil && ctx.Err() != nil {
-				err = fmt.Errorf("%w: %w", context.Cause(ctx), client.Explain(r.Context(), err))
-			}
+			var all *inspect.Check
+			err = inTime(r, client, patience+askStore, func(ctx context.Context) (err error) {
+				all, err = inspect.RunCheck(ctx, client, patience)
+				return err
+			})
 			return all, err
 		},
 		"/ipam/pools":     page(func(ctx context.Context, _ *http.Request) (any, error) { return inspect.Pools(ctx, client) }),

@@ -56,7 +56,7 @@ wide of one service has a line for each; json and yaml have them all.`,
 			}
 			one, err := askServices(c, runDir, args[0], true)
 			if errors.Is(err, control.ErrNotFound) {
-				return fmt.Errorf("%w; no cluster of the mesh shares it with this node: tombolo services lists those that there are", err)
+				return notBalanced(err)
 			}
 			if err != nil {
 				return err
@@ -68,6 +68,11 @@ wide of one service has a line for each; json and yaml have them all.`,
 	runDirFlag(c.Flags(), &runDir)
 	c.AddCommand(newServicesWhy(&runDir, complete))
 	return c
+}
+
+// notBalanced says what may be why an agent knows no service of a name.
+func notBalanced(err error) error {
+	return fmt.Errorf(`%w; this node balances none of that name: tombolo services lists those that it does, which are global (annotation tombolo.io/global: "true"), of type LoadBalancer, or all with tombolo agent --kube-proxy-replacement`, err)
 }
 
 // askServices returns all services of this node's agent, or the one of a name, with

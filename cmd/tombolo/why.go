@@ -41,7 +41,7 @@ share were gone, until the tables are built anew.`,
 			var e global.Explanation
 			err := control.NewClient(*runDir, agent.Role).Get(c.Context(), "/services/why?name="+url.QueryEscape(args[0]), &e)
 			if errors.Is(err, control.ErrNotFound) {
-				return fmt.Errorf("%w; no cluster of the mesh shares it with this node: tombolo services lists those that there are", err)
+				return notBalanced(err)
 			}
 			if err != nil {
 				return err

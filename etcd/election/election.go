@@ -45,12 +45,16 @@ const recheck = time.Second
 // Campaign waits until this candidate leads, or ctx ends. While the store is
 // out of reach it goes on trying.
 func Campaign(ctx context.Context, c *etcd.Client, log *slog.Logger, cfg Config) (*Leader, error) {
+	told := ""
 	for {
 		l, err := campaign(ctx, c, cfg)
 		if err == nil || ctx.Err() != nil {
 			return l, err
 		}
-		log.Warn("campaign failed; trying again", "election", cfg.Prefix, "err", err)
+		if why := c.Explain(ctx, err).Error(); why != told {
+			told = why
+			log.Warn("campaign failed; trying again", "election", cfg.Prefix, "err", err, "why", why)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
