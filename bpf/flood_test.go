@@ -2,6 +2,8 @@ package bpf
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -80,5 +82,30 @@ func TestPacketFlood(t *testing.T) {
 	table := openFlows(t, r)
 	if n := r.flowCount(t); n < len(flows) || n > int(table.Room()+table.RoomUnanswered()) {
 		t.Errorf("%d flows are remembered, of %d and the flood", n, len(flows))
+	}
+}
+
+// TestFlowsOutliveOlderMaps holds that flows that an earlier version pinned, which had no
+// maps for those without an answer, are taken over.
+func TestFlowsOutliveOlderMaps(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	in := families[0].to(elsewhere, unix.IPPROTO_TCP)
+	led := r.led(t, in)
+	if !r.speaksFor(t, families[0], answers(led), in.dst) {
+		t.Fatal("the answer is not translated")
+	}
+	in.flags = ack
+	r.led(t, in)
+	if err := r.Packets.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range flowMaps[1] {
+		if err := os.Remove(filepath.Join(packetsRoot(r.BPFFS), flowLayout, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.load(t, PacketsConfig{})
+	if again := r.led(t, in); again.from != led.from || again.dst != led.dst {
+		t.Errorf("it goes from %v to %v, before from %v to %v", again.from, again.dst, led.from, led.dst)
 	}
 }
