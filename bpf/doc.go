@@ -89,9 +89,9 @@
 //
 // A flow begins in maps for those that are not answered, and moves with the client's first
 // packet after an answer, so that a flood of SYNs pushes out its like alone. It is two
-// entries that name each other, one for each direction: what does not
-// name its entry back is none, so that neither a reused element of the map nor an
-// eviction leads a packet into the flow of another.
+// entries that name each other, one for each direction: what does not name its entry back
+// is none, so that neither a reused element of the map nor an eviction leads a packet into
+// the flow of another.
 //
 // [Tracer] has the kernel run from_uplink on packets that it makes, and explains beside it
 // how the tables lead there.

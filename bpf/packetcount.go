@@ -3,8 +3,9 @@ package bpf
 // PacketCounters is what became of packets to the addresses of services and of their
 // answers, and of flows, over all CPUs, since the programs were loaded.
 type PacketCounters struct {
-	// Tunnelled went to the nodes of backends as they came. Forwarded went to backends elsewhere, Delivered to those on this node; Answered
-	// and Returned are the answers of both.
+	// Tunnelled went to the nodes of backends as they came, Forwarded to backends
+	// elsewhere, Delivered to those on this node; Answered and Returned are the answers
+	// of the last two.
 	Tunnelled, Forwarded, Delivered, Answered, Returned uint64
 	// Pinged are echo requests that were answered.
 	Pinged uint64

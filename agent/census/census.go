@@ -95,11 +95,11 @@ type Census struct {
 	moved        bool
 	rememberAt   time.Time
 
-	// bequeathed is what lies on disk of what is withdrawn; willChanged: that may be
-	// another since. It is written again at bequeathAt.
-	bequeathed  []deceased
-	willChanged bool
-	bequeathAt  time.Time
+	// withdrawnKept is what lies on disk of what is withdrawn; withdrawnMoved: that may be
+	// another since. It is written again at withdrawnAt.
+	withdrawnKept  []withdrawnOf
+	withdrawnMoved bool
+	withdrawnAt    time.Time
 }
 
 // result is what became of a question.
@@ -193,7 +193,7 @@ func (c *Census) Run(ctx context.Context, batches <-chan view.Batch) error {
 		}
 		c.inquire(ctx)
 		c.remember(time.Now())
-		c.bequeath(time.Now())
+		c.keepWithdrawn(time.Now())
 		if !c.desk.anyStale() { // an answer that failed, or came late, is missed by nobody
 			c.fault("ask", nil)
 		}
@@ -274,7 +274,7 @@ func (c *Census) withdraw(ctx context.Context, name string) {
 	if c.recalled {
 		c.spare(gone)
 	}
-	c.willChanged = true
+	c.withdrawnMoved = true
 	_ = c.deps.Balancer.SetWithdrawn(ctx, name, gone, c.view.Taken()) // only ctx ends it
 }
 

@@ -11,7 +11,7 @@
 //   - ask: asks one node
 //   - desk: *pure*, which node is to be asked, and what is withdrawn by its answer
 //   - memory: whom there is to ask about what, kept for a restart without the store
-//   - inherit: what is withdrawn, kept for any restart
+//   - withdrawn: what is withdrawn, kept for any restart
 //   - census: the shell around them
 //
 // Only an answer withdraws: no silence, no refusal and nothing malformed does. When

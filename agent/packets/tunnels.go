@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -172,16 +173,15 @@ func (p *Packets) followTunnels(now time.Time) {
 }
 
 // setTunnels has the kernel know where the nodes of the cluster that backends are on take
-// tunnels, by their numbers in the maps, and which are open.
+// tunnels, by their numbers in the maps, and which are open: also while nobody can be
+// asked, for then they close.
 func (p *Packets) setTunnels(now time.Time) error {
-	if err := p.tunnels.step(now, addressesOf(p.node)); err != nil {
-		return err
-	}
+	err := p.tunnels.step(now, addressesOf(p.node))
 	open := func(n *clustermesh.Node) bpf.Tunnel {
 		v4, v6 := sources(n)
 		return bpf.Tunnel{V4: v4, V6: v6, Open4: p.tunnels.takes(v4, now), Open6: p.tunnels.takes(v6, now)}
 	}
-	return p.tellTunnels(tunnelsTo(p.balancer.Snapshot().Numbered(), p.others, open, p.led))
+	return errors.Join(err, p.tellTunnels(tunnelsTo(p.balancer.Snapshot().Numbered(), p.others, open, p.led)))
 }
 
 // tend keeps tunnels, and reports whether packets are not to be led before more is known

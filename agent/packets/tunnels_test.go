@@ -21,6 +21,7 @@ type questions struct {
 	answers []netip.Addr
 	at      time.Time
 	failing error
+	drains  error
 	closed  bool
 }
 
@@ -35,7 +36,7 @@ func (q *questions) Drain() (probe.Batch, error) {
 		b.Replies = append(b.Replies, probe.Reply{Target: probe.Target{Address: a, Kind: bpf.ProbeNode}, Arrived: q.at})
 	}
 	q.answers = nil
-	return b, nil
+	return b, q.drains
 }
 
 func (q *questions) Close() error {
@@ -165,7 +166,13 @@ func TestTunnelsFirst(t *testing.T) {
 			t.Errorf("answers %v: published is %+v", answers, ways)
 		}
 		if answers {
+			// The kernel hears of it also while nobody can be asked.
+			q.drains = errors.New("no socket")
+			p.led[7] = led{"n9", bpf.Tunnel{V4: web, Open4: true}}
 			p.step(now.Add(openFor))
+			if p.Snapshot().Problem == nil || !slices.Contains(k.told, "tunnel 7 invalid IP false invalid IP false") {
+				t.Errorf("problem %v, told %q", p.Snapshot().Problem, k.told)
+			}
 			if ways := p.Snapshot().Tunnels; len(ways) != 1 || ways[0].Open {
 				t.Errorf("nobody answers any more: published is %+v", ways)
 			}

@@ -15,8 +15,8 @@ import (
 	"tombolo.io/tombolo/clustermesh/global"
 )
 
-// newHeir is a census of a node with a run directory, and what its balancer was told.
-func newHeir(dir string, observe bool) (*Census, *orders) {
+// newRestarted is a census of a node with a run directory, and what its balancer was told.
+func newRestarted(dir string, observe bool) (*Census, *orders) {
 	o := &orders{}
 	return New(Config{Node: "n0", RunDir: dir, Observe: observe}, Deps{
 		Balanced: func() *loadbalancer.Snapshot { return &loadbalancer.Snapshot{Synced: true} }, Balancer: o, Judge: o, Log: slog.New(slog.DiscardHandler)}), o
@@ -30,9 +30,9 @@ func TestInherit(t *testing.T) {
 	of := func(p Pair) global.Pod { return global.Pod{Cluster: n1.Cluster, Address: p.Address, UID: p.UID} }
 	says := func(c *Census, states ...pods.State) {
 		c.settle(t.Context(), result{who: n1, pairs: pairs, answer: Answer{Life: life(1), States: states}})
-		c.bequeath(time.Now().Add(time.Hour))
+		c.keepWithdrawn(time.Now().Add(time.Hour))
 	}
-	first, told := newHeir(dir, false)
+	first, told := newRestarted(dir, false)
 	if all := first.Inherit(); len(all) != 0 {
 		t.Errorf("the first inherits %v", all)
 	}
@@ -42,7 +42,7 @@ func TestInherit(t *testing.T) {
 		t.Fatalf("withdrawn are %v: this shows nothing", want)
 	}
 
-	second, told := newHeir(dir, false)
+	second, told := newRestarted(dir, false)
 	if got := second.Inherit(); !maps.Equal(got, want) {
 		t.Errorf("the second inherits %v, want %v", got, want)
 	}
@@ -51,7 +51,7 @@ func TestInherit(t *testing.T) {
 		t.Errorf("one lives, of the other nothing is known: withdrawn are %v", told.withdrawn)
 	}
 
-	third, _ := newHeir(dir, false)
+	third, _ := newRestarted(dir, false)
 	if got := third.Inherit(); len(got) != 1 {
 		t.Errorf("the third inherits %v", got)
 	}
@@ -59,8 +59,8 @@ func TestInherit(t *testing.T) {
 		t.Error("the mirror is fresh, and nothing that was inherited ended")
 	}
 	third.withdraw(t.Context(), n1.Cluster)
-	third.bequeath(time.Now().Add(time.Hour))
-	fourth, _ := newHeir(dir, false)
+	third.keepWithdrawn(time.Now().Add(time.Hour))
+	fourth, _ := newRestarted(dir, false)
 	if got := fourth.Inherit(); len(got) != 0 {
 		t.Errorf("after the mirror was fresh %v is inherited", got)
 	}
@@ -69,14 +69,14 @@ func TestInherit(t *testing.T) {
 // TestInheritObserving holds that who only observes inherits nothing, nor does the next.
 func TestInheritObserving(t *testing.T) {
 	dir := t.TempDir()
-	first, _ := newHeir(dir, false)
+	first, _ := newRestarted(dir, false)
 	first.settle(t.Context(), result{who: n1, pairs: []Pair{{netip.MustParseAddr("10.1.0.1"), "a"}}, answer: Answer{Life: life(1), States: []pods.State{pods.Ended}}})
-	first.bequeath(time.Now().Add(time.Hour))
-	if _, err := os.Stat(filepath.Join(dir, legacyFile)); err != nil {
+	first.keepWithdrawn(time.Now().Add(time.Hour))
+	if _, err := os.Stat(filepath.Join(dir, withdrawnFile)); err != nil {
 		t.Fatal(err)
 	}
 	for _, observe := range []bool{true, false} {
-		c, _ := newHeir(dir, observe)
+		c, _ := newRestarted(dir, observe)
 		if got := c.Inherit(); len(got) != 0 {
 			t.Errorf("observing %v: inherits %v", observe, got)
 		}
@@ -90,10 +90,10 @@ func TestInheritOfOthers(t *testing.T) {
 		"damaged": `{"version":1,"node":"n0"` + nodes, "another node's": `{"version":1,"node":"n9"` + nodes + `}`, "another version": `{"version":9,"node":"n0"` + nodes + `}`,
 	} {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, legacyFile), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, withdrawnFile), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, _ := newHeir(dir, false)
+		c, _ := newRestarted(dir, false)
 		if got := c.Inherit(); len(got) != 0 {
 			t.Errorf("%s: inherits %v", name, got)
 		}
@@ -103,7 +103,7 @@ func TestInheritOfOthers(t *testing.T) {
 // TestWithdrawnOnceNamed holds that who was spared, because the maps know addresses alone,
 // is withdrawn once the store has named the pods.
 func TestWithdrawnOnceNamed(t *testing.T) {
-	c, told := newHeir(t.TempDir(), false)
+	c, told := newRestarted(t.TempDir(), false)
 	host := netip.MustParseAddr("172.20.1.2")
 	c.recalled, c.addresses, c.own = true, map[health.Name][]netip.Addr{n1: {host}}, health.Name{Cluster: "east", Node: "n0"}
 	c.settle(t.Context(), result{who: n1, pairs: []Pair{{host, "h"}}, answer: Answer{Life: life(1), States: []pods.State{pods.Ended}}})
