@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +58,34 @@ func TestConcerns(t *testing.T) {
 		if !same {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
+	}
+}
+
+// Each cluster is in one state, and its nodes are counted by theirs.
+func TestFailoverSamples(t *testing.T) {
+	verdict := func(cluster, node string, state clustermesh.VerdictState) health.Verdict {
+		return health.Verdict{Verdict: clustermesh.Verdict{Cluster: cluster, Node: node, State: state}}
+	}
+	s := &Failover{Stalls: 2, Verdicts: []health.Verdict{
+		verdict("east", "", "draining"), verdict("east", "east-1", "draining"), verdict("east", "east-2", "draining"),
+		verdict("west", "", "suspect"), verdict("west", "west-1", "suspect"), verdict("west", "west-2", "down"), verdict("west", "west-3", "unmonitored"),
+	}}
+	got := map[string]float64{}
+	for _, sample := range failoverSamples(s) {
+		if sample.Value != 0 {
+			got[strings.Join(append([]string{sample.Name}, sample.Labels...), " ")] = sample.Value
+		}
+	}
+	want := map[string]float64{
+		"tombolo_verdict_stalls_total":                         2,
+		"tombolo_verdict_cluster cluster east state draining":  1,
+		"tombolo_verdict_cluster cluster west state suspect":   1,
+		"tombolo_verdict_nodes cluster east state draining":    2,
+		"tombolo_verdict_nodes cluster west state suspect":     1,
+		"tombolo_verdict_nodes cluster west state down":        1,
+		"tombolo_verdict_nodes cluster west state unmonitored": 1,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

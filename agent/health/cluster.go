@@ -13,6 +13,8 @@ import (
 // cluster is a cluster of the mesh.
 type cluster struct {
 	nodes map[string]*node
+	// draining says why it is drained as a whole, empty when it is not.
+	draining string
 	// lost is since when it is down by our own bursts, by family.
 	lost [families]time.Time
 	said said
@@ -20,7 +22,8 @@ type cluster struct {
 
 // judge says what we think of another cluster: it is down, by a family or by both,
 // when all that we watch of it, and a sample of what services use besides, failed our
-// own bursts, whatever others saw. Our own is never down as a whole: we live in it.
+// own bursts, whatever others saw. It is suspect while all that we watch is silent, and
+// that is not confirmed of all. Our own is never down as a whole: we live in it.
 func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	v := clustermesh.Verdict{Cluster: name, State: clustermesh.VerdictUp}
 	if state := m.overrides[Name{Cluster: name}]; state != "" {
@@ -28,6 +31,9 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 	}
 	if name == m.self.Cluster {
 		v.Reason = "this cluster"
+		if c.draining != "" {
+			v.State, v.Reason = clustermesh.VerdictDraining, c.draining
+		}
 		return v
 	}
 	watched, fallen := c.muster()
@@ -45,6 +51,10 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)
 		}
 		v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
+	case c.silent():
+		v.State, v.Reason = clustermesh.VerdictSuspect, fmt.Sprintf("all %d nodes of it that this node watches are silent, not confirmed yet", len(watched))
+	case c.draining != "":
+		v.State, v.Reason = clustermesh.VerdictDraining, c.draining
 	case muted != "":
 		v.State, v.Reason = clustermesh.VerdictUnmonitored, "none of its nodes that this node watches can be asked: "+muted
 	case deaf != "":
@@ -98,6 +108,22 @@ func (c *cluster) down() (in clustermesh.Families) {
 		}
 	}
 	return in
+}
+
+// silent says whether all that this node watches and that ever answered is down or
+// suspect, and something is suspect.
+func (c *cluster) silent() bool {
+	suspect := false
+	for _, n := range c.nodes {
+		if !n.watched || !n.everAnswered() {
+			continue
+		}
+		if n.suspect.IsZero() && !n.anyDown() {
+			return false
+		}
+		suspect = suspect || !n.suspect.IsZero()
+	}
+	return suspect
 }
 
 // sound has the nodes of a cluster that are sampled confirm that it is down, once all that

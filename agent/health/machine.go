@@ -63,8 +63,9 @@ type Target struct {
 	// Deaf says why the node does not answer us, who then do not ask it; empty when
 	// nothing speaks against asking.
 	Deaf string
-	// Draining says why the node is drained, empty when it is not.
-	Draining string
+	// Draining says why the node is drained, empty when it is not, and ClusterDraining why
+	// its cluster is, as a whole.
+	Draining, ClusterDraining string
 }
 
 // Reply is an answer to the probe that bore the ID.

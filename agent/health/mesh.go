@@ -34,7 +34,7 @@ func (s survey) mesh() mesh {
 		}
 		for j := range c.Nodes {
 			n := &c.Nodes[j]
-			t := Target{Name: Name{c.Name, n.Name}, Deaf: c.Deaf, Draining: n.Draining}
+			t := Target{Name: Name{c.Name, n.Name}, Deaf: c.Deaf, Draining: n.Draining, ClusterDraining: c.Draining}
 			if c.Deaf == "" {
 				t.Ask = ask(m.sources, n)
 			}

@@ -33,6 +33,8 @@ type surveyed struct {
 	ID   uint16 `json:"id"`
 	// Deaf says why its nodes answer no probes of ours, empty when they do.
 	Deaf string `json:"deaf,omitempty"`
+	// Draining says why it is drained as a whole, empty when it is not.
+	Draining string `json:"draining,omitempty"`
 	// Seen is when the store said so last.
 	Seen  time.Time      `json:"seen"`
 	Nodes []surveyedNode `json:"nodes"`
@@ -74,7 +76,7 @@ func look(v *view.View, node string, now time.Time) (survey, bool) {
 			seen = stale
 		}
 		s.Clusters = append(s.Clusters, surveyed{
-			Name: c.Name, As: as, ID: c.ID, Deaf: deaf(as, c, self.Name), Seen: seen.UTC(), Nodes: nodesOf(v, as, c.Name),
+			Name: c.Name, As: as, ID: c.ID, Deaf: deaf(as, c, self.Name), Draining: drained(v, as, c.Name), Seen: seen.UTC(), Nodes: nodesOf(v, as, c.Name),
 			mirror: Mirror{v.Follows(as), v.Listings(as)},
 		})
 	}
@@ -88,21 +90,35 @@ func look(v *view.View, node string, now time.Time) (survey, bool) {
 	return s, true
 }
 
+// drainText says since when something is drained, or how far it has come back.
+func drainText(d *clustermesh.Drain) string {
+	if !d.Returning.IsZero() {
+		return fmt.Sprintf("coming back from a drain: %d.%d %% are moved away", d.Moved/10, d.Moved%10)
+	}
+	return fmt.Sprintf("drained since %s", d.Since.UTC().Format("2006-01-02T15:04:05Z"))
+}
+
+// drained says why a cluster is drained as a whole, empty when it is not.
+func drained(v *view.View, as, name string) string {
+	for d := range v.Drains(as) {
+		if d.What == clustermesh.DrainCluster && d.Name == name {
+			return drainText(d)
+		}
+	}
+	return ""
+}
+
 // nodesOf returns the nodes of a cluster by name, with what drains them.
 func nodesOf(v *view.View, as, name string) []surveyedNode {
 	drains := map[string]string{}
-	all := ""
 	for d := range v.Drains(as) {
-		text := fmt.Sprintf("drained since %s", d.Since.UTC().Format("2006-01-02T15:04:05Z"))
-		if !d.Returning.IsZero() {
-			text = fmt.Sprintf("coming back from a drain: %d.%d %% are moved away", d.Moved/10, d.Moved%10)
+		if d.What == clustermesh.DrainNode {
+			drains[d.Name] = drainText(d)
 		}
-		switch {
-		case d.What == clustermesh.DrainNode:
-			drains[d.Name] = text
-		case d.What == clustermesh.DrainCluster && d.Name == name:
-			all = "its cluster is " + text
-		}
+	}
+	all := drained(v, as, name)
+	if all != "" {
+		all = "its cluster is " + all
 	}
 	out := []surveyedNode{}
 	for n := range v.Nodes(as) {
@@ -130,7 +146,7 @@ func deaf(as string, c *clustermesh.Cluster, self string) string {
 // same reports whether two surveys know the same, whenever that was.
 func (s survey) same(o survey) bool {
 	return s.Cluster == o.Cluster && s.Node == o.Node && slices.EqualFunc(s.Clusters, o.Clusters, func(a, b surveyed) bool {
-		return a.Name == b.Name && a.As == b.As && a.ID == b.ID && a.Deaf == b.Deaf && a.remembered == b.remembered &&
+		return a.Name == b.Name && a.As == b.As && a.ID == b.ID && a.Deaf == b.Deaf && a.Draining == b.Draining && a.remembered == b.remembered &&
 			slices.EqualFunc(a.Nodes, b.Nodes, func(a, b surveyedNode) bool {
 				return a.Name == b.Name && a.Draining == b.Draining && slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.PodCIDRs, b.PodCIDRs)
 			})

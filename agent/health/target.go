@@ -26,6 +26,7 @@ func (m *Machine) SetTargets(now time.Time, all []Target) {
 			changed = true // a family more or less is a share more or less of the budget
 		}
 		n.Draining, n.Deaf = t.Draining, t.Deaf
+		m.clusters[t.Cluster].draining = t.ClusterDraining
 		m.touch(t.Name)
 	}
 	for name, n := range m.nodes {
