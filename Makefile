@@ -106,8 +106,11 @@ test-chart: need-root deps ## Renders the chart, and checks it, the image and th
 test-vm: deps ## Runs the tests of the data path in Debian's kernel 6.1, in qemu; make test runs a share of them.
 	$(GO) run ./internal/vm $(if $(SHARE),-share)
 
+# Not those of e2e/testdata/kubernetes, which make test runs once: each has a control plane
+# of its own for each cluster, minutes in all, and their subject is its API. What differs by
+# router or family is in the others.
 .PHONY: test-matrix
-test-matrix: need-root need-kernel deps build ## Runs the scenarios with every router and both address families.
+test-matrix: need-root need-kernel deps build ## Runs the scenarios without Kubernetes with every router and both address families.
 	@.ci/leftovers before
 	@for router in builtin frr bird; do for family in ipv4 ipv6; do \
 		echo "scenarios with $$router, $$family"; \
