@@ -89,29 +89,39 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A frontend without a backend refuses at once, for TCP and for UDP.
+// A frontend without a backend refuses at once, in each way in which a socket speaks to
+// it.
 func TestRefused(t *testing.T) {
-	w := newWorld(t)
-	backend := w.Serve(t, local[false], "one")
-	w.put(t, 1, tcp("10.96.0.1:80"))
-	w.put(t, 2, udp("10.96.0.1:53"))
-	numbers := w.put(t, 3, tcp("10.96.0.3:80"), active(backend))
-	w.Backends.SetState(numbers[0], Free)
-	for _, f := range []Frontend{tcp("10.96.0.1:80"), tcp("10.96.0.3:80")} {
-		if _, err := w.Connect(t, f.Address); !errors.Is(err, unix.ECONNREFUSED) {
-			t.Errorf("connecting to %s: %v", f, err)
-		}
-	}
-	fd := w.Socket(t, unix.AF_INET, unix.SOCK_DGRAM, 0)
-	to := bpftest.Sockaddr(udp("10.96.0.1:53").Address, false)
-	if err := unix.Sendto(fd, []byte("?"), 0, to); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("sending: %v", err)
-	}
-	if err := unix.Connect(fd, to); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("connecting UDP: %v", err)
-	}
-	if c := w.counters(t); c.Refused != 4 {
-		t.Errorf("counters: %+v", c)
+	send := func(fd int, to unix.Sockaddr) error { return unix.Sendto(fd, []byte("?"), 0, to) }
+	for _, c := range ways {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			empty := netip.MustParseAddrPort(c.frontend)
+			freed := netip.AddrPortFrom(empty.Addr(), 80)
+			w.put(t, 1, tcp(empty.String()))
+			w.put(t, 2, udp(empty.String()))
+			numbers := w.put(t, 3, tcp(freed.String()), active(w.Serve(t, local[empty.Addr().Is6()], "one")))
+			w.Backends.SetState(numbers[0], Free)
+			for _, r := range []struct {
+				name string
+				typ  int
+				to   netip.AddrPort
+				call func(fd int, to unix.Sockaddr) error
+			}{
+				{"connecting", unix.SOCK_STREAM, empty, unix.Connect},
+				{"connecting to a backend that is gone", unix.SOCK_STREAM, freed, unix.Connect},
+				{"connecting UDP", unix.SOCK_DGRAM, empty, unix.Connect},
+				{"sending", unix.SOCK_DGRAM, empty, send},
+			} {
+				fd := w.Socket(t, c.family, r.typ, 0)
+				if err := r.call(fd, bpftest.Sockaddr(r.to, c.family == unix.AF_INET6)); !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("%s: %v", r.name, err)
+				}
+			}
+			if c := w.counters(t); c.Refused != 4 {
+				t.Errorf("counters: %+v", c)
+			}
+		})
 	}
 }
 
