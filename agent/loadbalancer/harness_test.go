@@ -28,9 +28,9 @@ type harness struct {
 	l      *LoadBalancer
 	now    time.Time
 	// store is what the agent's view was told; unsynced are the mirrors of
-	// which it was told nothing.
-	store    map[string]clustermesh.Object
-	unsynced map[string]bool
+	// which it is told nothing, vouched those of which it was told that they are whole.
+	store             map[string]clustermesh.Object
+	unsynced, vouched map[string]bool
 	// without is a table of which the agent is told nothing, nor that it is synced.
 	without  clustermesh.Kind
 	clusters [4]Health
@@ -64,7 +64,7 @@ func newHarness(t *testing.T, seed uint64, k kernel) *harness {
 
 // start starts an agent over the maps as they are; it knows nothing.
 func (h *harness) start() {
-	h.store = map[string]clustermesh.Object{}
+	h.store, h.vouched = map[string]clustermesh.Object{}, map[string]bool{}
 	h.l = New(Config{Node: "n0", NodePorts: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}, h.target, slog.New(slog.DiscardHandler))
 	if h.batch > 0 {
 		h.l.batch = h.batch
@@ -99,12 +99,8 @@ func (h *harness) tell(first bool) {
 	if first {
 		b.Events = append(b.Events, synced(clustermesh.Export, "")...)
 		b.Events = append(b.Events, synced(clustermesh.Private, "")...)
-		for _, name := range clusterNames[1:] {
-			if !h.unsynced[name] {
-				b.Events = append(b.Events, synced(clustermesh.Mirror, name)...)
-			}
-		}
 	}
+	b.Events = append(b.Events, h.markers(first)...)
 	if h.without != "" {
 		b.Events = slices.DeleteFunc(b.Events, func(e etcd.Event[clustermesh.Object]) bool {
 			return e.Op == etcd.Synced && strings.HasSuffix(e.Key, "/"+string(h.without))
@@ -112,6 +108,24 @@ func (h *harness) tell(first bool) {
 	}
 	h.store = now
 	h.l.take(b)
+}
+
+// markers returns the events that say which mirrors are whole and which are not any more:
+// those of which the agent was not told so, or all of them first.
+func (h *harness) markers(first bool) (out []etcd.Event[clustermesh.Object]) {
+	for c, name := range clusterNames {
+		whole, was := c > 0 && h.w.peers[c] != left && !h.unsynced[name], h.vouched[name]
+		if h.vouched[name] = whole; whole == was && !(first && whole) {
+			continue
+		}
+		for _, e := range synced(clustermesh.Mirror, name) {
+			if !whole {
+				e.Op = etcd.Unsynced
+			}
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // drain lets the agent work until only what cannot succeed is left, or the

@@ -154,7 +154,7 @@ func (w *world) ready(i int, f Frontend, down func(cluster, endpoint int, family
 	byRank := map[int][]choice{}
 	for c := range w.services {
 		s := &w.services[c][i]
-		if !s.defined || s.weight == 0 && s.global || index >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
+		if w.peers[c] != joined || !s.defined || s.weight == 0 && s.global || index >= s.ports || c > 0 && !(own.global && s.global && s.shared) {
 			continue
 		}
 		rank := int(s.priority)

@@ -24,10 +24,21 @@ const (
 	worldNodes     = 3
 )
 
+// membership is how a cluster stands to the first one.
+type membership int
+
+const (
+	joined  membership = iota
+	leaving            // it is no peer any more, and its mirror is still there
+	left
+)
+
 // world is the mesh as it truly is: one service table a cluster.
 type world struct {
 	r        *rand.Rand
 	services [3][worldServices]worldService
+	// peers are how the clusters stand to the first one, which is joined.
+	peers [3]membership
 	// moved: the node whose agent is tested has its other addresses.
 	moved    bool
 	revision int64
@@ -140,7 +151,7 @@ func serviceNameOf(i int) clustermesh.ServiceName {
 func (w *world) step() {
 	c, i := w.r.IntN(3), w.r.IntN(worldServices)
 	s := &w.services[c][i]
-	switch w.r.IntN(13) {
+	switch w.r.IntN(14) {
 	case 0:
 		s.defined, s.created = !s.defined, int64(w.r.IntN(4))
 	case 1:
@@ -177,6 +188,10 @@ func (w *world) step() {
 		s.nodePorts = !s.nodePorts
 	case 10:
 		w.moved = w.moved != (w.r.IntN(3) == 0)
+	case 11:
+		if c > 0 {
+			w.peers[c] = []membership{joined, joined, joined, leaving, left}[w.r.IntN(5)]
+		}
 	default:
 		e := w.r.IntN(worldEndpoints)
 		s.ready[e] = !s.ready[e]
@@ -197,6 +212,7 @@ func (w *world) dwindle() {
 
 // populate makes a world in which most things exist.
 func (w *world) populate() {
+	w.peers = [3]membership{}
 	for c := range w.services {
 		for i := range w.services[c] {
 			s := &w.services[c][i]
@@ -221,9 +237,15 @@ func (w *world) objects() map[string]clustermesh.Object {
 		if c == 0 {
 			put(out, clustermesh.Export, "", self)
 			put(out, clustermesh.Export, "", &clustermesh.Node{Name: "n0", Addresses: []netip.Addr{worldNode(w.moved, false), worldNode(w.moved, true)}})
-		} else {
-			put(out, clustermesh.Mirror, name, self)
+		}
+		if c > 0 && w.peers[c] == joined {
 			put(out, clustermesh.Private, "", &clustermesh.Peer{Name: name, Endpoints: []string{"https://" + name}})
+		}
+		if w.peers[c] == left {
+			continue
+		}
+		if c > 0 {
+			put(out, clustermesh.Mirror, name, self)
 		}
 		for i := range w.services[c] {
 			maps.Copy(out, w.record(c, i))
@@ -340,10 +362,4 @@ func synced(area clustermesh.Area, cluster string) (out []etcd.Event[clustermesh
 		out = append(out, etcd.Event[clustermesh.Object]{Op: etcd.Synced, Key: marker.String()})
 	}
 	return out
-}
-
-// vouch returns the batch that vouches for the mirror of a cluster.
-func (w *world) vouch(cluster string) view.Batch {
-	w.revision++
-	return view.Batch{Revision: w.revision, Events: synced(clustermesh.Mirror, cluster)}
 }
