@@ -59,8 +59,8 @@ var steps = []step{
 	{"affinity local: only this cluster answers; remote: only the other", affinity},
 	{"the local endpoints go unready: the other cluster answers, and back again", failover},
 	{"the routers know every pod and LoadBalancer address, while someone is there to answer", routes},
-	{"an agent is killed with -9 and started again: no request fails", killedAgent},
-	{"a speaker is killed with -9 and started again: no route leaves the routers", killedSpeaker},
+	{"an agent is killed with -9 and started again: no request fails, no route leaves the routers", killedAgent},
+	{"a speaker is killed with -9 and started again: no request fails, no route leaves the routers", killedSpeaker},
 }
 
 // Run brings the lab up, plays every step, removes the lab and sums up. It is

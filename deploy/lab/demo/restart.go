@@ -15,21 +15,59 @@ import (
 	"tombolo.io/tombolo/deploy/lab/router"
 )
 
-// killedAgent kills the agent of the client's node under load. The new one must
-// work as well as the old: a change that it alone can bring about ends the step.
+// killedAgent kills the agent of the client's node. The new one must work as well as
+// the old: a change that it alone can bring about is asked of it.
 func killedAgent(ctx context.Context, d *Demo) (err error) {
+	defer func() { err = errors.Join(err, d.restore(ctx, d.echo())) }()
+	return d.killAdvertising(ctx, lab.Agent, func(s *stream) error {
+		local := d.echo()
+		local.Affinity = "local"
+		return d.prefer(ctx, s, local, d.here.Name)
+	})
+}
+
+// killedSpeaker kills the speaker of the client's node.
+func killedSpeaker(ctx context.Context, d *Demo) error {
+	return d.killAdvertising(ctx, lab.Speaker, func(*stream) error { return nil })
+}
+
+// killAdvertising kills a process of a node that advertises pods and the address of a
+// LoadBalancer service, under load, while every change of the routers' kernels is
+// watched. The new one is then tried.
+func (d *Demo) killAdvertising(ctx context.Context, role lab.Role, try func(*stream) error) (err error) {
+	held, later := d.web(1), d.web(2)
+	defer func() { err = errors.Join(err, d.withdraw(ctx, held)) }()
+	if err := d.advertise(ctx, held); err != nil {
+		return err
+	}
+	lost, err := d.watch(ctx)
+	if err != nil {
+		return err
+	}
 	s, err := d.ask(objects.EchoAddresses(d.here).IPv4)
 	if err != nil {
 		return err
 	}
 	defer s.stop()
-	if err := d.killUnderLoad(ctx, s, lab.Agent); err != nil {
+	if err := d.killUnderLoad(ctx, s, role); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.restore(ctx, d.echo())) }()
-	local := d.echo()
-	local.Affinity = "local"
-	return d.prefer(ctx, s, local, d.here.Name)
+	if err := try(s); err != nil {
+		return err
+	}
+	// A path to another service proves of a new speaker that its session is there, and
+	// that the router has judged what it kept of the old one: that comes first. Of a new
+	// agent it proves that the speaker hears it: nobody else says that it leads there.
+	defer func() { err = errors.Join(err, d.withdraw(ctx, later)) }()
+	if err := d.advertise(ctx, later); err != nil {
+		return err
+	}
+	gone := lost()
+	d.say("with the new %s another service is advertised; routes that left a router meanwhile: %d", role, len(gone))
+	if len(gone) > 0 {
+		return fmt.Errorf("expected no route to leave, saw %v", gone)
+	}
+	return failures(s.stop())
 }
 
 // killUnderLoad kills a process of the client's node, starts it again, and wants
@@ -70,40 +108,6 @@ func between(all []echo.Sample, from, to time.Time) int {
 		}
 	}
 	return n
-}
-
-// killedSpeaker kills the speaker of a node that advertises pods and the address
-// of a LoadBalancer service, while every change of the routers' kernels is
-// watched.
-func killedSpeaker(ctx context.Context, d *Demo) (err error) {
-	held, later := d.web(1), d.web(2)
-	defer func() { err = errors.Join(err, d.remove(held)) }()
-	if err := d.advertise(ctx, held); err != nil {
-		return err
-	}
-	lost, err := d.watch(ctx)
-	if err != nil {
-		return err
-	}
-	s, err := d.ask(objects.EchoAddresses(d.here).IPv4)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	if err := d.killUnderLoad(ctx, s, lab.Speaker); err != nil {
-		return err
-	}
-	// A path by the new speaker proves that its session is there, and that the
-	// router has judged what it kept of the old one: that comes first.
-	defer func() { err = errors.Join(err, d.remove(later)) }()
-	if err := d.advertise(ctx, later); err != nil {
-		return err
-	}
-	d.say("the new speaker advertises; routes that left a router meanwhile: %d", len(lost()))
-	if gone := lost(); len(gone) > 0 {
-		return fmt.Errorf("expected no route to leave, saw %v", gone)
-	}
-	return failures(s.stop())
 }
 
 // advertise applies a LoadBalancer service and waits until it is advertised.

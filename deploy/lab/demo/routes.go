@@ -26,7 +26,7 @@ func (d *Demo) web(n uint8) objects.Service {
 func routes(ctx context.Context, d *Demo) (err error) {
 	service := d.web(1)
 	addresses := hosts(service.LoadBalancer)
-	defer func() { err = errors.Join(err, d.remove(service)) }()
+	defer func() { err = errors.Join(err, d.withdraw(ctx, service)) }()
 	if err := d.routed(ctx, "ready", service, addresses, nil); err != nil {
 		return err
 	}
@@ -102,9 +102,18 @@ func (d *Demo) podCIDRs() []netip.Prefix {
 	return out
 }
 
-// remove deletes a service and its slices.
-func (d *Demo) remove(service objects.Service) error {
-	return d.Lab.Unserve(d.here.Name, service)
+// withdraw deletes a LoadBalancer service and its slices, and waits until no router has a
+// route to it: the next step may watch for routes that leave.
+func (d *Demo) withdraw(ctx context.Context, service objects.Service) error {
+	if err := d.Lab.Unserve(d.here.Name, service); err != nil {
+		return err
+	}
+	for _, c := range d.Lab.Clusters {
+		if err := d.Lab.AwaitRoutes(ctx, c.Router.Name, nil, hosts(service.LoadBalancer)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func hosts(a plan.Addrs) []netip.Prefix {
