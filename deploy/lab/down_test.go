@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tombolo.io/tombolo/deploy/lab/echo"
+	"tombolo.io/tombolo/deploy/lab/plan"
 	"tombolo.io/tombolo/deploy/lab/sandbox"
 )
 
@@ -172,6 +173,94 @@ func TestKilledUp(t *testing.T) {
 		t.Errorf("progress: %v", cleared)
 	}
 	upTo(t, l, "pods")
+}
+
+// Whoever removes a lab is killed midway; the next removes what is left.
+func TestKilledDown(t *testing.T) {
+	l := newLab(t, base(t), "half")
+	for _, c := range []struct {
+		name   string
+		midway func(group string, namespaces int) bool
+	}{
+		{"its processes are gone", func(group string, _ int) bool {
+			pids, err := sandbox.Processes(group)
+			return err == nil && len(pids) == 0
+		}},
+		{"a namespace is gone", func(_ string, namespaces int) bool {
+			names, err := sandbox.Namespaces(plan.Prefix(l.Lab))
+			return err == nil && len(names) < namespaces
+		}},
+	} {
+		for attempt := 1; ; attempt++ {
+			group, namespaces := crowded(t, l)
+			if killDown(t, l, func() bool { return c.midway(group, namespaces) }) {
+				break
+			}
+			if attempt == 10 {
+				t.Fatalf("when %s, it was never killed before its end", c.name)
+			}
+		}
+		if out, err := down(l).CombinedOutput(); err != nil {
+			t.Fatalf("one was killed when %s, and the next fails: %v\n%s", c.name, err, out)
+		}
+		nothingLeft(t, l)
+	}
+}
+
+// crowded brings a lab up with so many namespaces that removing them takes longer than
+// noticing that it began, and returns its cgroup and how many they are.
+func crowded(t *testing.T, l *Lab) (group string, namespaces int) {
+	t.Helper()
+	upTo(t, l, "pods")
+	for i := range 50 {
+		if err := sandbox.CreateNamespace(fmt.Sprintf("%smore%d", plan.Prefix(l.Lab), i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := sandbox.Namespaces(plan.Prefix(l.Lab))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if group, err = cgroupOf(l.base, l.Lab); err != nil {
+		t.Fatal(err)
+	}
+	return group, len(names)
+}
+
+// down is `lab down` as users run it.
+func down(l *Lab) *exec.Cmd {
+	c := exec.Command(binary, "lab", "down", "--name", l.Lab)
+	c.Env = append(os.Environ(), "TOMBOLO_LAB_DIR="+l.base)
+	return c
+}
+
+// killDown kills `lab down` with -9 once it has come midway, and reports whether something
+// was left for another.
+func killDown(t *testing.T, l *Lab, midway func() bool) bool {
+	t.Helper()
+	c := down(l)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	for !midway() {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return false
+		case <-time.After(time.Millisecond / 10):
+		}
+	}
+	c.Process.Kill()
+	<-ended
+	left, err := remnants(l.base, l.Lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
 }
 
 func TestLock(t *testing.T) {
