@@ -30,8 +30,9 @@ type fault struct {
 	// play brings the fault about, and returns as soon as it is there, or when it
 	// is over.
 	play func(*trial) error
-	// lasts is from the fault to the end of the trial, besides the outage of those
-	// that have one: it is as long as the bench says.
+	// lasts is from the fault, or from when all is back if play says when that was, to the
+	// end of the trial, besides the outage of those that have one: it is as long as the
+	// bench says.
 	lasts  time.Duration
 	outage bool
 	// down says who should be held for down by whom, as readWish reads it, and

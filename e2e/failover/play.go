@@ -129,7 +129,9 @@ func returned(t *trial) error {
 		return err
 	}
 	// Their own agents know which pods live, so that nobody waits for the mirror.
-	return t.awaitDown("")
+	err := t.awaitDown("")
+	t.back = time.Now()
+	return err
 }
 
 // awaitHeard returns when every agent has heard all of the others, so that their silence

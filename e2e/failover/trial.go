@@ -49,6 +49,9 @@ type trial struct {
 	wrong []string
 	// fault is when it happened.
 	fault time.Time
+	// back is when what was away is back, for faults whose trial lasts from then on; zero
+	// for the others.
+	back time.Time
 	// lease is when the peer's node renewed its lease last, in Unix nanoseconds.
 	lease *atomic.Int64
 }
@@ -94,7 +97,11 @@ func (b bench) run(ctx context.Context, f fault, variant string) (o Outcome, err
 	if err := f.play(t); err != nil {
 		return o, fmt.Errorf("breaking things: %w", err)
 	}
-	if err := t.wait(time.Until(t.fault.Add(f.span(b.outage)))); err != nil {
+	from := t.fault
+	if !t.back.IsZero() {
+		from = t.back
+	}
+	if err := t.wait(time.Until(from.Add(f.span(b.outage)))); err != nil {
 		return o, err
 	}
 	q := question{fault: t.fault, end: time.Now(), lost: func(echo.Pod) bool { return false }}
