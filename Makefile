@@ -134,8 +134,8 @@ bench-failover: need-root need-kernel deps ## Measures how long failures last, R
 	$(GO) run ./e2e/failover -docs docs/failover.md $(FAULTS)
 
 .PHONY: soak
-soak: need-root need-kernel deps ## Takes control planes, agents and packets away for OUTAGE (10m) each, 1.5 h in all; nothing may notice.
-	REPEAT=1 $(GO) run ./e2e/failover -outage $(or $(OUTAGE),10m) remote_control_plane_lost api_servers_lost etcd_alone_lost etcd_lost mirror_link_lost agent_killed random_loss
+soak: need-root need-kernel deps ## Takes control planes, agents and packets away for OUTAGE (10m) each, 1.5 h in all; fails if anything notices.
+	REPEAT=1 $(GO) run ./e2e/failover -strict -outage $(or $(OUTAGE),10m) remote_control_plane_lost api_servers_lost etcd_alone_lost etcd_lost mirror_link_lost agent_killed random_loss
 
 # What make generate writes. A file that is new there is one that differs, too.
 GENERATED = '*.pb.go' '*_bpfe[lb]*' '*/zz_generated*' deploy/crds docs/api.md deploy/kubernetes deploy/helm/testdata

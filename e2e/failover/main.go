@@ -6,7 +6,8 @@
 // It prints a line a figure, `name value unit goal ok|short`, and the same as JSON
 // to the file that BENCH_JSON names; -docs FILE puts them into that page between
 // its marks. Arguments choose among the faults by name. REPEAT is the number of
-// trials of each. It needs root and nftables.
+// trials of each, -strict makes a figure that is short an error. It needs root and
+// nftables.
 package main
 
 import (
@@ -33,6 +34,7 @@ func main() {
 	b := bench{rate: 500}
 	flag.StringVar(&b.family, "family", "ipv4", "what clients use, ipv4 or ipv6")
 	flag.DurationVar(&b.outage, "outage", time.Minute, "how long control planes and agents are away, and packets are lost")
+	flag.BoolVar(&b.strict, "strict", false, "fail when a figure is short of its goal")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -67,7 +69,10 @@ func (b bench) main(ctx context.Context, docs string, names []string) (err error
 			return err
 		}
 	}
-	return r.Write()
+	if err := r.Write(); err != nil || !b.strict {
+		return err
+	}
+	return short(r.Figures())
 }
 
 // prepare builds what the labs run, and names them.
@@ -116,8 +121,8 @@ func (b bench) estimate(chosen []fault, repeat int) string {
 	return fmt.Sprintf("%d faults, %d trials, outages of %v: about %v", len(chosen), trials, b.outage, sum.Round(time.Minute))
 }
 
-// measure plays a fault and reports its figures. A trial that could not be
-// played is said and not counted; if most could not, that is the error.
+// measure plays a fault and reports its figures. A trial that could not be played is
+// said, and missing among the trials; if half of them could not, that is the error.
 func (b bench) measure(ctx context.Context, r *figure.Report, f fault, repeat int) error {
 	var all []Outcome
 	var failed error
@@ -144,6 +149,6 @@ func (b bench) measure(ctx context.Context, r *figure.Report, f fault, repeat in
 	if len(all) <= repeat/2 {
 		return failed
 	}
-	f.report(r, all)
+	f.report(r, all, repeat)
 	return nil
 }

@@ -9,8 +9,10 @@ import (
 	"tombolo.io/tombolo/e2e/figure"
 )
 
-// report says what the trials of a fault came to.
-func (f fault) report(r *figure.Report, all []Outcome) {
+// report says what the trials of a fault came to, and how many of those that were
+// wanted could be played.
+func (f fault) report(r *figure.Report, all []Outcome, wanted int) {
+	r.All(f.name+"_trials", len(all), wanted)
 	var fresh, long []time.Duration
 	var failed, broken, stray, hung, wrong int
 	for _, o := range all {
@@ -55,6 +57,20 @@ func (f fault) report(r *figure.Report, all []Outcome) {
 		r.State(f.name+"_stray", float64(stray), "count")
 	}
 	r.None(f.name+"_wrong", wrong)
+}
+
+// short is an error that names the figures that are, nil when none is.
+func short(all []figure.Figure) error {
+	var names []string
+	for _, f := range all {
+		if !f.OK {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("short of their goals: %s", strings.Join(names, ", "))
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

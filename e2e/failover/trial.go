@@ -35,6 +35,8 @@ type bench struct {
 	rate int
 	// outage is how long what harmless faults take away stays away.
 	outage time.Duration
+	// strict: a figure that is short of its goal is an error.
+	strict bool
 }
 
 // trial is a lab under load.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -36,8 +37,11 @@ func (r *Report) Below(name string, value float64, unit string, goal float64) {
 }
 
 // None reports a number of things that should not be.
-func (r *Report) None(name string, n int) {
-	r.add(Figure{name, float64(n), "count", "0", n == 0})
+func (r *Report) None(name string, n int) { r.All(name, n, 0) }
+
+// All reports a number of things, and how many there should be.
+func (r *Report) All(name string, n, want int) {
+	r.add(Figure{name, float64(n), "count", strconv.Itoa(want), n == want})
 }
 
 // State reports a value without a goal.
