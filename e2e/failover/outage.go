@@ -84,15 +84,22 @@ func etcdLost(t *trial) error {
 	t.staleStore("east")
 	t.staleStore("west")
 	for _, cluster := range []string{"east", "west"} {
-		again := func() error { return t.Start(t.ctx, cluster+"-1", lab.APIServer) }
-		if t.variant == "without_data" {
-			again = func() error { return t.Restore(t.ctx, cluster, "") }
-		}
-		if err := again(); err != nil {
+		if err := t.again(cluster); err != nil {
 			return err
 		}
 	}
 	return t.fresh()
+}
+
+// again starts the API server of a cluster with the store that the variant says.
+func (t *trial) again(cluster string) error {
+	switch t.variant {
+	case "without_data":
+		return t.Restore(t.ctx, cluster, "")
+	case olderSnapshot:
+		return t.Restore(t.ctx, cluster, t.snapshot(cluster))
+	}
+	return t.Start(t.ctx, cluster+"-1", lab.APIServer)
 }
 
 // notices is how long after a loss it may be shown: a silent connection is found
