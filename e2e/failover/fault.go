@@ -53,6 +53,9 @@ type fault struct {
 	// promised: tests hold it to five times its figures. The others wait for what
 	// detects them.
 	promised bool
+	// often: what it costs hangs on how often a backend is asked, so tests ask as often as
+	// the benchmark. A fifth as often is as likely to miss five times the figure.
+	often bool
 	// kept: no long connection should break.
 	kept bool
 	// never: nobody strange may be reached, not even for a moment.

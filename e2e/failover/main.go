@@ -31,7 +31,7 @@ import (
 
 func main() {
 	docs := flag.String("docs", "", "page to write the figures into")
-	b := bench{rate: 500}
+	b := bench{rate: rate}
 	flag.StringVar(&b.family, "family", "ipv4", "what clients use, ipv4 or ipv6")
 	flag.DurationVar(&b.outage, "outage", time.Minute, "how long control planes and agents are away, and packets are lost")
 	flag.BoolVar(&b.strict, "strict", false, "fail when a figure is short of its goal")

@@ -14,8 +14,8 @@ import (
 const slack = 5
 
 // TestPromises plays each variant of each fault once, in a lab of its own, with
-// outages of 20 s. Its load is a fifth of the benchmark's, of which three labs side by
-// side leave the machine something to do the rest with.
+// outages of 20 s. Its load is mostly a fifth of the benchmark's, of which three labs side
+// by side leave the machine something to do the rest with.
 func TestPromises(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Fatal("this test makes labs: run it as root")
@@ -32,6 +32,9 @@ func TestPromises(t *testing.T) {
 		for n := range f.repeat(1) {
 			variant, b := f.variant(n), b
 			labs++
+			if f.often {
+				b.rate = rate
+			}
 			b.name = fmt.Sprintf("%sx%d", b.name, labs)
 			t.Run(f.title(variant), func(t *testing.T) {
 				t.Parallel()

@@ -44,7 +44,7 @@ var faults = []fault{
 		newWorst: 2500 * time.Millisecond, promised: true},
 	{name: "pod_refuses", what: "a pod that refuses connects, with outlier detection",
 		before: outlierDetection, play: func(t *trial) error { return t.Kill(t.ctx, "west-1-a", lab.Responder, syscall.SIGKILL) }, lasts: 4 * time.Second,
-		newWorst: 100 * time.Millisecond, promised: true},
+		newWorst: 100 * time.Millisecond, promised: true, often: true},
 	{name: "remote_control_plane_lost", what: "remote cluster's control plane lost, data path alive",
 		play: remotePlaneLost, outage: true, lasts: returns, harmless: true, promised: true},
 	{name: "etcd_lost", what: "all etcd members killed for 60 s, restarted with and without their data, and of an older snapshot",

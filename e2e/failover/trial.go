@@ -20,6 +20,7 @@ import (
 // The load of every trial, from the first pod of east.
 const (
 	client  = "east-1-a"
+	rate    = 500 // new connections a second
 	hold    = 100
 	timeout = 2 * time.Second
 )
