@@ -19,7 +19,7 @@ import (
 // the old: a change that it alone can bring about is asked of it.
 func killedAgent(ctx context.Context, d *Demo) (err error) {
 	defer func() { err = errors.Join(err, d.restore(ctx, d.echo())) }()
-	return d.killAdvertising(ctx, lab.Agent, func(s *stream) error {
+	return d.killAdvertising(ctx, lab.Agent, d.web(2), d.web(3), func(s *stream) error {
 		local := d.echo()
 		local.Affinity = "local"
 		return d.prefer(ctx, s, local, d.here.Name)
@@ -28,14 +28,15 @@ func killedAgent(ctx context.Context, d *Demo) (err error) {
 
 // killedSpeaker kills the speaker of the client's node.
 func killedSpeaker(ctx context.Context, d *Demo) error {
-	return d.killAdvertising(ctx, lab.Speaker, func(*stream) error { return nil })
+	return d.killAdvertising(ctx, lab.Speaker, d.web(4), d.web(5), func(*stream) error { return nil })
 }
 
 // killAdvertising kills a process of a node that advertises pods and the address of a
 // LoadBalancer service, under load, while every change of the routers' kernels is
-// watched. The new one is then tried.
-func (d *Demo) killAdvertising(ctx context.Context, role lab.Role, try func(*stream) error) (err error) {
-	held, later := d.web(1), d.web(2)
+// watched. The new one is then tried, and has to advertise a later service. Both are new:
+// for as long as an agent still speaks of one that was deleted, one of the same name is
+// advertised by that, and held again before it has endpoints.
+func (d *Demo) killAdvertising(ctx context.Context, role lab.Role, held, later objects.Service, try func(*stream) error) (err error) {
 	defer func() { err = errors.Join(err, d.withdraw(ctx, held)) }()
 	if err := d.advertise(ctx, held); err != nil {
 		return err
