@@ -51,7 +51,7 @@ func (m *Machine) judge(name string, c *cluster) clustermesh.Verdict {
 			v.Evidence = append(v.Evidence, m.evidence(c.nodes[n])...)
 		}
 		v.Evidence = v.Evidence[:min(len(v.Evidence), maxEvidence)]
-	case c.silent():
+	case c.silent() && muted == "": // else it is not they who are silent
 		v.State, v.Reason = clustermesh.VerdictSuspect, fmt.Sprintf("all %d nodes of it that this node watches are silent, not confirmed yet", len(watched))
 	case c.draining != "":
 		v.State, v.Reason = clustermesh.VerdictDraining, c.draining

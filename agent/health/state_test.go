@@ -85,3 +85,26 @@ func TestClusterStates(t *testing.T) {
 	w.run(2 * time.Second)
 	expect("one of its nodes dies", b)
 }
+
+// A cluster to which this node cannot send probes is not silent: it is not monitored, as its
+// nodes are.
+func TestMutedClusterIsNotSuspect(t *testing.T) {
+	w := newWorld(t, 3, 3, 3)
+	w.settle()
+	m := w.agents[node1("a", 1)].machine
+	c := m.clusters["b"]
+	for _, n := range c.nodes {
+		n.suspect = m.now
+		for k := range kinds {
+			n.track[k].gag = gag{why: "no route", since: m.now.Add(-unheard), times: silences}
+		}
+	}
+	if v := m.judge("b", c); v.State != clustermesh.VerdictUnmonitored {
+		t.Errorf("the cluster is %s: %s", v.State, v.Reason)
+	}
+	for _, n := range c.nodes {
+		if v := m.opinion(n); v.State != clustermesh.VerdictUnmonitored {
+			t.Errorf("node %v is %s: %s", n.Name, v.State, v.Reason)
+		}
+	}
+}
