@@ -251,6 +251,17 @@ static __always_inline bool goes_on(struct packet *p, struct conntrack *c)
 	return service == READ_ONCE(c->service) && opaque(p, lets_in(p, service));
 }
 
+// is_past says whether a flow that is remembered is not what another node sends here: one
+// that goes elsewhere from here. What begins takes its place.
+static __noinline bool is_past(const struct packet *p, const struct conntrack *c)
+{
+	if (READ_ONCE(c->flags) & FLOW_LOCAL)
+		return false;
+	if (!is_data(p))
+		flow_forget(&p->client, &p->reply);
+	return true;
+}
+
 // find_flow finds the flow of a client's packet of TCP or UDP, or begins one. A
 // segment of TCP that begins none is to be reset, if what it belongs to is lost.
 static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct packet *p)
@@ -262,8 +273,7 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 	p->client = p->tuple;
 	p->now = bpf_ktime_get_ns();
 	c = flow_by_client(&p->client, &p->reply);
-	// One that goes elsewhere from here is not what another node sends here.
-	if (c && p->tunnelled && !(READ_ONCE(c->flags) & FLOW_LOCAL))
+	if (c && p->tunnelled && opaque(p, is_past(p, c)))
 		c = NULL;
 	if (c && goes_on(p, c) && goes_where(p, c)) {
 		goes_with(p, c);

@@ -186,6 +186,37 @@ func TestTunnelIn(t *testing.T) {
 	})
 }
 
+// TestTunnelAfterAnother holds that what another node sends here is led to the backend here,
+// the second packet as the first, although this node led a flow of the same client's port
+// elsewhere before.
+func TestTunnelAfterAnother(t *testing.T) {
+	r := newTunnels(t)
+	each(t, func(t *testing.T, f family, protocol uint8) {
+		in := f.to(elsewhere, protocol)
+		if err := r.SetTunnel(2, Tunnel{}); err != nil {
+			t.Fatal(err)
+		}
+		_, out := r.enters(t, in)
+		if verdict, _ := r.enters(t, answers(parseFrame(t, out))); verdict != redirected {
+			t.Fatalf("the answer from elsewhere: verdict %d; %+v", int32(verdict), r.counts(t))
+		}
+		next := in
+		next.flags = ack
+		if verdict, _ := r.enters(t, next); verdict != redirected {
+			t.Fatalf("what goes elsewhere: verdict %d; %+v", int32(verdict), r.counts(t))
+		}
+		for _, in := range []frame{in, next} {
+			verdict, out := r.enters(t, wrapped(f, peers[f.name], f.node, in))
+			if verdict != passed {
+				t.Fatalf("flags %d: verdict %d; %+v", in.flags, int32(verdict), r.counts(t))
+			}
+			got := parseFrame(t, out)
+			checkLed(t, f, in, got, true)
+			r.leaves(t, answers(got))
+		}
+	})
+}
+
 func (f family) v4() bool { return f.node.Is4() }
 
 // TestSegmentsFit holds that a client is told of segments that fit into a tunnel, by the

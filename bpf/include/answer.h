@@ -60,15 +60,13 @@ static __always_inline __u32 pseudo_sum(struct packet *p)
 	return p->v4 ? bpf_csum_diff(NULL, 0, v4, sizeof(v4), sum) : bpf_csum_diff(NULL, 0, (__be32 *)&p->ip, sizeof(p->ip), sum);
 }
 
-// answer_length makes a packet that ends behind its TCP header say so.
+// answer_length makes a packet that was cut behind its TCP header say so.
 static __always_inline long answer_length(struct __sk_buff *skb, const struct packet *p)
 {
 	__u32 end = p->at + sizeof(struct tcphdr);
 	__be16 old, new = bpf_htons(end - ETH_HLEN);
 	const __u32 v4 = ETH_HLEN + offsetof(struct iphdr, tot_len), v6 = ETH_HLEN + offsetof(struct ipv6hdr, payload_len);
 
-	if (bpf_skb_change_tail(skb, end, 0))
-		return -1;
 	if (p->v4)
 		return packet_load(skb, v4, &old, sizeof(old)) ||
 		       bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), old, new, sizeof(new)) ||
@@ -77,34 +75,57 @@ static __always_inline long answer_length(struct __sk_buff *skb, const struct pa
 	return packet_store(skb, v6, &new, sizeof(new), BPF_F_RECOMPUTE_CSUM);
 }
 
-// answer_reset makes a TCP segment the reset that answers it (RFC 9293, 3.10.7.1).
+// reset_of is the header of the reset that answers a segment (RFC 9293, 3.10.7.1).
+static __always_inline struct tcphdr reset_of(const struct packet *p, const struct tcphdr *tcp)
+{
+	struct tcphdr rst = { .source = tcp->dest, .dest = tcp->source, .doff = sizeof(rst) / 4, .rst = 1 };
+
+	if (tcp->ack) {
+		rst.seq = tcp->ack_seq;
+	} else {
+		rst.ack = 1;
+		rst.ack_seq = bpf_htonl(bpf_ntohl(tcp->seq) + tcp->syn + tcp->fin + (p->end - p->at - tcp->doff * 4));
+	}
+	return rst;
+}
+
+// reset_alone returns the checksum of a reset that is its header alone.
+static __always_inline __u16 reset_alone(struct packet *p, struct tcphdr *rst, bool left)
+{
+	__u32 pseudo = pseudo_sum(p);
+
+	return left ? fold(pseudo) : ~fold((__u64)(__u32)bpf_csum_diff(NULL, 0, (__be32 *)rst, sizeof(*rst), 0) + pseudo);
+}
+
+// reset_before returns the checksum of a reset that has the place of a segment's header,
+// before what was behind that.
+static __always_inline __u16 reset_before(struct tcphdr *tcp, struct tcphdr *rst, bool left)
+{
+	__u16 was = tcp->check;
+
+	if (left)
+		return was;
+	tcp->check = 0;
+	return ~fold((__u64)(__u16)~was + (__u32)bpf_csum_diff((__be32 *)tcp, sizeof(*tcp), (__be32 *)rst, sizeof(*rst), 0));
+}
+
+// answer_reset makes a TCP segment the reset that answers it. The kernel cuts no packet that
+// came in a tunnel and was never on a wire: what was in it goes back behind the header, which
+// a receiver allows (RFC 9293, 3.5.3).
 static __noinline long answer_reset(struct __sk_buff *skb, struct packet *p)
 {
-	const __u32 check = p->at + offsetof(struct tcphdr, check);
-	struct tcphdr tcp, rst = {};
+	struct tcphdr tcp, rst;
 	bool left;
 
 	if (packet_load(skb, p->at, &tcp, sizeof(tcp)))
 		return -1;
-	rst.source = tcp.dest;
-	rst.dest = tcp.source;
-	rst.doff = sizeof(rst) / 4;
-	rst.rst = 1;
-	if (tcp.ack) {
-		rst.seq = tcp.ack_seq;
-	} else {
-		rst.ack = 1;
-		rst.ack_seq = bpf_htonl(bpf_ntohl(tcp.seq) + tcp.syn + tcp.fin + (p->end - p->at - tcp.doff * 4));
-	}
-	left = checksum_is_left(skb, check);
-	if (answer_length(skb, p))
+	rst = reset_of(p, &tcp);
+	left = checksum_is_left(skb, p->at + offsetof(struct tcphdr, check));
+	if (bpf_skb_change_tail(skb, p->at + sizeof(rst), 0))
+		rst.check = reset_before(&tcp, &rst, left);
+	else if (answer_length(skb, p))
 		return -1;
-
-	__u32 pseudo = pseudo_sum(p);
-
-	if (left)
-		rst.check = fold(pseudo);
 	else
-		rst.check = ~fold((__u64)(__u32)bpf_csum_diff(NULL, 0, (__be32 *)&rst, sizeof(rst), 0) + pseudo);
+		rst.check = reset_alone(p, &rst, left);
 	return packet_store(skb, p->at, &rst, sizeof(rst), BPF_F_RECOMPUTE_CSUM) || answer_swap(skb, p);
 }
