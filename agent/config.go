@@ -39,6 +39,8 @@ type Config struct {
 	Flows         uint32
 	// Forwarding is how packets go to backends on other nodes of the cluster.
 	Forwarding Forwarding
+	// XDP says where packets of flows that go on are led earlier; empty is bpf.XDPOff.
+	XDP bpf.XDP
 	// NodePortAddresses are CIDRs: the node's addresses in them serve node ports. Just
 	// uplink.None, or nothing, is nowhere.
 	NodePortAddresses []string
@@ -92,6 +94,9 @@ func (c Config) Validate() error {
 	}
 	if _, err := c.Forwarding.direct(); err != nil {
 		errs = append(errs, err)
+	}
+	if c.XDP != "" && !slices.Contains(bpf.XDPModes, c.XDP) {
+		errs = append(errs, fmt.Errorf("--packet-xdp %q: want one of %q", c.XDP, bpf.XDPModes))
 	}
 	if _, err := c.nodePorts(); err != nil {
 		errs = append(errs, err)

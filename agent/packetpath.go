@@ -21,6 +21,9 @@ type Packets struct {
 	// them as they came.
 	Forwarding Forwarding       `json:"forwarding"`
 	Tunnels    []packets.Tunnel `json:"tunnels,omitempty"`
+	// Ways counts the next hops that flows remember, of WaysLimit.
+	Ways      int    `json:"ways"`
+	WaysLimit uint32 `json:"waysLimit"`
 	// Counters are since the agent started.
 	Counters bpf.PacketCounters `json:"counters"`
 }
@@ -43,7 +46,7 @@ func (a *Agent) loadPackets(d *bpf.Datapath) (*bpf.Packets, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := bpf.PacketsConfig{BPFFS: a.config.DataPath.BPFFS, Flows: a.config.Flows, Direct: direct, ProbePort: a.config.ProbePort}
+	c := bpf.PacketsConfig{BPFFS: a.config.DataPath.BPFFS, Flows: a.config.Flows, Direct: direct, ProbePort: a.config.ProbePort, XDP: cmp.Or(a.config.XDP, bpf.XDPOff)}
 	if !a.config.leadsPackets() {
 		return nil, bpf.UninstallPackets(c.BPFFS)
 	}
@@ -62,9 +65,10 @@ func (a *Agent) leaveOutdated() {
 // packetsOf returns what is known; the error says why it is not in order.
 func (c Config) packetsOf(s *packets.Snapshot, kernel *bpf.Packets) (*Packets, error) {
 	p := &Packets{Uplinks: uplinksOf(s.Uplinks), Addresses: s.Addresses, Forwarding: cmp.Or(c.Forwarding, SNAT), Tunnels: s.Tunnels}
-	var err error
-	p.Counters, err = kernel.Counters()
-	return p, errors.Join(s.Problem, err)
+	var errWays, errCounters error
+	p.Ways, p.WaysLimit, errWays = kernel.Ways()
+	p.Counters, errCounters = kernel.Counters()
+	return p, errors.Join(s.Problem, errWays, errCounters)
 }
 
 func uplinksOf(all []bpf.Uplink) []Uplink {
@@ -73,6 +77,9 @@ func uplinksOf(all []bpf.Uplink) []Uplink {
 		shown := Uplink{Device: u.Device, Hook: u.Hook}
 		if u.Err != nil {
 			shown.Reason = u.Err.Error()
+		}
+		if shown.XDP = u.XDP; u.XDPErr != nil {
+			shown.XDPReason = u.XDPErr.Error()
 		}
 		out = append(out, shown)
 	}
@@ -89,8 +96,12 @@ func (p *Packets) samples() []control.Sample {
 		out = append(out, control.Sample{
 			Name: "tombolo_packet_uplink_attached", Help: "1 for each device on which packets are led to backends.",
 			Value: truth(u.Hook != ""), Labels: []string{"device", u.Device},
+		}, control.Sample{
+			Name: "tombolo_packet_uplink_xdp", Help: "1 for each device on which XDP leads packets of flows that go on.",
+			Value: truth(u.XDP != ""), Labels: []string{"device", u.Device},
 		})
 	}
+	out = append(out, mapSamples("ways", p.Ways, p.WaysLimit)...)
 	if p.Forwarding != SNAT {
 		out = append(out, tunnelSamples(p.Tunnels)...)
 	}
@@ -98,6 +109,9 @@ func (p *Packets) samples() []control.Sample {
 		out = append(out, control.Sample{Name: name, Help: help, Counter: true, Value: float64(n), Labels: []string{label, value}})
 	}
 	c := p.Counters
+	out = append(out, control.Sample{
+		Name: "tombolo_packets_xdp_total", Help: "Packets that XDP led, of those that are forwarded, tunnelled or answered.", Counter: true, Value: float64(c.XDP),
+	})
 	for _, o := range []struct {
 		outcome string
 		n       uint64

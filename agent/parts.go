@@ -47,7 +47,10 @@ func (a *Agent) assemble(client *etcd.Client, datapath *bpf.Datapath, kernel *bp
 	}
 	p.balancer = loadbalancer.New(a.loadbalancer(p.disconnector.Wake), loadbalancer.Kernel(datapath), a.log)
 	if leads != nil {
-		p.packets = packets.New(packets.Config{Node: a.config.Node, Devices: a.config.packetDevices(), Outdated: !datapath.Restored(), Ask: a.askTunnels()}, leads, p.balancer, a.log)
+		p.packets = packets.New(packets.Config{
+			Node: a.config.Node, Devices: a.config.packetDevices(), Outdated: !datapath.Restored(), Ask: a.askTunnels(),
+			XDP: a.config.XDP == bpf.XDPNative || a.config.XDP == bpf.XDPGeneric,
+		}, leads, p.balancer, a.log)
 		p.checks = healthcheck.New(a.config.Node, p.balancer, p.packets.Leads, a.log)
 	}
 	deps := health.Deps{

@@ -27,6 +27,10 @@ type Uplink struct {
 	Device string `json:"device"`
 	Hook   string `json:"hook,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// XDP is native or generic where XDP leads packets of flows that go on; else XDPReason
+	// says why not, unless that is not wanted.
+	XDP       string `json:"xdp,omitempty"`
+	XDPReason string `json:"xdpReason,omitempty"`
 }
 
 // probesOf returns what is known; the error says why it is not in order.

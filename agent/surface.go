@@ -60,21 +60,29 @@ func (s *Status) samples() iter.Seq[control.Sample] {
 	}
 	u := s.Usage
 	for _, m := range []struct {
-		name        string
-		used, limit float64
+		name  string
+		used  int
+		limit uint32
 	}{
-		{"frontends", float64(u.Frontends), float64(u.Limits.Frontends)},
-		{"services", float64(u.Services), float64(u.Limits.Services)},
-		{"backends", float64(u.Backends), float64(u.Limits.Backends)},
-		{"nodes", float64(u.Nodes), float64(u.Limits.Nodes)},
-		{"slots", float64(u.Slots), float64(u.Limits.Slots)},
+		{"frontends", u.Frontends, u.Limits.Frontends},
+		{"services", u.Services, u.Limits.Services},
+		{"backends", u.Backends, u.Limits.Backends},
+		{"nodes", u.Nodes, u.Limits.Nodes},
+		{"slots", u.Slots, u.Limits.Slots},
 	} {
-		out = append(out, gauge("tombolo_map_entries", "Entries of a map in use.", m.used, "map", m.name))
-		if m.limit > 0 { // zero before the maps were taken over
-			out = append(out, gauge("tombolo_map_limit", "Entries that a map has room for.", m.limit, "map", m.name))
-		}
+		out = append(out, mapSamples(m.name, m.used, m.limit)...)
 	}
 	return slices.Values(slices.Concat(out, s.counters(), s.Probes.samples(), s.Packets.samples(), s.Pods.samples(), censusSamples(s.Census), failoverSamples(s.Failover), outlierSamples(s), gossipSamples(s.Gossip)))
+}
+
+// mapSamples tell how full a map is; the limit is zero before the maps were taken over.
+func mapSamples(name string, used int, limit uint32) []control.Sample {
+	of := []string{"map", name}
+	out := []control.Sample{{Name: "tombolo_map_entries", Help: "Entries of a map in use.", Value: float64(used), Labels: of}}
+	if limit > 0 {
+		out = append(out, control.Sample{Name: "tombolo_map_limit", Help: "Entries that a map has room for.", Value: float64(limit), Labels: of})
+	}
+	return out
 }
 
 // counters are what the programs counted.

@@ -93,6 +93,17 @@
 // is none, so that neither a reused element of the map nor an eviction leads a packet into
 // the flow of another.
 //
+// A flow remembers for a moment by which way the kernel had its packets sent
+// (include/way.h), so that not each of them asks. It does so by a number; when most
+// numbers are used they are given out anew ([Packets.RenewWays]).
+//
+// Where [PacketsConfig.XDP] says so, from_wire (wire.c) does for packets of flows that go on
+// what from_uplink would, before the kernel makes anything of them: by the same maps, what
+// the flow and its way remember, and writing into the frame (include/follow.h). All else, and
+// whatever it has a doubt about, it leaves to from_uplink as it came. It sends by the
+// addresses that a way has of its neighbours, which the kernel keeps while it is sent a packet
+// of that way now and then.
+//
 // [Tracer] has the kernel run from_uplink on packets that it makes, and explains beside it
 // how the tables lead there.
 //

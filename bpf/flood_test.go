@@ -85,6 +85,28 @@ func TestPacketFlood(t *testing.T) {
 	}
 }
 
+// TestFlowsStayPinned holds that flows stay pinned while maps are added that an earlier
+// version did not have: whoever is killed then leaves them to the next.
+func TestFlowsStayPinned(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	if err := r.Packets.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(packetsRoot(r.BPFFS), flowLayout)
+	before, err := os.Stat(filepath.Join(dir, packetMapConntrack))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, packetMapWays)); err != nil {
+		t.Fatal(err)
+	}
+	r.load(t, PacketsConfig{})
+	after, err := os.Stat(filepath.Join(dir, packetMapConntrack))
+	if err != nil || !os.SameFile(before, after) {
+		t.Errorf("the flows were pinned anew: %v", err)
+	}
+}
+
 // TestFlowsOutliveOlderMaps holds that flows that an earlier version pinned, which had no
 // maps for those without an answer, are taken over.
 func TestFlowsOutliveOlderMaps(t *testing.T) {

@@ -21,6 +21,14 @@ func runOn(device netlink.Link, data []byte) *ebpf.RunOptions {
 	return &ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data)+256), Context: ctx}
 }
 
+// wireRunOn is runOn for a program of XDP.
+func wireRunOn(device netlink.Link, data []byte) *ebpf.RunOptions {
+	ctx := make([]byte, 24) // struct xdp_md
+	binary.NativeEndian.PutUint32(ctx[4:], uint32(len(data)))
+	binary.NativeEndian.PutUint32(ctx[12:], uint32(device.Attrs().Index))
+	return &ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data)+256), Context: ctx}
+}
+
 // madeFrame returns a frame with a segment of TCP, which begins a connection or
 // acknowledges something, or an empty datagram.
 func madeFrame(device []byte, protocol uint8, from, to netip.AddrPort, begins bool) []byte {

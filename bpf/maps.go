@@ -132,3 +132,14 @@ func (s mapSet) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// of returns those that a specification names.
+func (s mapSet) of(spec *ebpf.CollectionSpec) mapSet {
+	named := mapSet{}
+	for name := range spec.Maps {
+		if m, ok := s[name]; ok {
+			named[name] = m
+		}
+	}
+	return named
+}

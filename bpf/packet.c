@@ -7,15 +7,10 @@
 // answers of the latter come back by from_uplink, those of the former leave by
 // to_uplink.
 #include "include/answer.h"
-#include "include/frontend.h"
+#include "include/follow.h"
 #include "include/nat.h"
-#include "include/owned.h"
-#include "include/range.h"
-#include "include/rewrite.h"
-#include "include/route.h"
 #include "include/segment.h"
 #include "include/toobig.h"
-#include "include/tunnel.h"
 
 #include <linux/pkt_cls.h>
 
@@ -26,40 +21,9 @@ EMIT(packet_event);
 EMIT(packet_outcome);
 EMIT(tunnel_open);
 
-// Which memory a program uses.
-enum { FROM_UPLINK, TO_UPLINK };
-
-static __always_inline __u32 tcp_marks(const struct packet *p, __u32 fin)
-{
-	if (p->kind != KIND_FLOW || p->tuple.protocol != IPPROTO_TCP)
-		return 0;
-	return (p->flags & TCP_FIN ? fin : 0) | (p->flags & TCP_RST ? FLOW_CUT : 0);
-}
-
-static __always_inline bool is_syn(const struct packet *p)
-{
-	return p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-}
-
 static __always_inline bool is_syn_ack(const struct packet *p)
 {
 	return p->kind == KIND_FLOW && p->tuple.protocol == IPPROTO_TCP && (p->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
-}
-
-// is_data says whether it is a segment of a connection that began before it.
-static __always_inline bool is_data(const struct packet *p)
-{
-	return p->tuple.protocol == IPPROTO_TCP && !is_syn(p);
-}
-
-static __always_inline struct frontend_key frontend_for(const struct packet *p)
-{
-	return (struct frontend_key){
-		.address = p->tuple.destination,
-		.port = p->tuple.destination_port,
-		.protocol = p->tuple.protocol,
-		.scope = p->tunnelled ? SCOPE_TUNNEL : SCOPE_PACKET,
-	};
 }
 
 // client_hash is the same on all nodes: of the flow, or under session affinity of the
@@ -71,30 +35,6 @@ static __always_inline __u64 client_hash(const struct packet *p, __u64 settings)
 	if (settings & SERVICE_AFFINITY)
 		t.source_port = 0;
 	return flow_hash(&t);
-}
-
-// goes_with takes note of a client's packet in a flow that is remembered.
-static __always_inline void goes_with(const struct packet *p, struct conntrack *c)
-{
-	if (is_syn(p))
-		flow_opens(c, p->sequence);
-	flow_sees(c, tcp_marks(p, FLOW_FIN_CLIENT), p->now);
-}
-
-// goes_where fills in where a flow's packets go; false when they cannot go in their tunnel
-// any more: it is not known where that ends or, for what can begin anew, it is closed.
-static __always_inline bool goes_where(struct packet *p, const struct conntrack *c)
-{
-	__u32 flags = READ_ONCE(c->flags);
-	struct backend *b;
-	__u64 head;
-
-	p->local = flags & FLOW_LOCAL;
-	p->tunnel = flags & FLOW_TUNNEL;
-	if (!p->tunnel)
-		return true;
-	b = reference_backend(READ_ONCE(c->reference), &head);
-	return b && tunnel_to(p, b->node, !is_data(p));
 }
 
 // remember adds the entry of a flow whose port was claimed.
@@ -128,7 +68,9 @@ static __noinline enum packet_outcome remember(struct packet *p, __u32 service, 
 		return PACKET_FULL;
 	p->reply = reply;
 	goes_with(p, winner);
-	return goes_where(p, winner) ? PACKET_PASSED : PACKET_NO_ROUTE;
+	if (!goes_where(p, winner))
+		return PACKET_NO_ROUTE;
+	return p->tunnelled && !p->local ? PACKET_NOT_HERE : PACKET_PASSED;
 }
 
 // begin_tunnel remembers a flow whose packets go in a tunnel, if there is room: without,
@@ -156,7 +98,8 @@ static __always_inline enum packet_outcome begin(struct __sk_buff *skb, struct p
 		return PACKET_NO_BACKEND;
 	p->anyway = backend_lost(b, head, p->v4);
 	// What a service names by this node's address need not say whose node it is.
-	p->local = node_is_this(b->node) || owned_flags_of(&b->address) & OWNED_NODE;
+	p->host = owned_flags_of(&b->address) & OWNED_NODE;
+	p->local = p->host || node_is_this(b->node);
 	p->reply.source = b->address;
 	p->reply.source_port = b->port;
 	p->reply.protocol = p->tuple.protocol;
@@ -185,13 +128,6 @@ static __always_inline bool is_again(const struct packet *p, const struct conntr
 	       !(p->tuple.protocol == IPPROTO_TCP && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)));
 }
 
-static __always_inline __u64 settings_of(__u32 service)
-{
-	struct service *s = bpf_map_lookup_elem(&services, &service);
-
-	return s ? READ_ONCE(s->settings) : 0;
-}
-
 // reference_for returns the backend that a flow has which begins now; 0 for none.
 static __noinline __u64 reference_for(const struct packet *p, __u32 service)
 {
@@ -212,8 +148,6 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	if (!reference)
 		return settings_of(service) & SERVICE_DROPS ? PACKET_NOT_HERE : PACKET_NO_BACKEND;
 	if (!c)
-		c = flow_begun_by(&p->client, &p->reply); // by another CPU, just now
-	if (!c)
 		return begin(skb, p, service, reference);
 	if (is_again(p, c, service, reference) && goes_where(p, c)) {
 		goes_with(p, c);
@@ -222,33 +156,6 @@ static __noinline enum packet_outcome select_backend(struct __sk_buff *skb, stru
 	packet_count(EVENT_MOVED);
 	flow_forget(&p->client, &p->reply);
 	return begin(skb, p, service, reference);
-}
-
-// lets_in says whether a client may come to a service from where it is.
-static __noinline bool lets_in(const struct packet *p, __u32 service)
-{
-	return !(settings_of(service) & SERVICE_RANGES) || range_has(service, &p->tuple.source);
-}
-
-// goes_on says whether a packet stays with the flow that is remembered. A connection
-// that is open stays with its backend wherever its address leads by now; what begins,
-// and a datagram, does not.
-static __always_inline bool goes_on(struct packet *p, struct conntrack *c)
-{
-	if (!flow_has_backend(c, &p->reply, p->v4))
-		return false;
-	// Nothing of the connection is there yet, and another may take it by now.
-	if (is_syn(p) && (READ_ONCE(c->flags) & FLOW_ANYWAY || !(READ_ONCE(c->flags) & FLOW_ANSWERED || flow_is_ready(c, &p->reply, p->v4))))
-		return false;
-	if (is_data(p))
-		return true;
-	if (is_syn(p) && (flow_is_closed(READ_ONCE(c->flags)) || flow_is_over(c, IPPROTO_TCP, p->now)))
-		return false;
-
-	struct frontend_key key = frontend_for(p);
-	__u32 service = frontend_service(&key);
-
-	return service == READ_ONCE(c->service) && opaque(p, lets_in(p, service));
 }
 
 // is_past says whether a flow that is remembered is not what another node sends here: one
@@ -271,7 +178,7 @@ static __noinline enum packet_outcome find_flow(struct __sk_buff *skb, struct pa
 	__u32 service;
 
 	p->client = p->tuple;
-	p->now = bpf_ktime_get_ns();
+	p->now = bpf_ktime_get_coarse_ns();
 	c = flow_by_client(&p->client, &p->reply);
 	if (c && p->tunnelled && opaque(p, is_past(p, c)))
 		c = NULL;
@@ -311,30 +218,34 @@ static __always_inline enum packet_outcome send_on(struct __sk_buff *skb, struct
 			*verdict = bpf_redirect(skb->ifindex, 0);
 		if (way < 0)
 			return -way;
+		if (p->way_asked && p->remembers)
+			goes_this_way(p, way_noted(p), &p->reply, WAY_OUT);
 		*verdict = way;
 		return PACKET_TUNNELLED;
 	}
 	p->to = tuple_reversed(&p->reply);
 	p->ip_to.source = p->local ? p->ip.source : p->to.source;
+	p->hops_to = p->local ? p->hops : p->hops - 1;
 	if (opaque(p, p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p)))
 		return PACKET_FAILED;
 	if (p->local) {
 		*verdict = TC_ACT_UNSPEC;
 		return PACKET_DELIVERED;
 	}
-	if (rewrite_hops(skb, p, p->hops - 1))
-		return PACKET_FAILED;
 	way = opaque(p, route(skb, p));
 	if (way < 0)
 		return -way;
+	if (p->way_asked && p->remembers)
+		goes_this_way(p, way_noted(p), &p->reply, WAY_OUT);
 	*verdict = way;
 	return PACKET_FORWARDED;
 }
 
 // give_back rewrites a backend's packet, or an error about those to it: it comes from
 // the frontend.
-static __always_inline long give_back(struct __sk_buff *skb, struct packet *p)
+static __always_inline long give_back(struct __sk_buff *skb, struct packet *p, __u8 hops)
 {
+	p->hops_to = hops;
 	p->to = tuple_reversed(&p->client);
 	p->ip_to.source = p->to.source;
 	return opaque(p, p->kind == KIND_ERROR ? rewrite_error(skb, p) : rewrite_flow(skb, p));
@@ -351,6 +262,7 @@ static __always_inline enum packet_outcome reset(struct __sk_buff *skb, struct p
 	if (opaque(p, answer_reset(skb, p)))
 		return PACKET_FAILED;
 	if (p->tunnelled) { // who sent it here is not on the way back
+		p->way_known = 0;
 		p->to = tuple_reversed(&p->tuple);
 		way = route(skb, p);
 		if (way < 0)
@@ -372,72 +284,25 @@ static __always_inline enum packet_outcome ping(struct __sk_buff *skb, struct pa
 	return PACKET_PINGED;
 }
 
-// What an answer acknowledges of a SYN: itself, and the data that it may have carried.
-#define SYN_MOST 0x10000
-
-static __always_inline bool answers_syn(const struct packet *p, __u32 syn)
-{
-	return p->flags & TCP_ACK && p->acknowledgement - syn - 1 < SYN_MOST;
-}
-
-// is_of_flow says whether a segment that a backend sent, or an error about one to it, is
-// of the connection that was led there. The client may have one with the pod itself,
-// which has the same addresses and ports; but a pod has only one of them at a time, and
-// the SYN that is acknowledged tells which. Of a backend elsewhere the port is the flow's
-// alone, and what it says of an earlier connection with that lets the client try again at
-// once.
-static __always_inline bool is_of_flow(const struct packet *p, struct conntrack *c)
-{
-	__u32 flags = READ_ONCE(c->flags);
-	bool answered = flags & FLOW_ANSWERED || !(flags & FLOW_LOCAL);
-	__u32 syn = READ_ONCE(c->syn);
-
-	if (p->tuple.protocol != IPPROTO_TCP)
-		return true;
-	if (p->kind == KIND_ERROR)
-		return answered || p->sequence == syn;
-	if (!(p->flags & TCP_SYN))
-		return answered || (p->flags & TCP_RST && answers_syn(p, syn));
-	if (answers_syn(p, syn))
-		return true;
-	flow_is_unanswered(c);
-	return false;
-}
-
-// find_answered finds the flow of a backend's packet, or of an error about those to it,
-// and takes note of it.
-static __noinline struct conntrack *find_answered(struct packet *p)
-{
-	__u64 now = bpf_ktime_get_ns();
-	struct conntrack *c;
-
-	if (p->kind != KIND_FLOW && p->kind != KIND_ERROR)
-		return NULL;
-	c = flow_by_backend(&p->tuple, &p->client);
-	if (!c || !flow_may_answer(c, &p->tuple, now) || !is_of_flow(p, c))
-		return NULL;
-	if (p->kind == KIND_ERROR)
-		packet_count(EVENT_ERROR);
-	else
-		flow_sees(c, FLOW_ANSWERED | tcp_marks(p, FLOW_FIN_BACKEND), now);
-	return c;
-}
-
 // to_client handles what comes to the node's own address: PACKET_PASSED when it is
 // none of ours.
 static __always_inline enum packet_outcome to_client(struct __sk_buff *skb, struct packet *p, int *verdict)
 {
+	struct conntrack *c = find_answered(p);
 	int way;
 
-	if (!find_answered(p))
+	if (!c)
 		return PACKET_PASSED;
+	answers_with(p, c);
 	if (p->hops <= 1)
 		return PACKET_HOPS;
-	if (give_back(skb, p) || rewrite_hops(skb, p, p->hops - 1))
+	if (give_back(skb, p, p->hops - 1))
 		return PACKET_FAILED;
 	way = opaque(p, route(skb, p));
 	if (way < 0)
 		return -way;
+	if (p->way_asked)
+		goes_this_way(p, way_noted(p), &p->tuple, WAY_BACK);
 	*verdict = way;
 	return PACKET_ANSWERED;
 }
@@ -551,9 +416,12 @@ int to_uplink(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	packet_read_transport(skb, p);
 	c = find_answered(p);
-	if (!c || !(READ_ONCE(c->flags) & FLOW_LOCAL))
+	if (!c)
 		return TC_ACT_UNSPEC;
-	if (give_back(skb, p) || (direct & DIRECT_TCP && is_syn_ack(p) && segment_clamp(skb, p))) {
+	answers_with(p, c);
+	if (!(READ_ONCE(c->flags) & FLOW_LOCAL))
+		return TC_ACT_UNSPEC;
+	if (give_back(skb, p, p->hops) || (direct & DIRECT_TCP && is_syn_ack(p) && segment_clamp(skb, p))) {
 		packet_count(PACKET_FAILED);
 		return TC_ACT_SHOT;
 	}

@@ -40,7 +40,8 @@ type packetConntrack struct {
 	Service   uint32
 	Flags     uint32
 	Syn       uint32
-	Reserved  [3]uint32
+	Ways      [2]uint32
+	Reserved  [1]uint32
 }
 
 type packetDirectFlags uint32
@@ -102,6 +103,12 @@ type packetNat struct {
 	Reserved [1]uint64
 }
 
+type packetNumberedWay struct {
+	_    structs.HostLayout
+	Way  packetWay
+	Used uint64
+}
+
 type packetOwnedFlags uint32
 
 const (
@@ -134,6 +141,9 @@ type packetPacket struct {
 	Acknowledgement uint32
 	V4              bool
 	TrafficClass    uint8
+	IpProtocol      uint8
+	_               [1]byte
+	IpCheck         uint16
 	More            bool
 	Later           bool
 	Local           bool
@@ -142,33 +152,57 @@ type packetPacket struct {
 	Lost            bool
 	Tunnel          bool
 	Tunnelled       bool
-	_               [2]byte
+	_               [6]byte
 	Client          packetTuple
 	Reply           packetTuple
 	Now             uint64
 	Waits           uint16
 	Pressed         bool
-	_               [1]byte
+	_               [5]byte
 	To              packetTuple
 	IpTo            struct {
 		_           structs.HostLayout
 		Source      packetAddress
 		Destination packetAddress
 	}
-	Way  packetAddress
-	Out  uint32
-	Mtu  uint32
-	Next struct {
+	HopsTo    uint8
+	_         [3]byte
+	Way       packetAddress
+	WayKnown  uint32
+	Note      uint32
+	WayAsked  bool
+	Remembers bool
+	_         [2]byte
+	Out       uint32
+	Mtu       uint32
+	Next      struct {
 		_        structs.HostLayout
 		NhFamily uint32
 		Ipv4Nh   uint32
 		_        [12]byte
 	}
+	Stations struct {
+		_    structs.HostLayout
+		To   [6]uint8
+		From [6]uint8
+	}
+	Station [6]uint8
+	_       [2]byte
 	Was     packetTuple
 	Becomes packetTuple
 	Quoted  [60]uint8
-	_       [4]byte
-	Said    uint64
+	Head    struct {
+		_        structs.HostLayout
+		Ethernet struct {
+			_        structs.HostLayout
+			H_dest   [6]uint8
+			H_source [6]uint8
+			H_proto  uint16
+		}
+		_ [26]byte
+	}
+	_    [4]byte
+	Said uint64
 }
 
 type packetPacketEvent uint32
@@ -177,7 +211,8 @@ const (
 	packetPacketEventEVENT_BEGUN packetPacketEvent = 23
 	packetPacketEventEVENT_MOVED packetPacketEvent = 24
 	packetPacketEventEVENT_ERROR packetPacketEvent = 25
-	packetPacketEventEVENTS      packetPacketEvent = 26
+	packetPacketEventEVENT_WIRE  packetPacketEvent = 26
+	packetPacketEventEVENTS      packetPacketEvent = 27
 )
 
 type packetPacketOutcome uint32
@@ -260,6 +295,19 @@ type packetTuple struct {
 	Pad             [3]uint8
 }
 
+type packetWay struct {
+	_        structs.HostLayout
+	Next     packetAddress
+	Family   uint32
+	Device   uint32
+	Mtu      uint32
+	Stations struct {
+		_    structs.HostLayout
+		To   [6]uint8
+		From [6]uint8
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -282,6 +330,9 @@ const (
 	packetMapTunnels           = "tunnels"
 	packetMapUnanswered        = "unanswered"
 	packetMapUnansweredNat     = "unanswered_nat"
+	packetMapWayNumbers        = "way_numbers"
+	packetMapWays              = "ways"
+	packetMapWaysGiven         = "ways_given"
 	packetProgFromUplink       = "from_uplink"
 	packetProgToUplink         = "to_uplink"
 	packetVarDirect            = "direct"
@@ -364,6 +415,9 @@ type packetMapSpecs struct {
 	Tunnels        *ebpf.MapSpec `ebpf:"tunnels"`
 	Unanswered     *ebpf.MapSpec `ebpf:"unanswered"`
 	UnansweredNat  *ebpf.MapSpec `ebpf:"unanswered_nat"`
+	WayNumbers     *ebpf.MapSpec `ebpf:"way_numbers"`
+	Ways           *ebpf.MapSpec `ebpf:"ways"`
+	WaysGiven      *ebpf.MapSpec `ebpf:"ways_given"`
 }
 
 // packetVariableSpecs contains global variables before they are loaded into the kernel.
@@ -420,6 +474,9 @@ type packetMaps struct {
 	Tunnels        *ebpf.Map `ebpf:"tunnels"`
 	Unanswered     *ebpf.Map `ebpf:"unanswered"`
 	UnansweredNat  *ebpf.Map `ebpf:"unanswered_nat"`
+	WayNumbers     *ebpf.Map `ebpf:"way_numbers"`
+	Ways           *ebpf.Map `ebpf:"ways"`
+	WaysGiven      *ebpf.Map `ebpf:"ways_given"`
 }
 
 func (m *packetMaps) Close() error {
@@ -442,6 +499,9 @@ func (m *packetMaps) Close() error {
 		m.Tunnels,
 		m.Unanswered,
 		m.UnansweredNat,
+		m.WayNumbers,
+		m.Ways,
+		m.WaysGiven,
 	)
 }
 

@@ -14,6 +14,8 @@ type PacketCounters struct {
 	Refused, Reset uint64
 	// Dropped are the others, by the reason.
 	Dropped map[string]uint64
+	// XDP of all these were led before the kernel made anything of them.
+	XDP uint64
 	// Begun are flows, Moved those that lost their backend and began anew, Errors the
 	// ICMP errors that were translated.
 	Begun, Moved, Errors uint64
@@ -50,6 +52,7 @@ func (p *Packets) Counters() (PacketCounters, error) {
 		uint32(packetPacketOutcomePACKET_PINGED):    &c.Pinged,
 		uint32(packetPacketOutcomePACKET_REFUSED):   &c.Refused,
 		uint32(packetPacketOutcomePACKET_RESET):     &c.Reset,
+		uint32(packetPacketEventEVENT_WIRE):         &c.XDP,
 		uint32(packetPacketEventEVENT_BEGUN):        &c.Begun,
 		uint32(packetPacketEventEVENT_MOVED):        &c.Moved,
 		uint32(packetPacketEventEVENT_ERROR):        &c.Errors,

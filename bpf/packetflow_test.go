@@ -28,50 +28,55 @@ func (r *road) opens(t *testing.T, f family, protocol uint8, port uint16) (in, l
 	return in, led, r.backendOf(t, led.dst, protocol), r.backendOf(t, netip.AddrPortFrom(rest, pod+1), protocol)
 }
 
-// What becomes of a flow that is open when something happens to its backend.
-func TestPacketFlowsOutlive(t *testing.T) {
-	const (
-		stays  = "stays"
-		moves  = "moves"
-		resets = "resets"
-	)
-	r := newRoad(t, PacketsConfig{})
-	for i, row := range []struct {
-		name string
-		do   func(r *road, its, other uint32)
-		undo func(r *road, its, other uint32)
-		tcp  string
-		udp  string
-	}{
-		{"nothing", func(*road, uint32, uint32) {}, nil, stays, stays},
-		{"it leaves the table and drains", func(r *road, its, other uint32) { r.Backends.SetState(its, Draining); r.fill(its, other) },
-			func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, stays},
-		{"it leaves the table and is not ready", func(r *road, its, other uint32) { r.Backends.SetState(its, Down); r.fill(its, other) },
-			func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, moves},
-		{"it has ended", func(r *road, its, _ uint32) { r.Backends.SetState(its, Ended) },
-			func(r *road, its, _ uint32) { r.Backends.SetState(its, Active) }, resets, moves},
-		{"its node is down", func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, PodsDown) },
-			func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, 0) }, resets, moves},
-		{"it is gone", func(r *road, its, _ uint32) { r.Backends.SetState(its, Free) },
-			func(r *road, its, _ uint32) {
-				b := r.Backends.Read(its)
-				b.State = Active
-				r.Backends.Write(its, b)
-			}, resets, moves},
-		// Another service's backend has its number, and even its address.
-		{"its number is another's", func(r *road, its, _ uint32) {
+// What becomes of a flow that is open.
+const (
+	stays  = "stays"
+	moves  = "moves"
+	resets = "resets"
+)
+
+// flowChanges are what may happen to the backend of a flow that is open, and what becomes of
+// the flow.
+var flowChanges = []struct {
+	name string
+	do   func(r *road, its, other uint32)
+	undo func(r *road, its, other uint32)
+	tcp  string
+	udp  string
+}{
+	{"nothing", func(*road, uint32, uint32) {}, nil, stays, stays},
+	{"it leaves the table and drains", func(r *road, its, other uint32) { r.Backends.SetState(its, Draining); r.fill(its, other) },
+		func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, stays},
+	{"it leaves the table and is not ready", func(r *road, its, other uint32) { r.Backends.SetState(its, Down); r.fill(its, other) },
+		func(r *road, its, other uint32) { r.Backends.SetState(its, Active); r.fill(its, its, other) }, stays, moves},
+	{"it has ended", func(r *road, its, _ uint32) { r.Backends.SetState(its, Ended) },
+		func(r *road, its, _ uint32) { r.Backends.SetState(its, Active) }, resets, moves},
+	{"its node is down", func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, PodsDown) },
+		func(r *road, its, _ uint32) { r.Nodes.Set(r.Backends.Read(its).Node, 0) }, resets, moves},
+	{"it is gone", func(r *road, its, _ uint32) { r.Backends.SetState(its, Free) },
+		func(r *road, its, _ uint32) {
 			b := r.Backends.Read(its)
-			b.Service++
 			b.State = Active
 			r.Backends.Write(its, b)
-		}, func(r *road, its, _ uint32) {
-			b := r.Backends.Read(its)
-			b.Service--
-			r.Backends.Write(its, b)
 		}, resets, moves},
-		{"its generation is another", func(r *road, its, _ uint32) { r.Backends.Write(its, r.Backends.Read(its)) },
-			func(*road, uint32, uint32) {}, resets, moves},
-	} {
+	// Another service's backend has its number, and even its address.
+	{"its number is another's", func(r *road, its, _ uint32) {
+		b := r.Backends.Read(its)
+		b.Service++
+		b.State = Active
+		r.Backends.Write(its, b)
+	}, func(r *road, its, _ uint32) {
+		b := r.Backends.Read(its)
+		b.Service--
+		r.Backends.Write(its, b)
+	}, resets, moves},
+	{"its generation is another", func(r *road, its, _ uint32) { r.Backends.Write(its, r.Backends.Read(its)) },
+		func(*road, uint32, uint32) {}, resets, moves},
+}
+
+func TestPacketFlowsOutlive(t *testing.T) {
+	r := newRoad(t, PacketsConfig{})
+	for i, row := range flowChanges {
 		t.Run(row.name, func(t *testing.T) {
 			each(t, func(t *testing.T, f family, protocol uint8) {
 				in, led, its, other := r.opens(t, f, protocol, uint16(41000+i))

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,8 @@ type PacketsConfig struct {
 	Direct Direct
 	// ProbePort is that of probes between nodes, which may come in tunnels too.
 	ProbePort uint16
+	// XDP says where packets of flows that go on are led earlier; empty is XDPOff.
+	XDP XDP
 	// Clsact attaches by filters of a clsact qdisc also where the kernel has tcx.
 	Clsact bool
 }
@@ -65,6 +68,7 @@ func (c PacketsConfig) complete() PacketsConfig {
 	if c.Ports == 0 {
 		c.Ports = DefaultPorts
 	}
+	c.XDP = cmp.Or(c.XDP, XDPOff)
 	return c
 }
 
@@ -78,6 +82,8 @@ type Packets struct {
 	// flows are pinned, and outlive the process; maps are all that are ours.
 	flows, maps mapSet
 	in, out     *tap
+	wires       *wireTap
+	renewal     wayRenewal
 }
 
 // LoadPackets loads the programs, to use the maps of a data path, and takes over the
@@ -88,7 +94,8 @@ func LoadPackets(cfg PacketsConfig, d *Datapath) (*Packets, error) {
 		return nil, err
 	}
 	p := &Packets{cfg: cfg.complete(), root: packetsRoot(cfg.BPFFS)}
-	p.in, p.out = packetsTaps(p.root)
+	p.in, p.out, p.wires = packetsTaps(p.root)
+	p.wires.mode = p.cfg.XDP
 	p.in.clsact, p.out.clsact = cfg.Clsact, cfg.Clsact
 	if err := p.load(d); err != nil {
 		return nil, errors.Join(fmt.Errorf("loading the packet path: %w", err), p.Close())
@@ -99,6 +106,11 @@ func LoadPackets(cfg PacketsConfig, d *Datapath) (*Packets, error) {
 func (p *Packets) load(d *Datapath) (err error) {
 	if p.lock, err = lockDir(p.root); err != nil {
 		return err
+	}
+	if p.cfg.XDP == XDPOff { // nothing waits for it, and it may be what harms the device
+		if err := p.wires.leave(nil); err != nil {
+			return fmt.Errorf("leaving XDP: %w", err)
+		}
 	}
 	spec, err := loadPacket()
 	if err != nil {
@@ -133,34 +145,56 @@ func (p *Packets) load(d *Datapath) (err error) {
 // unanswered is how many flows may wait for an answer, of so many that are remembered.
 func unanswered(flows uint32) uint32 { return max(flows/4, 1<<10) }
 
-// openFlows takes the pinned flows over, as far as there are some that fit.
-func (p *Packets) openFlows(all map[string]*ebpf.MapSpec) (err error) {
-	specs, kept := map[string]*ebpf.MapSpec{}, mapSet{}
+// openFlows takes the pinned flows over, as far as there are some that fit, and makes what
+// is missing beside them.
+func (p *Packets) openFlows(all map[string]*ebpf.MapSpec) error {
+	p.flows = mapSet{}
 	dir := filepath.Join(p.root, flowLayout)
-	for _, name := range []string{packetMapConntrack, packetMapNat, packetMapUnanswered, packetMapUnansweredNat, packetMapFragments} {
-		specs[name] = all[name]
-		one, err := openMaps(dir, map[string]*ebpf.MapSpec{name: all[name]})
-		switch {
-		case err == nil:
-			maps.Copy(kept, one)
-		case !errors.Is(err, ebpf.ErrMapIncompatible) && !errors.Is(err, fs.ErrNotExist):
-			return errors.Join(err, kept.close())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making a folder for maps: %w", err)
+	}
+	for _, names := range [][]string{
+		{packetMapConntrack}, {packetMapNat}, {packetMapUnanswered}, {packetMapUnansweredNat}, {packetMapFragments},
+		{packetMapWays, packetMapWayNumbers, packetMapWaysGiven},
+	} {
+		these := map[string]*ebpf.MapSpec{}
+		for _, name := range names {
+			these[name] = all[name]
 		}
+		opened, err := openMaps(dir, these)
+		if errors.Is(err, ebpf.ErrMapIncompatible) || errors.Is(err, fs.ErrNotExist) {
+			if err := replaceMaps(dir, these); err != nil {
+				return err
+			}
+			opened, err = openMaps(dir, these)
+		}
+		if err != nil {
+			return err
+		}
+		maps.Copy(p.flows, opened)
 	}
-	if p.flows = kept; len(kept) < len(specs) {
-		p.flows, err = makeMaps(dir, specs, kept)
-	}
-	return err
+	return nil
 }
 
-func (p *Packets) loadPrograms(spec *ebpf.CollectionSpec, d *Datapath) error {
-	replace := maps.Clone(p.flows)
-	for name := range spec.Maps {
-		if m, ok := d.maps[name]; ok {
-			replace[name] = m
+// replaceMaps pins new maps in a folder in place of those that are there.
+func replaceMaps(dir string, specs map[string]*ebpf.MapSpec) error {
+	for name, spec := range specs {
+		path := filepath.Join(dir, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing map %s: %w", path, err)
+		}
+		if err := addMap(path, spec); err != nil {
+			return err
 		}
 	}
-	loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
+	return nil
+}
+
+// loadPrograms loads them to use the maps of the data path, and those of flows.
+func (p *Packets) loadPrograms(spec *ebpf.CollectionSpec, d *Datapath) error {
+	have := maps.Clone(p.flows)
+	maps.Copy(have, d.maps)
+	loaded, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: have.of(spec)})
 	if err != nil {
 		return err
 	}
@@ -169,6 +203,10 @@ func (p *Packets) loadPrograms(spec *ebpf.CollectionSpec, d *Datapath) error {
 	p.maps = mapSet{}
 	for _, name := range []string{packetMapOwned, packetMapSources, packetMapTunnels, packetMapPacketCounters} {
 		p.maps[name] = loaded.DetachMap(name)
+	}
+	maps.Copy(have, p.maps)
+	if p.cfg.XDP != XDPOff {
+		p.wires.load(have)
 	}
 	return nil
 }
@@ -233,7 +271,8 @@ func (p *Packets) SetSources(v4, v6 netip.Addr) error {
 
 // Attach makes this process's programs the ones that lead packets on these devices,
 // and on no other, as tap.attachAll does: answers are translated before the first
-// packet is led. Of a device on which one of the two is not attached it says why.
+// packet is led; XDP, where that is wanted, comes last. Of a device on which one of the two
+// is not attached it says why.
 func (p *Packets) Attach(devices []string) ([]Uplink, error) {
 	uplinks, errOut := p.out.attachAll(devices)
 	in, errIn := p.in.attachAll(attached(uplinks))
@@ -244,13 +283,13 @@ func (p *Packets) Attach(devices []string) ([]Uplink, error) {
 			}
 		}
 	}
-	return uplinks, errors.Join(errIn, errOut)
+	return uplinks, errors.Join(errIn, errOut, p.wires.attachAll(uplinks))
 }
 
 // PacketsAttached says whether packets are led on some device of this network namespace,
 // whichever process attached the program.
 func PacketsAttached(bpffs string) (bool, error) {
-	in, _ := packetsTaps(packetsRoot(bpffs))
+	in, _, _ := packetsTaps(packetsRoot(bpffs))
 	is, err := in.isAttached()
 	if err != nil {
 		return false, fmt.Errorf("looking where packets are led: %w", err)
@@ -272,12 +311,12 @@ func attached(uplinks []Uplink) []string {
 // Close frees what this process holds. What is attached stays so.
 func (p *Packets) Close() error {
 	var errs []error
-	for _, t := range []*tap{p.in, p.out} {
-		if t.program != nil {
-			errs = append(errs, t.program.Close())
+	for _, program := range []*ebpf.Program{p.in.program, p.out.program} {
+		if program != nil {
+			errs = append(errs, program.Close())
 		}
 	}
-	errs = append(errs, p.flows.close(), p.maps.close())
+	errs = append(errs, p.wires.close(), p.flows.close(), p.maps.close())
 	if p.lock != nil {
 		errs = append(errs, p.lock.Close())
 	}
@@ -286,18 +325,18 @@ func (p *Packets) Close() error {
 
 func packetsRoot(bpffs string) string { return filepath.Join(pinsOf(bpffs).root, "packet") }
 
-func packetsTaps(root string) (in, out *tap) {
+func packetsTaps(root string) (in, out *tap, wires *wireTap) {
 	in = &tap{root: filepath.Join(root, "in"), filter: filterPacket}
 	out = &tap{root: filepath.Join(root, "out"), filter: filterPacket, egress: true}
-	return in, out
+	return in, out, &wireTap{root: filepath.Join(root, "xdp")}
 }
 
 // UninstallPackets detaches the programs from every device and removes what is pinned.
 // ErrInUse means that a process has them loaded.
 func UninstallPackets(bpffs string) error {
 	root := packetsRoot(bpffs)
-	in, out := packetsTaps(root)
-	if err := uninstall(bpffs, root, in, out); err != nil {
+	in, out, wires := packetsTaps(root)
+	if err := uninstall(bpffs, root, wires, in, out); err != nil {
 		return fmt.Errorf("removing the packet path: %w", err)
 	}
 	return nil

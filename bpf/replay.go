@@ -16,7 +16,7 @@ import (
 	"tombolo.io/tombolo/bpf/packet"
 )
 
-// Replay runs the program that leads packets on made packets, many times, to measure it.
+// Replay runs a program that leads packets on made packets, many times, to measure it.
 // The kernel runs a program again on what it made of a packet; so another one comes
 // before it and puts each packet back as it came in. Nothing is sent.
 type Replay struct {
@@ -33,6 +33,10 @@ type ReplayConfig struct {
 	// Segments of TCP come from From and what follows it, and all go To.
 	From netip.Addr
 	To   netip.AddrPort
+	// XDP runs the program of XDP, which the Packets must have; else it is that of tc. For
+	// that nothing undoes all of what puts a packet into a tunnel: there is no more than one
+	// run of such a round.
+	XDP bool
 }
 
 // What flows are told apart by counts up from these and down to where it would end at
@@ -51,6 +55,9 @@ func (p *Packets) NewReplay(cfg ReplayConfig) (_ *Replay, err error) {
 	r := &Replay{cfg: cfg, packets: p}
 	if r.device, err = netlink.LinkByName(cfg.Device); err != nil {
 		return nil, fmt.Errorf("finding device %s: %w", cfg.Device, err)
+	}
+	if cfg.XDP && p.wires.program == nil {
+		return nil, errors.Join(errors.New("the program of XDP is not loaded"), p.wires.broken)
 	}
 	if err := r.load(); err != nil {
 		return nil, fmt.Errorf("loading what restores packets: %w", err)
@@ -108,22 +115,26 @@ type Round struct {
 // that others had the core, and the last packet as it left.
 func (r *Replay) Run(which Measured, round Round) (took time.Duration, last []byte, err error) {
 	frame := r.frame(round.Begins)
-	plan := replayPlan{First: uint64(round.First), Flows: uint64(round.Flows)}
+	plan := replayPlan{First: uint64(round.First), Flows: uint64(round.Flows), Size: uint64(len(frame))}
 	copy(plan.Head[:], frame)
-	target := r.packets.in.program
-	if which == Nothing {
-		target = r.restore.Programs[replayProgEmpty]
+	led, nothing, restore, measured := r.packets.in.program, replayProgEmpty, replayProgRestore, replayMapMeasured
+	options := runOn(r.device, frame)
+	if r.cfg.XDP {
+		led, nothing, restore, measured = r.packets.wires.program, replayProgEmptyWire, replayProgRestoreWire, replayMapMeasuredWire
+		options = wireRunOn(r.device, frame)
 	}
-	err = errors.Join(r.restore.Maps[replayMapPlans].Put(uint32(0), &plan), r.restore.Maps[replayMapMeasured].Put(uint32(0), target))
+	if which == Nothing {
+		led = r.restore.Programs[nothing]
+	}
+	err = errors.Join(r.restore.Maps[replayMapPlans].Put(uint32(0), &plan), r.restore.Maps[measured].Put(uint32(0), led))
 	if err != nil {
 		return 0, nil, fmt.Errorf("preparing packets: %w", err)
 	}
-	options := runOn(r.device, frame)
 	options.Repeat = round.Runs
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	start := threadTime()
-	if _, err = r.restore.Programs[replayProgRestore].Run(options); err != nil {
+	if _, err = r.restore.Programs[restore].Run(options); err != nil {
 		return 0, nil, fmt.Errorf("running a program on packets: %w", err)
 	}
 	return threadTime() - start, options.DataOut, nil
@@ -157,12 +168,14 @@ func threadTime() time.Duration {
 	return time.Duration(at.Nano())
 }
 
+// behindMACs is where what is compared begins: the addresses of an Ethernet header are the
+// kernel's business.
+const behindMACs = 12
+
 // Translated says in what the last packet of a round is not what a client's packet of
 // the flow is to become: from one address of ours, at any port that flows have, to a
 // backend.
 func (r *Replay) Translated(last []byte, round Round, from netip.Addr, to netip.AddrPort) error {
-	flow := round.First + (round.Runs-1)%round.Flows
-	differs := uint16(flow&(1<<replayLow-1) + flow>>replayLow)
 	at := 14 + 20
 	if r.cfg.From.Is6() {
 		at = 14 + 40
@@ -175,9 +188,41 @@ func (r *Replay) Translated(last []byte, round Round, from netip.Addr, to netip.
 	if port < first || int(port) >= int(first)+int(count) {
 		return fmt.Errorf("the last packet has port %d", port)
 	}
-	want := madeFrame(r.device.Attrs().HardwareAddr, unix.IPPROTO_TCP, netip.AddrPortFrom(from, port), to, round.Begins)
-	want = stamped(want, replayID-differs, replayHops-1)
-	if !bytes.Equal(last, want) {
+	return same(last, r.became(round, netip.AddrPortFrom(from, port), to))
+}
+
+// Tunnelled says in what the last packet of a round is not the client's within one from
+// one node to another.
+func (r *Replay) Tunnelled(last []byte, round Round, from, to netip.Addr) error {
+	flow, client := round.number(), r.cfg.From.As16()
+	for at, part := range map[int]uint32{12: flow >> replayLow, 14: flow & (1<<replayLow - 1)} {
+		binary.BigEndian.PutUint16(client[at:], binary.BigEndian.Uint16(client[at:])+uint16(part))
+	}
+	protocol := uint8(unix.IPPROTO_IPIP)
+	if r.cfg.From.Is6() {
+		protocol = unix.IPPROTO_IPV6
+	}
+	inner := r.became(round, netip.AddrPortFrom(netip.AddrFrom16(client).Unmap(), replayPort-round.differs()), r.cfg.To)
+	return same(last, packet.Ethernet(r.device.Attrs().HardwareAddr, packet.Packet(protocol, from, to, inner[14:])))
+}
+
+// number is that of the last packet's flow.
+func (r Round) number() uint32 { return r.First + (r.Runs-1)%r.Flows }
+
+// differs is by how much fields of the last packet differ from those of the first flow's.
+func (r Round) differs() uint16 {
+	flow := r.number()
+	return uint16(flow&(1<<replayLow-1) + flow>>replayLow)
+}
+
+// became is the last packet of a round between two ends, one hop on.
+func (r *Replay) became(round Round, from, to netip.AddrPort) []byte {
+	b := madeFrame(r.device.Attrs().HardwareAddr, unix.IPPROTO_TCP, from, to, round.Begins)
+	return stamped(b, replayID-round.differs(), replayHops-1)
+}
+
+func same(last, want []byte) error {
+	if len(last) != len(want) || !bytes.Equal(last[behindMACs:], want[behindMACs:]) {
 		return fmt.Errorf("the last packet is\n% x, want\n% x", last, want)
 	}
 	return nil

@@ -18,6 +18,7 @@ type replayPlan struct {
 	Next  uint64
 	First uint64
 	Flows uint64
+	Size  uint64
 	Head  [74]uint8
 	_     [6]byte
 }
@@ -26,11 +27,14 @@ type replayPlan struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	replayMapMeasured = "measured"
-	replayMapPlans    = "plans"
-	replayProgEmpty   = "empty"
-	replayProgRestore = "restore"
-	replayVarV4       = "v4"
+	replayMapMeasured     = "measured"
+	replayMapMeasuredWire = "measured_wire"
+	replayMapPlans        = "plans"
+	replayProgEmpty       = "empty"
+	replayProgEmptyWire   = "empty_wire"
+	replayProgRestore     = "restore"
+	replayProgRestoreWire = "restore_wire"
+	replayVarV4           = "v4"
 )
 
 // loadReplay returns the embedded CollectionSpec for replay.
@@ -75,16 +79,19 @@ type replaySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type replayProgramSpecs struct {
-	Empty   *ebpf.ProgramSpec `ebpf:"empty"`
-	Restore *ebpf.ProgramSpec `ebpf:"restore"`
+	Empty       *ebpf.ProgramSpec `ebpf:"empty"`
+	EmptyWire   *ebpf.ProgramSpec `ebpf:"empty_wire"`
+	Restore     *ebpf.ProgramSpec `ebpf:"restore"`
+	RestoreWire *ebpf.ProgramSpec `ebpf:"restore_wire"`
 }
 
 // replayMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type replayMapSpecs struct {
-	Measured *ebpf.MapSpec `ebpf:"measured"`
-	Plans    *ebpf.MapSpec `ebpf:"plans"`
+	Measured     *ebpf.MapSpec `ebpf:"measured"`
+	MeasuredWire *ebpf.MapSpec `ebpf:"measured_wire"`
+	Plans        *ebpf.MapSpec `ebpf:"plans"`
 }
 
 // replayVariableSpecs contains global variables before they are loaded into the kernel.
@@ -114,13 +121,15 @@ func (o *replayObjects) Close() error {
 //
 // It can be passed to loadReplayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type replayMaps struct {
-	Measured *ebpf.Map `ebpf:"measured"`
-	Plans    *ebpf.Map `ebpf:"plans"`
+	Measured     *ebpf.Map `ebpf:"measured"`
+	MeasuredWire *ebpf.Map `ebpf:"measured_wire"`
+	Plans        *ebpf.Map `ebpf:"plans"`
 }
 
 func (m *replayMaps) Close() error {
 	return _ReplayClose(
 		m.Measured,
+		m.MeasuredWire,
 		m.Plans,
 	)
 }
@@ -136,14 +145,18 @@ type replayVariables struct {
 //
 // It can be passed to loadReplayObjects or ebpf.CollectionSpec.LoadAndAssign.
 type replayPrograms struct {
-	Empty   *ebpf.Program `ebpf:"empty"`
-	Restore *ebpf.Program `ebpf:"restore"`
+	Empty       *ebpf.Program `ebpf:"empty"`
+	EmptyWire   *ebpf.Program `ebpf:"empty_wire"`
+	Restore     *ebpf.Program `ebpf:"restore"`
+	RestoreWire *ebpf.Program `ebpf:"restore_wire"`
 }
 
 func (p *replayPrograms) Close() error {
 	return _ReplayClose(
 		p.Empty,
+		p.EmptyWire,
 		p.Restore,
+		p.RestoreWire,
 	)
 }
 

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 )
@@ -45,6 +46,91 @@ func TestReplay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReplayOfEach holds the same of packets of flows that go on, by tc and by XDP, as they
+// are translated and in tunnels.
+func TestReplayOfEach(t *testing.T) {
+	for _, tunnelled := range []bool{false, true} {
+		roads := map[bool]func(*testing.T) *road{false: newWire, true: newWireTunnels}
+		r := roads[tunnelled](t)
+		for _, f := range families {
+			for _, xdp := range []bool{false, true} {
+				if tunnelled && !xdp {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/tunnelled=%v/xdp=%v", f.name, tunnelled, xdp), func(t *testing.T) {
+					to := netip.AddrPortFrom(f.service, elsewhere)
+					client := f.client
+					if xdp {
+						client = client.Next()
+					}
+					if err := r.ns.Do(func() error { return r.replaysEach(ReplayConfig{"eth0", client, to, xdp}, f, tunnelled) }); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// replaysEach has flows begin and settle, and then runs rounds of them.
+func (r *road) replaysEach(cfg ReplayConfig, f family, tunnelled bool) error {
+	const flows = 100
+	tc := cfg
+	tc.XDP = false
+	first, err := r.NewReplay(tc)
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	for i := range uint32(flows) {
+		begins, goesOn := Round{Runs: 1, First: i, Flows: 1, Begins: true}, Round{Runs: 1, First: i, Flows: 1}
+		if err := first.rounds(f, tunnelled, begins, goesOn, goesOn); err != nil {
+			return err
+		}
+	}
+	if !tunnelled {
+		if err := first.Answer(); err != nil {
+			return err
+		}
+		if err := first.rounds(f, tunnelled, Round{Runs: flows, Flows: flows}); err != nil { // they settle
+			return err
+		}
+	}
+	replay, err := r.NewReplay(cfg)
+	if err != nil {
+		return err
+	}
+	defer replay.Close()
+	before, err := r.Packets.Counters()
+	if err != nil {
+		return err
+	}
+	if err := replay.rounds(f, tunnelled, Round{Runs: 250, Flows: flows}, Round{Runs: 50, First: 99, Flows: 1}); err != nil {
+		return err
+	}
+	after, err := r.Packets.Counters()
+	led := after.Forwarded + after.Tunnelled - before.Forwarded - before.Tunnelled
+	if byXDP := after.XDP - before.XDP; led != 300 || (byXDP == 300) != cfg.XDP {
+		err = errors.Join(err, fmt.Errorf("%d packets were led, %d by XDP", led, byXDP))
+	}
+	return err
+}
+
+func (r *Replay) rounds(f family, tunnelled bool, all ...Round) (err error) {
+	for _, round := range all {
+		_, last, e := r.Run(Led, round)
+		switch {
+		case e != nil:
+		case tunnelled:
+			e = r.Tunnelled(last, round, f.node, peers[f.name])
+		default:
+			e = r.Translated(last, round, f.node, netip.AddrPortFrom(f.remote, pod))
+		}
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // replayed runs a round, and one with nothing.

@@ -82,7 +82,7 @@ func OpenTracer(bpffs, device string) (*Tracer, error) {
 }
 
 func (t *Tracer) open(bpffs, device string) (err error) {
-	in, _ := packetsTaps(packetsRoot(bpffs))
+	in, _, _ := packetsTaps(packetsRoot(bpffs))
 	for index, err := range in.devices() {
 		if err != nil {
 			return err

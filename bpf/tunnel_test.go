@@ -19,7 +19,13 @@ var allTunnels = Tunnel{V4: peers["IPv4"], V6: peers["IPv6"], Open4: true, Open6
 // newTunnels is a road on which packets go in tunnels, and may come in such.
 func newTunnels(t *testing.T) *road {
 	t.Helper()
-	r := newRoad(t, PacketsConfig{Direct: DirectTCP | DirectUDP, ProbePort: DefaultProbePort})
+	return newTunnelsBy(t, XDPOff)
+}
+
+// newTunnelsBy is newTunnels with a mode of XDP.
+func newTunnelsBy(t *testing.T, mode XDP) *road {
+	t.Helper()
+	r := newRoad(t, PacketsConfig{Direct: DirectTCP | DirectUDP, ProbePort: DefaultProbePort, XDP: mode})
 	if err := r.SetTunnel(2, allTunnels); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,10 @@ type Uplink struct {
 	// Hook is tcx or clsact; empty where it is not attached, and Err says why.
 	Hook string
 	Err  error
+	// XDP is XDPNative or XDPGeneric; empty where nothing is attached there, and XDPErr
+	// says why, if that was wanted.
+	XDP    string
+	XDPErr error
 }
 
 const (
@@ -118,9 +122,15 @@ func (t *tap) leave(keep map[int]string) error {
 	return errors.Join(t.leaveLinks(keep), t.leaveFilters(keep))
 }
 
-// uninstall detaches taps from every device and removes what is pinned below root, if
-// anything is.
-func uninstall(bpffs, root string, taps ...*tap) error {
+// leaver is what is attached to devices.
+type leaver interface {
+	// leave detaches from all devices but those that are kept, by which hook.
+	leave(keep map[int]string) error
+}
+
+// uninstall detaches from every device, in this order, and removes what is pinned below
+// root, if anything is.
+func uninstall(bpffs, root string, taps ...leaver) error {
 	if err := checkBPFFS(bpffs); err != nil {
 		return err
 	}
@@ -234,8 +244,11 @@ func linkDevice(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if xdp := info.XDP(); xdp != nil {
+		return int(xdp.Ifindex), nil
+	}
 	if info.TCX() == nil {
-		return 0, fmt.Errorf("%s is not a link of tcx", path)
+		return 0, fmt.Errorf("%s is not a link of tcx or XDP", path)
 	}
 	return int(info.TCX().Ifindex), nil
 }

@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Config struct {
 	// Outdated: what an earlier process attached has maps that nobody writes once the
 	// balancer has filled those of this one.
 	Outdated bool
+	// XDP: it is a problem where XDP cannot lead packets.
+	XDP bool
 	// Ask opens what asks other nodes whether they take tunnels, from one of this node's
 	// addresses of each family. Without it packets go to no node as they came, and come
 	// from none.
@@ -45,6 +48,8 @@ type Kernel interface {
 	SetOwned(map[netip.Addr]bpf.Owned) error
 	SetSources(v4, v6 netip.Addr) error
 	SetTunnel(node uint32, t bpf.Tunnel) error
+	// RenewWays is called every second or so.
+	RenewWays(now time.Time) error
 	Attach(devices []string) ([]bpf.Uplink, error)
 	// Ports returns the first of the ports that flows have, and how many.
 	Ports() (first, count uint16)
@@ -75,8 +80,9 @@ type Packets struct {
 	view *view.View
 	// node is this node as it was known last; it is needed for as long as we run.
 	node *clustermesh.Node
-	// due is when to look at devices and settings again.
-	due time.Time
+	// due is when to look at devices and settings again, and renew when at the ways that
+	// flows remember.
+	due, renew time.Time
 	// left is set once nothing is attached any more that is outdated.
 	left bool
 	// failed is what went wrong last, by what was done.
@@ -101,6 +107,8 @@ const (
 	// retryAfter when something is not as it should be.
 	lookAgain  = 30 * time.Second
 	retryAfter = time.Second
+	// renewEvery is how often it is looked whether ways have numbers.
+	renewEvery = time.Second
 )
 
 var (
@@ -182,6 +190,12 @@ func (p *Packets) step(now time.Time) {
 		return
 	}
 	look := !now.Before(p.due)
+	if !now.Before(p.renew) {
+		before := p.failed["ways"]
+		p.try("ways", p.kernel.RenewWays(now))
+		p.renew = now.Add(renewEvery)
+		look = look || (before == nil) != (p.failed["ways"] == nil)
+	}
 	if p.follow() || look {
 		p.settle(look, now)
 	}
@@ -230,12 +244,35 @@ func (p *Packets) settle(look bool, now time.Time) {
 	if look {
 		p.try("system", p.checkSystem())
 		p.try("devices", p.attach())
+		p.try("xdp", p.checkXDP())
 		p.due = now.Add(lookAgain)
 	}
 	p.publish()
-	if again := now.Add(retryAfter); len(p.failed) > 0 && again.Before(p.due) {
+	if again := now.Add(retryAfter); p.retries() && again.Before(p.due) {
 		p.due = again
 	}
+}
+
+// retries says whether something failed that is tried again at once. XDP is not: tc leads
+// all packets, and a device fails for as long as somebody else has it.
+func (p *Packets) retries() bool {
+	for what := range p.failed {
+		if what != "xdp" {
+			return true
+		}
+	}
+	return false
+}
+
+// checkXDP says where XDP cannot lead packets and was asked to.
+func (p *Packets) checkXDP() (err error) {
+	if !p.config.XDP {
+		return nil
+	}
+	for _, u := range p.uplinks {
+		err = errors.Join(err, u.XDPErr)
+	}
+	return err
 }
 
 // checkSystem looks at the kernel's settings, where they matter: a host that no packet
@@ -305,14 +342,14 @@ func (p *Packets) attach() error {
 // tell logs what is new about the uplinks.
 func (p *Packets) tell(now []bpf.Uplink) {
 	for _, u := range now {
-		same := func(old bpf.Uplink) bool { return old.Device == u.Device && old.Hook == u.Hook }
+		same := func(old bpf.Uplink) bool { return old.Device == u.Device && old.Hook == u.Hook && old.XDP == u.XDP }
 		if slices.ContainsFunc(p.uplinks, same) {
 			continue
 		}
 		if u.Err != nil {
 			p.log.Warn("packets are not led to backends on an uplink", "device", u.Device, "error", u.Err)
 		} else {
-			p.log.Info("packets are led to backends on an uplink", "device", u.Device, "hook", u.Hook)
+			p.log.Info("packets are led to backends on an uplink", "device", u.Device, "hook", u.Hook, "xdp", cmp.Or(u.XDP, "no"))
 		}
 	}
 }
@@ -327,7 +364,7 @@ func (p *Packets) try(what string, err error) {
 
 func (p *Packets) publish() {
 	s := &Snapshot{Uplinks: p.uplinks, Addresses: p.services(), Tunnels: p.ways}
-	for _, what := range []string{"addresses", "sources", "system", "devices", "tunnels"} {
+	for _, what := range []string{"addresses", "sources", "system", "devices", "xdp", "tunnels", "ways"} {
 		if err := p.failed[what]; err != nil {
 			s.Problem = errors.Join(s.Problem, fmt.Errorf("leading packets: %w", err))
 		}

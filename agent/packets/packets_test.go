@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -18,7 +19,11 @@ import (
 )
 
 // notebook is a Kernel that writes down what it is told.
-type notebook struct{ told []string }
+type notebook struct {
+	told []string
+	ways error // of RenewWays
+	xdp  error // of each device
+}
 
 func (n *notebook) SetOwned(all map[netip.Addr]bpf.Owned) error {
 	var words []string
@@ -37,13 +42,19 @@ func (n *notebook) SetSources(v4, v6 netip.Addr) error {
 
 func (n *notebook) Attach(devices []string) ([]bpf.Uplink, error) {
 	n.told = append(n.told, "attach "+strings.Join(devices, " "))
-	return nil, nil
+	var uplinks []bpf.Uplink
+	for _, d := range devices {
+		uplinks = append(uplinks, bpf.Uplink{Device: d, Hook: "tcx", XDPErr: n.xdp})
+	}
+	return uplinks, nil
 }
 
 func (n *notebook) SetTunnel(node uint32, t bpf.Tunnel) error {
 	n.told = append(n.told, fmt.Sprintf("tunnel %d %v %t %v %t", node, t.V4, t.Open4, t.V6, t.Open6))
 	return nil
 }
+
+func (n *notebook) RenewWays(time.Time) error { return n.ways }
 
 func (n *notebook) Ports() (first, count uint16) { return 1, 1 }
 
@@ -101,7 +112,37 @@ func TestStep(t *testing.T) {
 	p.take(nodeBatch(nil))
 	expect("the node is gone", sources, "attach eth0")
 	p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{node4}}))
-	expect("with fewer addresses", fmt.Sprintf("owned %v=1", node4), fmt.Sprintf("sources %v %v", node4, netip.Addr{}), "attach eth0")
+	fewer := fmt.Sprintf("sources %v %v", node4, netip.Addr{})
+	expect("with fewer addresses", fmt.Sprintf("owned %v=1", node4), fewer, "attach eth0")
+	for _, k.ways = range []error{errors.New("no memory"), nil} {
+		now = now.Add(renewEvery)
+		expect("ways have no numbers, and then some", fewer, "attach eth0")
+		if err := p.Snapshot().Problem; (err == nil) != (k.ways == nil) {
+			t.Errorf("renewing ways: %v; the problem is %v", k.ways, err)
+		}
+	}
+}
+
+// XDP that was asked for and cannot be had is a problem, but no reason to look at all devices
+// every second; that auto leaves a device alone is none.
+func TestXDP(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		k, b := &notebook{xdp: errors.New("taken")}, &full{make(chan struct{}), &loadbalancer.Snapshot{}}
+		close(b.filled)
+		p := New(Config{Node: "n1", Devices: []string{"eth0"}, XDP: asked}, k, b, slog.New(slog.DiscardHandler))
+		p.take(nodeBatch(&clustermesh.Node{Name: "n1", Addresses: []netip.Addr{node4, node6}}))
+		now := time.Now()
+		for range lookAgain / retryAfter {
+			p.step(now)
+			now = now.Add(retryAfter)
+		}
+		if err := p.Snapshot().Problem; (err != nil) != asked {
+			t.Errorf("asked %v: the problem is %v", asked, err)
+		}
+		if n := strings.Count(strings.Join(k.told, "\n"), "attach eth0"); n != 1 {
+			t.Errorf("asked %v: attached %d times", asked, n)
+		}
+	}
 }
 
 // What an earlier process attached is left, where its maps are written no more and nothing

@@ -119,6 +119,14 @@ func (n *Net) route(t testing.TB, do func(*netlink.Route) error, to netip.Prefix
 	}
 }
 
+// Neighbour says who has an address on a device, for good.
+func (n *Net) Neighbour(t testing.TB, device string, a netip.Addr, at net.HardwareAddr) {
+	t.Helper()
+	n.device(t, device, func(l netlink.Link) error {
+		return netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, IP: a.AsSlice(), HardwareAddr: at, State: netlink.NUD_PERMANENT})
+	})
+}
+
 func (n *Net) device(t testing.TB, name string, do func(netlink.Link) error) {
 	t.Helper()
 	err := n.Do(func() error {

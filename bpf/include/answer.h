@@ -21,11 +21,12 @@ static __always_inline long answer_by(struct __sk_buff *skb)
 
 static __always_inline long answer_swap(struct __sk_buff *skb, struct packet *p)
 {
-	__s64 change = 0; // none: the sum of both is the same
+	__u32 change = 0; // none: the sum of both is the same
 
+	p->hops_to = ANSWER_HOPS;
 	p->ip_to.source = p->ip.destination;
 	p->ip_to.destination = p->ip.source;
-	return answer_by(skb) || rewrite_addresses(skb, p, &change) || rewrite_hops(skb, p, ANSWER_HOPS);
+	return answer_by(skb) || rewrite_ip(skb, p, &change);
 }
 
 // answer_ping makes an echo request its reply.
@@ -121,11 +122,13 @@ static __noinline long answer_reset(struct __sk_buff *skb, struct packet *p)
 		return -1;
 	rst = reset_of(p, &tcp);
 	left = checksum_is_left(skb, p->at + offsetof(struct tcphdr, check));
+	if (answer_swap(skb, p)) // first: p->ip_check is what came
+		return -1;
 	if (bpf_skb_change_tail(skb, p->at + sizeof(rst), 0))
 		rst.check = reset_before(&tcp, &rst, left);
 	else if (answer_length(skb, p))
 		return -1;
 	else
 		rst.check = reset_alone(p, &rst, left);
-	return packet_store(skb, p->at, &rst, sizeof(rst), BPF_F_RECOMPUTE_CSUM) || answer_swap(skb, p);
+	return packet_store(skb, p->at, &rst, sizeof(rst), BPF_F_RECOMPUTE_CSUM);
 }

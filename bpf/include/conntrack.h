@@ -12,6 +12,8 @@
 // only added, in what is reserved.
 #pragma once
 
+#include <linux/in.h>
+
 #include "outcome.h"
 #include "reference.h"
 #include "tuple.h"
@@ -27,21 +29,28 @@ enum flow_flags {
 	FLOW_SETTLED = 1 << 7,     // it is in conntrack and nat
 };
 
+// Which way a flow remembers, see way.h.
+enum flow_way {
+	WAY_OUT, // that of the client's packets
+	WAY_BACK,
+};
+
 // By the tuple of the client's packets.
 struct conntrack {
 	struct tuple reply; // that of the backend's packets: the key in nat
 	__u64 reference;    // to the backend
-	__u64 seen;         // bpf_ktime_get_ns() of a packet of the last second or so
+	__u64 seen;         // by bpf_ktime_get_coarse_ns(), when a packet of the last second or so came
 	__u32 service;
 	__u32 flags; // flow_flags
 	__u32 syn;   // TCP: the sequence number of the client's last SYN
-	__u32 reserved[3];
+	__u32 ways[2]; // by flow_way
+	__u32 reserved[1];
 };
 
 // By the tuple of the backend's packets.
 struct nat {
 	struct tuple flow; // that of the client's packets: the key in conntrack
-	__u64 born;        // bpf_ktime_get_ns()
+	__u64 born;        // by bpf_ktime_get_coarse_ns()
 	__u64 reserved[1];
 };
 
@@ -74,6 +83,9 @@ struct {
 } unanswered_nat SEC(".maps");
 
 #define SECOND 1000000000ULL
+
+// After so long without a packet a flow forgets its ways.
+#define SILENCE (2 * SECOND)
 
 // How long a flow keeps its port, without packets, from another flow that could
 // not have one else.
@@ -165,11 +177,37 @@ static __always_inline bool flow_waits(const struct conntrack *c, __u8 protocol,
 static __always_inline void flow_sees(struct conntrack *c, __u32 flags, __u64 now)
 {
 	__u32 have = READ_ONCE(c->flags);
+	__s64 silent = now - READ_ONCE(c->seen);
 
 	if ((have | flags) != have)
 		__sync_fetch_and_or(&c->flags, flags); // Linux 5.12
-	if ((__s64)(now - READ_ONCE(c->seen)) > (__s64)SECOND)
-		WRITE_ONCE(c->seen, now);
+	if (silent <= (__s64)SECOND)
+		return;
+	if (silent >= (__s64)SILENCE)
+		c->ways[WAY_OUT] = c->ways[WAY_BACK] = 0;
+	WRITE_ONCE(c->seen, now);
+}
+
+// flow_way returns what the flow of an answer's tuple remembers of its way in one direction,
+// 0 for nothing; what it remembers counts time in few bits, and says nothing after a silence.
+// The entry may be another flow's by now: its tuple is looked at last.
+static __always_inline __u32 flow_way(const struct conntrack *c, const struct tuple *reply, enum flow_way direction, __u64 now)
+{
+	__u32 way = (__s64)(now - READ_ONCE(c->seen)) < (__s64)SILENCE ? READ_ONCE(c->ways[direction]) : 0;
+
+	barrier();
+	return tuple_equal(&c->reply, reply) ? way : 0;
+}
+
+// flow_goes has a flow remember a way, unless the entry is another's by now.
+static __always_inline void flow_goes(struct conntrack *c, const struct tuple *reply, __u32 way, __u32 direction)
+{
+	if (!tuple_equal(&c->reply, reply))
+		return;
+	WRITE_ONCE(c->ways[direction & 1], way);
+	barrier();
+	if (!tuple_equal(&c->reply, reply))
+		WRITE_ONCE(c->ways[direction & 1], 0);
 }
 
 // flow_opens takes note of a client's SYN.
@@ -205,7 +243,7 @@ static __always_inline bool flow_settles(const struct conntrack *c)
 
 // flow_settle moves a flow that is answered to where its like push nothing out that is
 // not. The entry of a port has to be there first, for answers.
-static __noinline void flow_settle(const struct tuple *client, const struct tuple *reply, struct conntrack *c, __u64 now)
+static __noinline __unused void flow_settle(const struct tuple *client, const struct tuple *reply, struct conntrack *c, __u64 now)
 {
 	struct conntrack entry = *c, *settled;
 	struct nat n = { .flow = *client, .born = now }, *old;

@@ -24,5 +24,11 @@
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
+// barrier keeps the compiler from moving what is read or written over it.
+#define barrier() asm volatile("" ::: "memory")
+
 // Enums reach Go only when something has their type.
 #define EMIT(name) enum name *emit_##name __attribute__((unused))
+
+// Of a function in a header that not every program calls.
+#define __unused __attribute__((unused))

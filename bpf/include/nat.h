@@ -169,7 +169,6 @@ static __noinline enum packet_outcome nat_claim(struct __sk_buff *skb, struct pa
 	__u64 hash = mix(flow_hash(&p->client) ^ PORT_SEED);
 	int err;
 
-	p->host = owned_flags_of(&p->reply.source) & OWNED_NODE;
 	p->pressed = false;
 	p->waits = 0;
 	for (int i = 0; i < CLAIM_TRIES; i++) {

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "packet.h"
+#include "way.h"
 
-// route_find finds the way of a packet of the tuple p->to, and returns 0, or less than
-// zero: the outcome of one that cannot go. The length is that of the IP packet, or 0: then
-// the kernel looks at the packet itself, and its segments.
-static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 length)
+// route_ask asks the kernel for the way of a packet of the tuple p->to, and returns 0, or
+// less than zero: the outcome of one that cannot go. Of a way whose neighbour is known
+// p->mtu and p->stations are there, too.
+static __always_inline int route_ask(void *ctx, struct packet *p, __u32 device, __u32 length)
 {
 	const struct tuple *to = &p->to;
 	struct bpf_fib_lookup f = {
@@ -16,7 +17,7 @@ static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 
 		.sport = to->source_port,
 		.dport = to->destination_port,
 		.tot_len = length,
-		.ifindex = skb->ifindex,
+		.ifindex = device,
 	};
 
 	if (p->v4) {
@@ -26,12 +27,17 @@ static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 
 		__builtin_memcpy(f.ipv6_src, &to->source, sizeof(f.ipv6_src));
 		__builtin_memcpy(f.ipv6_dst, &to->destination, sizeof(f.ipv6_dst));
 	}
-	switch (bpf_fib_lookup(skb, &f, sizeof(f), 0)) {
+	p->mtu = 0;
+	switch (bpf_fib_lookup(ctx, &f, sizeof(f), 0)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
+		p->mtu = f.mtu_result; // Linux 5.12
+		__builtin_memcpy(p->stations.to, f.dmac, ETH_ALEN);
+		__builtin_memcpy(p->stations.from, f.smac, ETH_ALEN);
+		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH: // it will be asked for
 		break;
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		p->mtu = f.mtu_result; // Linux 5.12
+		p->mtu = f.mtu_result;
 		return -PACKET_TOO_BIG;
 	default:
 		return -PACKET_NO_ROUTE;
@@ -40,6 +46,15 @@ static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 
 	p->next.nh_family = f.family; // an IPv4 route may have a next hop of IPv6
 	__builtin_memcpy(p->next.ipv6_nh, f.ipv6_dst, sizeof(p->next.ipv6_nh));
 	return 0;
+}
+
+// route_find finds the way of a packet of the tuple p->to, as its flow remembers it or
+// with route_ask. The length is that of the IP packet, or 0: then the kernel looks at the
+// packet itself, and its segments.
+static __noinline int route_find(struct __sk_buff *skb, struct packet *p, __u32 length)
+{
+	p->way_asked = !way_recall(skb, p, length);
+	return p->way_asked ? route_ask(skb, p, skb->ifindex, length) : 0;
 }
 
 // route_take sends a packet the way that was found, and returns the verdict. It passes the

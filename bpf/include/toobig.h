@@ -41,7 +41,7 @@ static __always_inline __u32 too_big_sum(struct __sk_buff *skb, struct packet *p
 	__u32 ip = tunnel_overhead(p->v4);
 	__be16 pseudo;
 
-	if (packet_load(skb, ETH_HLEN, p->quoted, size) || packet_load(skb, check, &pseudo, sizeof(pseudo)))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, p->quoted, size) || packet_load(skb, check, &pseudo, sizeof(pseudo)))
 		return 0;
 	if (!checksum_is_left(skb, check)) { // which has changed it
 		packet_store(skb, check, &pseudo, sizeof(pseudo), 0);

@@ -78,37 +78,54 @@ static __always_inline __u32 tunnel_length(struct __sk_buff *skb, const struct p
 	return p->at - ETH_HLEN + sizeof(struct udphdr) + skb->gso_size + tunnel_overhead(p->v4);
 }
 
-static __always_inline long tunnel_wrap_v4(struct __sk_buff *skb, const struct packet *p)
+// tunnel_head_v4 and tunnel_head_v6 return the header before a packet. What an Ethernet frame
+// has behind it is none of it.
+static __always_inline struct iphdr tunnel_head_v4(const struct packet *p)
 {
 	struct iphdr ip = {
 		.version = 4,
 		.ihl = sizeof(ip) / 4,
 		.tos = p->traffic_class,
+		.tot_len = bpf_htons(packet_length(p) + sizeof(ip)),
 		.frag_off = bpf_htons(0x4000), // it fits: the identification says nothing (RFC 6864)
 		.ttl = TUNNEL_HOPS,
 		.protocol = IPPROTO_IPIP,
-		.saddr = p->ip_to.source.word[3],
-		.daddr = p->way.word[3],
+		.saddr = p->to.source.word[3],
+		.daddr = p->to.destination.word[3],
 	};
+	const __be32 nothing[sizeof(ip) / sizeof(__be32)] = {};
 
-	ip.tot_len = bpf_htons(skb->len - ETH_HLEN);
-	ip.check = ~fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
-	return packet_store(skb, ETH_HLEN, &ip, sizeof(ip), 0); // its sum is nothing
+	ip.check = ~fold(sum_change(nothing, (__be32 *)&ip, sizeof(ip) / sizeof(__be32)));
+	return ip;
 }
 
-static __always_inline long tunnel_wrap_v6(struct __sk_buff *skb, const struct packet *p)
+static __always_inline struct ipv6hdr tunnel_head_v6(const struct packet *p)
 {
 	struct ipv6hdr ip = {
 		.version = 6,
 		.priority = p->traffic_class >> 4,
+		.payload_len = bpf_htons(packet_length(p)),
 		.nexthdr = IPPROTO_IPV6,
 		.hop_limit = TUNNEL_HOPS,
 	};
 
 	ip.flow_lbl[0] = p->traffic_class << 4;
-	ip.payload_len = bpf_htons(skb->len - ETH_HLEN - sizeof(ip));
-	__builtin_memcpy(&ip.saddr, &p->ip_to.source, sizeof(ip.saddr));
-	__builtin_memcpy(&ip.daddr, &p->way, sizeof(ip.daddr));
+	__builtin_memcpy(&ip.saddr, &p->to.source, sizeof(ip.saddr));
+	__builtin_memcpy(&ip.daddr, &p->to.destination, sizeof(ip.daddr));
+	return ip;
+}
+
+static __always_inline long tunnel_wrap_v4(struct __sk_buff *skb, const struct packet *p)
+{
+	struct iphdr ip = tunnel_head_v4(p);
+
+	return packet_store(skb, ETH_HLEN, &ip, sizeof(ip), 0); // its sum is nothing
+}
+
+static __always_inline long tunnel_wrap_v6(struct __sk_buff *skb, const struct packet *p)
+{
+	struct ipv6hdr ip = tunnel_head_v6(p);
+
 	return packet_store(skb, ETH_HLEN, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM);
 }
 
@@ -124,23 +141,29 @@ static __noinline long tunnel_wrap(struct __sk_buff *skb, struct packet *p)
 	return p->v4 ? tunnel_wrap_v4(skb, p) : tunnel_wrap_v6(skb, p);
 }
 
+// tunnel_ends fills in p->to, by which the tunnel to p->way is routed; false when this node
+// has no address for it.
+static __always_inline bool tunnel_ends(struct packet *p)
+{
+	p->to = (struct tuple){ .destination = p->way, .protocol = p->v4 ? IPPROTO_IPIP : IPPROTO_IPV6 };
+	return source_of(p->v4, &p->to.source);
+}
+
 // tunnel_send sends a packet to the node that p->way is of, and returns the verdict, or
 // less than zero: the outcome of one that cannot go.
 static __always_inline int tunnel_send(struct __sk_buff *skb, struct packet *p)
 {
+	__u32 length = tunnel_length(skb, p);
 	int way;
 
-	if (!source_of(p->v4, &p->ip_to.source))
+	if (!tunnel_ends(p))
 		return -PACKET_NO_SOURCE;
-	p->to = (struct tuple){
-		.source = p->ip_to.source,
-		.destination = p->way,
-		.protocol = p->v4 ? IPPROTO_IPIP : IPPROTO_IPV6,
-	};
 	// The way is found before, while the packet can still be told that it is too big.
-	way = opaque(p, route_find(skb, p, tunnel_length(skb, p)));
+	way = opaque(p, route_find(skb, p, length));
 	if (way)
 		return way;
+	if (!length)
+		p->mtu = 0; // it is the device's, and the route may have a smaller: the flow remembers nothing
 	if (opaque(p, tunnel_wrap(skb, p)))
 		return -PACKET_FAILED;
 	return route_take(p);
@@ -205,7 +228,7 @@ static __always_inline enum tunnelled tunnel_content(struct __sk_buff *skb, cons
 
 // tunnel_unwrap takes the header between the nodes off. Congestion on the way is the
 // packet's (RFC 6040, section 4.2); false when it must not go on.
-static __noinline long tunnel_unwrap(struct __sk_buff *skb, struct packet *p)
+static __noinline __unused long tunnel_unwrap(struct __sk_buff *skb, struct packet *p)
 {
 	bool congested = (p->traffic_class & 3) == ECN_CE;
 

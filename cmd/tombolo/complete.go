@@ -8,6 +8,7 @@ import (
 
 	"tombolo.io/tombolo/agent"
 	"tombolo.io/tombolo/agent/health"
+	"tombolo.io/tombolo/bpf"
 )
 
 // Shells offer files wherever a program says nothing. So a flag or an argument has
@@ -20,6 +21,7 @@ var (
 		"log-level":         {"debug", "info", "warn", "error"},
 		"maps":              {"default", "small"}, // of a lab; the agent's are more
 		"packet-forwarding": {string(agent.SNAT), string(agent.DSR), string(agent.Hybrid)},
+		"packet-xdp":        {string(bpf.XDPOff), string(bpf.XDPAuto), string(bpf.XDPNative), string(bpf.XDPGeneric)},
 		"router":            {"builtin", "frr", "bird"},
 		"signal":            {"KILL", "TERM", "STOP", "CONT"},
 		"source":            {sourceManifests, sourceKubernetes},

@@ -24,6 +24,7 @@ apiserver:
 agent:
   uplinks: [eth0, eth1]
   packetForwarding: hybrid
+  packetXDP: generic
 speaker:
   passwordSecret: bgp
 `

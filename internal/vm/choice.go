@@ -50,6 +50,8 @@ var choices = map[string]choice{
 			// packet.c
 			"TestPacketVerdicts", "TestPacketConversation", "TestPacketReset", "TestPacketMutations",
 			"TestPacketTrafficOfAVLAN", "TestPacketTrafficInBadWeather",
+			// wire.c
+			"TestWire", "TestWireKeepsNeighbours", "TestWireTraffic",
 			"TestTunnelOut", "TestTunnelIn", "TestTunnelTooBig", "TestTunnelMutations", "TestSegmentsFit",
 			// probe.c
 			"TestAnswer", "TestNotAnswered", "TestProbeLimit", "TestProbeWire", "TestResponderOutlivesItsProcess",
