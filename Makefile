@@ -127,7 +127,7 @@ bench-kubernetes: need-root need-kernel deps kube ## Measures an API server that
 
 .PHONY: bench-datapath
 bench-datapath: need-root deps ## Measures what the program that leads packets costs; BENCH_JSON=FILE keeps it as JSON.
-	$(GO) run ./e2e/bench packets
+	$(GO) run ./e2e/bench packets forward
 
 .PHONY: bench-failover
 bench-failover: need-root need-kernel deps ## Measures how long failures last, REPEAT (10) times each, and writes docs/failover.md's figures.

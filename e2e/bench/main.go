@@ -1,7 +1,7 @@
 // Command bench measures what docs/benchmarks.md states: it prints a line a
 // figure, `name value unit goal ok|short`, and writes the same as JSON to the
 // file that BENCH_JSON names. Arguments choose among the benchmarks by name;
-// without any, all run but kubernetes and packets. It needs root, nftables and iptables.
+// without any, all run but kubernetes, packets and forward. It needs root, nftables and iptables.
 //
 // Figures of ours stand beside those of a peer that was measured in the same
 // run, because machines differ from hour to hour. A figure that falls short is
@@ -30,11 +30,15 @@ var benchmarks = []struct {
 	{"connect", benchConnect},
 }
 
-// Those that run when they are named: one wants a kube-apiserver, the other says much.
-const (
-	kubernetesBenchmark = "kubernetes"
-	packetsBenchmark    = "packets"
-)
+// Those that run when they are named: one wants a kube-apiserver, the others say much.
+var named = []struct {
+	name string
+	run  func(*Report) error
+}{
+	{"kubernetes", benchKubernetes},
+	{"packets", benchPackets},
+	{"forward", benchForward},
+}
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -52,14 +56,12 @@ func run(names []string) error {
 }
 
 func runAll(r *figure.Report, names []string) error {
-	if slices.Contains(names, kubernetesBenchmark) {
-		if err := benchKubernetes(r); err != nil {
-			return fmt.Errorf("measuring %s: %w", kubernetesBenchmark, err)
+	for _, b := range named {
+		if !slices.Contains(names, b.name) {
+			continue
 		}
-	}
-	if slices.Contains(names, packetsBenchmark) {
-		if err := benchPackets(r); err != nil {
-			return fmt.Errorf("measuring %s: %w", packetsBenchmark, err)
+		if err := b.run(r); err != nil {
+			return fmt.Errorf("measuring %s: %w", b.name, err)
 		}
 	}
 	for _, b := range benchmarks {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"time"
 
 	"tombolo.io/tombolo/e2e/figure"
@@ -9,8 +10,8 @@ import (
 // Report is where the benchmarks put their figures.
 type Report = figure.Report
 
-func median(values []time.Duration) time.Duration              { return figure.Median(values) }
-func quantile(values []time.Duration, q float64) time.Duration { return figure.Quantile(values, q) }
+func median[T cmp.Ordered](values []T) T              { return figure.Median(values) }
+func quantile[T cmp.Ordered](values []T, q float64) T { return figure.Quantile(values, q) }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -3,13 +3,13 @@
 package figure
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // Figure is one measured number and what it should be.
@@ -17,7 +17,7 @@ type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
-	// Goal is the bound in words ("< 2"), empty where the figure is only stated.
+	// Goal is the bound in words ("< 2", "> 1"), empty where the figure is only stated.
 	Goal string `json:"goal"`
 	OK   bool   `json:"ok"`
 }
@@ -34,6 +34,11 @@ func New(out io.Writer) *Report { return &Report{out: out} }
 // Below reports a value that should stay below a goal of the same unit.
 func (r *Report) Below(name string, value float64, unit string, goal float64) {
 	r.add(Figure{name, value, unit, fmt.Sprintf("< %g", goal), value < goal})
+}
+
+// Above reports a value that should stay above a goal of the same unit.
+func (r *Report) Above(name string, value float64, unit string, goal float64) {
+	r.add(Figure{name, value, unit, fmt.Sprintf("> %g", goal), value > goal})
 }
 
 // None reports a number of things that should not be.
@@ -87,12 +92,12 @@ func (r *Report) Write() error {
 }
 
 // Median returns the middle value; of an even number the lower of the two.
-func Median(values []time.Duration) time.Duration { return Quantile(values, 0.5) }
+func Median[T cmp.Ordered](values []T) T { return Quantile(values, 0.5) }
 
 // Quantile returns the value below which the share q of the values lies.
-func Quantile(values []time.Duration, q float64) time.Duration {
+func Quantile[T cmp.Ordered](values []T, q float64) (none T) {
 	if len(values) == 0 {
-		return 0
+		return none
 	}
 	sorted := slices.Clone(values)
 	slices.Sort(sorted)
