@@ -28,7 +28,7 @@ export GIT_CONFIG_VALUE_0 := $(CURDIR)
 
 # Debian's packages that the tests run against or are built with.
 TEST_PACKAGES := clang-$(CLANG_VERSION) llvm-$(CLANG_VERSION) libbpf-dev gcc libc6-dev \
-	frr bird2 nftables iptables iproute2 ethtool tcpdump curl git procps systemd openssl util-linux \
+	frr bird2 nftables iptables iproute2 ethtool iperf3 tcpdump curl git procps systemd openssl util-linux \
 	qemu-system-x86
 
 # Packages whose tests need neither root nor another component.
